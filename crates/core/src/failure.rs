@@ -1,0 +1,158 @@
+//! MECHANISM: what an unsuccessful answer of the upstream means.
+//!
+//! Status and body go in, a [`Failure`] comes out: whose fault it is, what has to rest and until when, and
+//! whether another project can help. What is then done about it is [`retry`](crate::retry)'s business; what it
+//! means for keys and projects, [`pool`](crate::pool)'s.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::time::Timestamp;
+
+/// An attempt that brought no usable answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// The upstream's status; none where there was no answer to speak of (connection, time-out).
+    pub status: Option<StatusCode>,
+    /// Which of the known classes this is.
+    pub class: Class,
+    /// What the pool has to remember.
+    pub consequence: Consequence,
+    /// How many further projects are worth trying with this request.
+    pub elsewhere: Elsewhere,
+    /// How long the upstream asked to wait, where that is to be believed.
+    pub retry_after: Option<Duration>,
+    /// The project's number that Google named in `metadata.consumer`: the keys that name the same one share
+    /// their quotas. Never shown to clients.
+    pub consumer: Option<String>,
+    /// Limits that Google named (`quotaValue`).
+    pub limits: Vec<Limit>,
+    /// One sentence for the client, redacted.
+    pub message: String,
+    /// The body for clients that speak Google's dialect, redacted. Empty where there was none.
+    pub body: Bytes,
+}
+
+/// The known classes of failure, by whose fault they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The key is unknown to Google, mistyped, deleted or expired (400 `API_KEY_INVALID`).
+    KeyInvalid,
+    /// The key was found in public and switched off (403).
+    KeyLeaked,
+    /// 401: a key that Google does not take as a credential.
+    KeyUnauthenticated,
+    /// The key is restricted to other APIs, referrers, addresses or apps (403 `API_KEY_…_BLOCKED`).
+    KeyRestricted,
+    /// The key may not use this model (403 without a reason).
+    ModelForbidden,
+    /// The project is suspended, denied or gone (403 `CONSUMER_…`).
+    ProjectSuspended,
+    /// The API is not switched on, or billing is off, in the project (403 `SERVICE_DISABLED`, `BILLING_DISABLED`).
+    ProjectDisabled,
+    /// The project's money is used up (402; 429 prepayment or spending cap).
+    ProjectBilling,
+    /// This model is closed to the project (404 "no longer available to new users").
+    ModelClosed,
+    /// A quota by the minute is used up.
+    QuotaMinute,
+    /// A quota by the day is used up.
+    QuotaDay,
+    /// The project has no quota at all for this model ("limit: 0").
+    QuotaNone,
+    /// 429 without details: a quota that Google does not name, or a throttle.
+    QuotaUnnamed,
+    /// The model is out of capacity (503; 429 of the shared quota).
+    Overloaded,
+    /// The upstream failed inside (500, 502, 499 and the like).
+    Internal,
+    /// The upstream gave up in time (504), or this gateway did.
+    Timeout,
+    /// No connection, or one that broke before the answer was whole.
+    Network,
+    /// A 200 with nothing in it.
+    Empty,
+    /// Google does not serve the address this gateway speaks from (location, or an IP ban).
+    Egress,
+    /// The request names an object of another project, or one that is gone.
+    Affinity,
+    /// A thought signature that this project does not take.
+    Signature,
+    /// The request itself is wrong; every project would say so.
+    Request,
+    /// This gateway sent something it must not send (no credential, two credentials).
+    Gateway,
+    /// Nothing that is known here. Nobody is blamed.
+    Unknown,
+}
+
+/// What the pool has to remember of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consequence {
+    /// Nothing; nobody is to blame, or the client is.
+    Nothing,
+    /// The key is set aside.
+    SetAside(Why),
+    /// A strike against the key; three in a row set it aside ([`Why::Unauthenticated`]).
+    Strike,
+    /// The key's project is set aside, with all its keys.
+    SetAsideProject(Why),
+    /// The whole project rests.
+    RestProject(Timestamp),
+    /// The project rests for the model asked for, and for the quota family that the failure names.
+    RestModel(Timestamp),
+    /// The project is chosen last for this model for a while. Grows with repetition.
+    Penalty,
+}
+
+/// Why a key or a project is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// Google found it in public. Until a person says otherwise.
+    Leaked,
+    /// Google does not know it (any more).
+    Invalid,
+    /// 401, three times in a row.
+    Unauthenticated,
+    /// Suspended or denied.
+    Suspended,
+    /// Restricted to other uses, or the API is switched off.
+    Restricted,
+}
+
+/// How many further projects are worth trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Elsewhere {
+    /// None: they would all say the same.
+    None,
+    /// One more, then give up.
+    One,
+    /// As many as there are.
+    All,
+}
+
+/// A limit that Google named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// The quota family, as in `quotaDimensions.model`; none where Google named no model.
+    pub family: Option<String>,
+    /// What is counted, over which window.
+    pub kind: LimitKind,
+    /// How many.
+    pub value: u64,
+}
+
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LimitKind {
+    /// Requests a minute.
+    RequestsPerMinute,
+    /// Requests a day.
+    RequestsPerDay,
+    /// Input tokens a minute.
+    TokensPerMinute,
+    /// Tokens a day.
+    TokensPerDay,
+}

@@ -1,0 +1,165 @@
+//! Keys that must not be seen: how they are held, named and compared.
+//!
+//! A key appears in exactly one place outside this module: the `x-goog-api-key` header of a request to the
+//! upstream ([`ApiKey::expose`]). Everywhere else its [`KeyId`] or its masked form stands for it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+/// A secret key, of the pool or of a client. Cloning shares the bytes; the last clone wipes them.
+#[derive(Clone)]
+pub struct ApiKey {
+    text: Arc<Zeroizing<String>>,
+    id: KeyId,
+}
+
+/// What stands for a key: the first 64 bits of a keyed hash of it.
+///
+/// Stable over restarts and between instances, so that what was learned of a key can be stored and shared.
+/// 64 bits tell 100,000 keys apart with a chance of collision below one in three billion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(u64);
+
+impl ApiKey {
+    /// Takes a key as the user wrote it. Surrounding white space is not part of a key.
+    pub fn new(text: &str) -> Self {
+        let text = text.trim();
+        let digest = digest(text);
+        let id = KeyId(u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 has 32 bytes")));
+        Self { text: Arc::new(Zeroizing::new(text.to_owned())), id }
+    }
+
+    /// What stands for this key everywhere.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The secret itself. For the one header that goes upstream, and for nothing else.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The form in which a person recognises a key of his own: `AIzaSyB......9xYzAbC`.
+    ///
+    /// Only for answers to somebody who has just shown the whole key (verification). Short keys show less.
+    pub fn masked(&self) -> String {
+        let text: Vec<char> = self.text.chars().collect();
+        let shown = if text.len() >= 28 { 7 } else { text.len() / 8 };
+        let head: String = text[..shown].iter().collect();
+        let tail: String = text[text.len() - shown..].iter().collect();
+        format!("{head}......{tail}")
+    }
+}
+
+impl PartialEq for ApiKey {
+    /// In constant time for keys of equal length.
+    fn eq(&self, other: &Self) -> bool {
+        self.text.as_bytes().ct_eq(other.text.as_bytes()).into()
+    }
+}
+
+impl Eq for ApiKey {}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.id, f)
+    }
+}
+
+impl fmt::Display for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.id, f)
+    }
+}
+
+impl KeyId {
+    /// The number that stores and fleets carry.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key-{:016x}", self.0)
+    }
+}
+
+/// A set of keys that answers "is it one of these?" without telling by its timing how close a guess was.
+///
+/// Keys are found by their keyed hash, whose bits a guesser cannot steer; the last comparison is over whole
+/// keys, in constant time.
+#[derive(Debug, Clone, Default)]
+pub struct KeySet {
+    keys: std::collections::HashMap<KeyId, ApiKey>,
+}
+
+impl KeySet {
+    /// Whether `key` is in the set.
+    pub fn contains(&self, key: &ApiKey) -> bool {
+        self.keys.get(&key.id()).is_some_and(|known| known == key)
+    }
+
+    /// Whether the set has no key.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// How many keys the set has.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+impl FromIterator<ApiKey> for KeySet {
+    fn from_iter<I: IntoIterator<Item = ApiKey>>(keys: I) -> Self {
+        Self { keys: keys.into_iter().map(|key| (key.id(), key)).collect() }
+    }
+}
+
+/// A keyed SHA-256. The hash key only separates this use from others: API keys are long and random, so the
+/// digest cannot be searched for them, and it has to be the same on every instance.
+fn digest(text: &str) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"libra: the identity of an API key, version 1")
+        .expect("HMAC takes keys of any length");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_prints_shows_the_key() {
+        let key = ApiKey::new(" AIzaSyB-this-is-not-a-real-key-at-all-0 ");
+        for shown in [format!("{key}"), format!("{key:?}"), format!("{:?}", Some(&key)), key.masked()] {
+            assert!(!shown.contains("not-a-real"), "{shown}");
+        }
+        assert_eq!(key.masked(), "AIzaSyB......t-all-0");
+        assert_eq!(ApiKey::new("short").masked(), "......");
+        assert_eq!(ApiKey::new("").masked(), "......");
+    }
+
+    #[test]
+    fn the_identity_of_a_key_is_stable() {
+        assert_eq!(ApiKey::new("key-one").id(), ApiKey::new("key-one\n").id());
+        assert_ne!(ApiKey::new("key-one").id(), ApiKey::new("key-two").id());
+        // A change of this number would orphan everything that a store knows of the keys.
+        assert_eq!(ApiKey::new("key-one").id().to_string(), "key-d9d96d82c5516de6");
+    }
+
+    #[test]
+    fn a_set_finds_whole_keys_only() {
+        let set: KeySet = ["alpha", "beta"].map(ApiKey::new).into_iter().collect();
+        assert!(set.contains(&ApiKey::new("alpha")));
+        assert!(!set.contains(&ApiKey::new("alph")));
+        assert!(!set.contains(&ApiKey::new("alpha2")));
+        assert_eq!(set.len(), 2);
+    }
+}
