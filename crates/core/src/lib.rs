@@ -4,7 +4,14 @@
 //! chance and configuration are arguments. The native server and the WebAssembly edition are thin shells
 //! around the same [`Gateway`](gateway::Gateway). `ARCHITECTURE.md` tells the way of a request.
 
+pub mod auth;
+pub mod config;
 pub mod error;
+pub mod event;
+pub mod judge;
+pub mod pool;
+pub mod route;
 pub mod secret;
+pub mod sse;
 pub mod time;
 pub mod failure;

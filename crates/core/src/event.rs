@@ -1,0 +1,86 @@
+//! What happened, as data. Shells log, count and trace it; core keeps no log.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::error::Dialect;
+use crate::failure::{Class, Why};
+use crate::secret::KeyId;
+
+/// Something worth telling an operator. Holds no secret and no content.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// An attempt failed; the exchange goes on or gives up.
+    AttemptFailed {
+        /// The key used, if it was one of the pool's or the client's.
+        key: Option<KeyId>,
+        /// The model asked for.
+        model: Option<String>,
+        /// What kind of failure.
+        class: Class,
+        /// The upstream's status, if it answered.
+        status: Option<StatusCode>,
+        /// What the upstream said, redacted, one line.
+        message: String,
+        /// From the attempt's start.
+        elapsed: Duration,
+    },
+    /// An exchange has ended.
+    Finished(Finished),
+    /// A key will not be used until probed or restored.
+    SetAside {
+        /// The key.
+        key: KeyId,
+        /// Why.
+        why: Why,
+    },
+    /// A key is in use again.
+    Restored {
+        /// The key.
+        key: KeyId,
+    },
+}
+
+/// The end of an exchange.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The client's dialect.
+    pub dialect: Dialect,
+    /// The model asked for upstream.
+    pub model: Option<String>,
+    /// The status that the client saw.
+    pub status: StatusCode,
+    /// How the answer ended.
+    pub ending: Ending,
+    /// Attempts made.
+    pub attempts: u32,
+    /// The key that served, if one did.
+    pub key: Option<KeyId>,
+    /// Tokens, as the upstream counted them.
+    pub usage: Option<Usage>,
+    /// From the request's arrival.
+    pub elapsed: Duration,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// As it should.
+    Complete,
+    /// With an error before anything of an answer was sent.
+    Refused,
+    /// The upstream broke off, or sent an error, after the answer had begun.
+    Cut,
+    /// The client left.
+    ClientLeft,
+}
+
+/// Tokens, as the upstream counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// `promptTokenCount`.
+    pub prompt: u64,
+    /// `totalTokenCount`.
+    pub total: u64,
+}

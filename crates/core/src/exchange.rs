@@ -1,0 +1,737 @@
+//! One request of a client, from its arrival until an answer is committed or refused.
+//!
+//! A state machine without input or output. A shell asks [`Exchange::poll`] what to do, does it, and tells what
+//! came of it with [`Exchange::handle`]:
+//!
+//! ```text
+//! poll ─► Start(op)      send this; tell its head, its chunks, its end
+//!      ─► Cancel(op)     drop it; nothing of it is wanted any more
+//!      ─► WaitUntil(t)   until something comes of what has been started, at most until t
+//!      ─► Reply(…)       the whole answer; the exchange is over
+//!      ─► Commit(op)     the answer is good: take the relay, give it what else comes of op
+//! ```
+//!
+//! More than one operation can be under way; a shell keeps them in a set.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+
+use crate::auth::Access;
+use crate::error::{Dialect, Error, Kind};
+use crate::event::{Ending, Event, Finished};
+use crate::failure::{self, Answer, Class, Consequence, Elsewhere, Failure, Why};
+use crate::gateway::Gateway;
+use crate::judge::{self, Verdict};
+use crate::pool::{LeaseId, Pick, Want};
+use crate::relay::{Mode, Relay};
+use crate::retry::{Budget, DEFAULT_ATTEMPTS, GivenUp};
+use crate::secret::{ApiKey, KeyId};
+use crate::sse::{Decoder, Framing};
+use crate::task::Task;
+use crate::time::Timestamp;
+use crate::upstream;
+
+/// An error body is read up to here; more is no error message.
+const ERROR_BODY: usize = 64 << 10;
+
+/// A native answer that is no stream is held up to here; a larger one streams.
+const HELD_ANSWER: usize = 4 << 20;
+
+/// An answer that has to be translated must be whole; this is more than any model answers.
+const TRANSLATED_ANSWER: usize = 64 << 20;
+
+/// A stream that has not shown what it is by then counts as an answer.
+const JUDGED_BYTES: usize = 256 << 10;
+const JUDGED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Rests of up to this long are waited out: shorter than what a client would wait before it tries again.
+const SHORT_REST: Duration = Duration::from_secs(3);
+
+/// With another service to take over, less patience.
+const TAKE_OVER_AFTER: Duration = Duration::from_secs(2);
+
+/// A kept-alive connection that turns out dead is replaced so often; then it is no accident.
+const STALE_RETRIES: u32 = 3;
+
+/// The number of an operation within its exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(u32);
+
+/// Something for the shell to do.
+#[derive(Debug)]
+pub enum Op {
+    /// Send a request. A body of None is the client's own, streamed by the shell.
+    Upstream(Request<Option<Bytes>>),
+}
+
+/// What has come of an operation.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The head of the answer.
+    Head(StatusCode, HeaderMap),
+    /// A part of the body.
+    Chunk(Bytes),
+    /// The end of the body.
+    End,
+    /// The connection could not be made, or broke.
+    Failed {
+        /// The connection had served before and died before any byte of an answer: nobody's fault.
+        stale: bool,
+        /// What the network said; no address, no secret.
+        message: String,
+    },
+}
+
+/// What the shell does next.
+#[derive(Debug)]
+pub enum Step {
+    /// Begin an operation.
+    Start(OpId, Op),
+    /// Drop an operation.
+    Cancel(OpId),
+    /// Wait for what has been started, at most until then.
+    WaitUntil(Timestamp),
+    /// Answer this. The exchange is over.
+    Reply(Response<Bytes>),
+    /// Take the [relay](Exchange::commit) of this operation; drop the others.
+    Commit {
+        /// The operation that answers.
+        op: OpId,
+        /// Operations that are not needed any more.
+        cancel: Vec<OpId>,
+    },
+}
+
+/// The times of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) arrived: Timestamp,
+    pub(crate) deadline: Timestamp,
+    /// For an attempt to show its first event (streams) or its whole answer.
+    pub(crate) attempt: Duration,
+    /// Between the chunks of a committed answer.
+    pub(crate) idle: Duration,
+}
+
+/// A key in use. Given back when dropped, whatever happens.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    gateway: Arc<Gateway>,
+    guests: bool,
+    id: LeaseId,
+    key: ApiKey,
+}
+
+/// One request of a client.
+#[derive(Debug)]
+pub struct Exchange {
+    gateway: Arc<Gateway>,
+    task: Task,
+    access: Access,
+    headers: HeaderMap,
+    /// None: larger than what is kept; the shell streams it, once.
+    body: Option<Bytes>,
+    times: Times,
+    budget: Budget,
+    tried: Vec<KeyId>,
+    failures: Vec<Failure>,
+    running: Vec<Attempt>,
+    cancel: Vec<OpId>,
+    reply: Option<Response<Bytes>>,
+    next_op: u32,
+    stale_retries: u32,
+    taken_over: bool,
+    events: Vec<Event>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    op: OpId,
+    /// None for the custom service.
+    lease: Option<Lease>,
+    started: Timestamp,
+    deadline: Timestamp,
+    phase: Phase,
+}
+
+/// How far an attempt has come.
+#[derive(Debug)]
+enum Phase {
+    /// To be started again, on a fresh connection.
+    Stale,
+    /// Sent.
+    Sent,
+    /// An error status; its body is being read.
+    Refused { status: StatusCode, headers: HeaderMap, body: BytesMut },
+    /// A whole answer is being held.
+    Holding { status: StatusCode, headers: HeaderMap, chunks: Vec<Bytes>, size: usize },
+    /// A stream whose first good event is being waited for.
+    Judging { status: StatusCode, headers: HeaderMap, decoder: Decoder, held: Vec<Bytes>, size: usize, since: Option<Timestamp> },
+    /// Good.
+    Proven { status: StatusCode, headers: HeaderMap, held: Vec<Bytes> },
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        task: Task,
+        access: Access,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+        now: Timestamp,
+    ) -> Self {
+        let config = gateway.config();
+        let patience = match task.framing() {
+            Some(_) => config.first_byte_timeout,
+            None => config.answer_timeout,
+        };
+        // `X-Server-Timeout` is the SDKs' word for how long the client waits, in seconds.
+        let asked = headers.get("x-server-timeout").and_then(|value| value.to_str().ok()?.parse().ok());
+        let attempt = match (asked, task.framing()) {
+            (Some(seconds), None) => Duration::from_secs(seconds).clamp(Duration::from_secs(1), config.deadline),
+            _ => patience,
+        };
+        let keys = match &access {
+            Access::Pool { .. } => config.keys.len(),
+            Access::Own(keys) => keys.len(),
+        };
+        let every_key_once = DEFAULT_ATTEMPTS.min(u32::try_from(keys).unwrap_or(u32::MAX));
+        let attempts = if body.is_some() { config.max_attempts.unwrap_or(every_key_once) } else { 1 };
+        let times = Times { arrived: now, deadline: now + config.deadline, attempt, idle: config.idle_timeout };
+        Self {
+            task,
+            access,
+            headers,
+            body,
+            times,
+            budget: Budget::new(attempts),
+            tried: Vec::new(),
+            failures: Vec::new(),
+            running: Vec::new(),
+            cancel: Vec::new(),
+            reply: None,
+            next_op: 0,
+            stale_retries: 0,
+            taken_over: false,
+            events: Vec::new(),
+            gateway,
+        }
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self, now: Timestamp) -> Step {
+        if let Some(op) = self.cancel.pop() {
+            return Step::Cancel(op);
+        }
+        if let Some(reply) = self.reply.take() {
+            return Step::Reply(reply);
+        }
+        if let Some(op) = self.running.iter().find(|attempt| attempt.is_proven(now)).map(|attempt| attempt.op) {
+            let others = self.running.iter().map(|attempt| attempt.op).filter(|&other| other != op);
+            return Step::Commit { op, cancel: others.collect() };
+        }
+        if let Some(late) = self.running.iter().position(|attempt| attempt.deadline <= now) {
+            let attempt = self.running.swap_remove(late);
+            let op = attempt.op;
+            let failure = failure::timeout(now.since(attempt.started));
+            self.failed(attempt, failure, now);
+            return Step::Cancel(op);
+        }
+        if let Some(at) = self.running.iter().position(|attempt| matches!(attempt.phase, Phase::Stale)) {
+            return self.restart(at);
+        }
+        if let Some(deadline) = self.running.iter().map(|attempt| attempt.wakes_at()).min() {
+            return Step::WaitUntil(deadline);
+        }
+        if let Some(step) = self.take_over_at_once(now) {
+            return step;
+        }
+        if self.budget.allows_another() && now < self.times.deadline {
+            let own = match &self.access {
+                Access::Pool { .. } => None,
+                Access::Own(keys) => Some(keys.as_slice()),
+            };
+            let want = Want { model: self.task.model(), tried: &self.tried, own };
+            let pick = self.gateway.pool(own.is_some()).pick(&want, now);
+            match pick {
+                Pick::Ready { lease, key } => {
+                    let guests = own.is_some();
+                    let lease = Lease { gateway: Arc::clone(&self.gateway), guests, id: lease, key };
+                    return self.start(lease, now);
+                }
+                Pick::CoolingDown { until } if until <= self.waits_until() => return Step::WaitUntil(until),
+                Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
+            }
+        }
+        self.give_up(now)
+    }
+
+    /// Rests are waited out until here.
+    fn waits_until(&self) -> Timestamp {
+        let patience = if self.can_take_over() { TAKE_OVER_AFTER } else { SHORT_REST };
+        (self.times.arrived + patience).min(self.times.deadline)
+    }
+
+    fn start(&mut self, lease: Lease, now: Timestamp) -> Step {
+        self.budget.spend();
+        self.tried.push(lease.key.id());
+        let op = self.new_op();
+        let request = self.request(&lease.key);
+        let deadline = (now + self.times.attempt).min(self.times.deadline);
+        self.running.push(Attempt { op, lease: Some(lease), started: now, deadline, phase: Phase::Sent });
+        Step::Start(op, Op::Upstream(request))
+    }
+
+    /// The same key, on a fresh connection: no new attempt.
+    fn restart(&mut self, at: usize) -> Step {
+        let op = self.new_op();
+        let attempt = &mut self.running[at];
+        attempt.op = op;
+        attempt.phase = Phase::Sent;
+        let key = attempt.lease.as_ref().map(|lease| lease.key.clone());
+        let request = match key {
+            Some(key) => self.request(&key),
+            None => self.custom_request(),
+        };
+        Step::Start(op, Op::Upstream(request))
+    }
+
+    fn request(&self, key: &ApiKey) -> Request<Option<Bytes>> {
+        let config = self.gateway.config();
+        let (method, path) = self.task.method_and_path();
+        upstream::to_gemini(&config.upstream, method, &path, self.headers.clone(), key, self.body_for_gemini())
+    }
+
+    fn body_for_gemini(&self) -> Option<Bytes> {
+        match self.task.translated_body() {
+            Some(translated) => Some(translated.clone()),
+            None => self.body.clone(),
+        }
+    }
+
+    fn new_op(&mut self) -> OpId {
+        self.next_op += 1;
+        OpId(self.next_op)
+    }
+
+    /// Takes in what has come of an operation.
+    pub fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
+        let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
+        let attempt = &mut self.running[at];
+        let over = match outcome {
+            Outcome::Head(status, headers) => {
+                attempt.phase = self.task.phase_after_head(status, headers, attempt.lease.is_none());
+                return;
+            }
+            Outcome::Chunk(chunk) => attempt.take(chunk, self.task.is_translated(), now),
+            Outcome::End => attempt.end(&self.task),
+            Outcome::Failed { stale: true, .. }
+                if matches!(attempt.phase, Phase::Sent) && self.stale_retries < STALE_RETRIES =>
+            {
+                // With the body gone there is nothing to send again.
+                if self.body.is_some() {
+                    self.stale_retries += 1;
+                    attempt.phase = Phase::Stale;
+                    return;
+                }
+                Over::Failed(failure::network("the connection was closed before an answer"))
+            }
+            Outcome::Failed { message, .. } => Over::Failed(failure::network(&message)),
+        };
+        match over {
+            Over::NotYet => {}
+            Over::Failed(failure) => {
+                let attempt = self.running.swap_remove(at);
+                self.failed(attempt, failure, now);
+            }
+            Over::Refused => {
+                let attempt = self.running.swap_remove(at);
+                self.refused(attempt, now);
+            }
+            Over::Whole(body) => {
+                let attempt = self.running.swap_remove(at);
+                self.answer(attempt, body, now);
+            }
+        }
+    }
+
+    /// An attempt has brought a whole answer.
+    fn answer(&mut self, attempt: Attempt, body: Bytes, now: Timestamp) {
+        let Attempt { lease, started, phase, op, deadline } = attempt;
+        let Phase::Holding { status, headers, .. } = phase else { return };
+        let judged = if self.task.generates() { judge::content(&body) } else { Verdict::Good };
+        let failure = match judged {
+            Verdict::Good => None,
+            Verdict::Empty => Some(failure::empty()),
+            Verdict::Error => Some(self.classify_event(&body, lease.as_ref(), now)),
+            Verdict::ProjectDisabled => Some(project_disabled()),
+            Verdict::Broken => Some(Failure::new(Class::Unknown, Elsewhere::One, "The upstream's answer is not JSON.")),
+        };
+        if let Some(failure) = failure {
+            let phase = Phase::Sent;
+            return self.failed(Attempt { op, lease, started, deadline, phase }, failure, now);
+        }
+        let response = match self.task.answer(status, headers, body.clone(), &self.gateway, now) {
+            Ok(response) => response,
+            Err(error) => {
+                let failure = Failure::new(Class::Unknown, Elsewhere::One, error.to_string());
+                return self.failed(Attempt { op, lease, started, deadline, phase: Phase::Sent }, failure, now);
+            }
+        };
+        let key = lease.as_ref().map(|lease| lease.key.id());
+        if let Some(lease) = lease {
+            lease.succeeded(self.task.model());
+        }
+        let usage = if self.task.generates() { judge::usage(&body) } else { None };
+        self.finish(response, Ending::Complete, key, usage, now);
+    }
+
+    /// The upstream has answered with an error status.
+    fn refused(&mut self, attempt: Attempt, now: Timestamp) {
+        let Phase::Refused { status, headers, body } = &attempt.phase else { return };
+        let (status, body) = (*status, body.clone().freeze());
+        let Some(lease) = &attempt.lease else {
+            // The custom service's answers pass through, whatever they are.
+            let mut response = Response::new(body);
+            *response.status_mut() = status;
+            *response.headers_mut() = upstream::returned(headers);
+            return self.finish(response, Ending::Refused, None, None, now);
+        };
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let answer = Answer { status, content_type, body: &body, model: self.task.model() };
+        let failure = failure::classify(&answer, &lease.key, now);
+        self.failed(attempt, failure, now);
+    }
+
+    fn failed(&mut self, attempt: Attempt, failure: Failure, now: Timestamp) {
+        self.budget.learn(&failure);
+        let model = self.task.model().map(str::to_owned);
+        self.events.push(Event::AttemptFailed {
+            key: attempt.lease.as_ref().map(|lease| lease.key.id()),
+            model,
+            class: failure.class,
+            status: failure.status,
+            message: failure.message.clone(),
+            elapsed: now.since(attempt.started),
+        });
+        match attempt.lease {
+            Some(lease) => {
+                self.events.extend(lease.failed(self.task.model(), &failure, now));
+                self.failures.push(failure);
+            }
+            None => {
+                let error = Error::new(Kind::BadGateway, "The service that stands in for Gemini cannot be reached.");
+                self.refuse(&error, now);
+            }
+        }
+    }
+
+    fn classify_event(&self, body: &[u8], lease: Option<&Lease>, now: Timestamp) -> Failure {
+        match lease {
+            Some(lease) => failure::classify_event(body, self.task.model(), &lease.key, now),
+            None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
+        }
+    }
+
+    fn give_up(&mut self, now: Timestamp) -> Step {
+        if self.failures.iter().all(|failure| failure.elsewhere != Elsewhere::None)
+            && let Some(step) = self.take_over(now)
+        {
+            return step;
+        }
+        let own = match &self.access {
+            Access::Pool { .. } => None,
+            Access::Own(keys) => Some(keys.as_slice()),
+        };
+        let recovery = self.gateway.pool(own.is_some()).recovery(self.task.model(), own, now);
+        let given_up = GivenUp { failures: &self.failures, recovery, own_keys: own.is_some(), now };
+        let error = given_up.error();
+        self.refuse(&error, now);
+        match self.reply.take() {
+            Some(reply) => Step::Reply(reply),
+            None => Step::WaitUntil(now),
+        }
+    }
+
+    fn refuse(&mut self, error: &Error, now: Timestamp) {
+        let mut response = error.response(self.task.dialect());
+        // Without `alt=sse` a stream is an array, and so is its error.
+        if self.task.framing() == Some(Framing::Array) && error.body.is_none() && !self.task.is_translated() {
+            let body = response.body_mut();
+            *body = [b"[", &body[..], b"]"].concat().into();
+        }
+        self.finish(response, Ending::Refused, None, None, now);
+    }
+
+    fn finish(
+        &mut self,
+        response: Response<Bytes>,
+        ending: Ending,
+        key: Option<KeyId>,
+        usage: Option<crate::event::Usage>,
+        now: Timestamp,
+    ) {
+        self.events.push(Event::Finished(Finished {
+            dialect: self.task.dialect(),
+            model: self.task.model().map(str::to_owned),
+            status: response.status(),
+            ending,
+            attempts: self.budget.made(),
+            key,
+            usage,
+            elapsed: now.since(self.times.arrived),
+        }));
+        self.cancel.extend(self.running.drain(..).map(|attempt| attempt.op));
+        self.reply = Some(response);
+    }
+
+    /// Whether the custom service may serve this request.
+    fn can_take_over(&self) -> bool {
+        matches!(self.access, Access::Pool { .. })
+            && !self.taken_over
+            && self.task.chat().is_some()
+            && self.body.is_some()
+            && self.gateway.config().custom_llm.is_some()
+    }
+
+    /// Models that always go to the custom service.
+    fn take_over_at_once(&mut self, now: Timestamp) -> Option<Step> {
+        let config = self.gateway.config();
+        let custom = config.custom_llm.as_ref()?;
+        let asked = &self.task.chat()?.model;
+        if custom.models.iter().any(|pattern| pattern.matches(asked)) { self.take_over(now) } else { None }
+    }
+
+    fn take_over(&mut self, now: Timestamp) -> Option<Step> {
+        if !self.can_take_over() {
+            return None;
+        }
+        self.taken_over = true;
+        let op = self.new_op();
+        let request = self.custom_request();
+        let deadline = now + self.times.attempt;
+        self.running.push(Attempt { op, lease: None, started: now, deadline, phase: Phase::Sent });
+        Some(Step::Start(op, Op::Upstream(request)))
+    }
+
+    fn custom_request(&self) -> Request<Option<Bytes>> {
+        let config = self.gateway.config();
+        let body = self.body.clone().unwrap_or_default();
+        match &config.custom_llm {
+            Some(custom) => {
+                let asked = self.task.chat().map_or("", |chat| chat.model.as_str());
+                let listed = custom.models.iter().any(|pattern| pattern.matches(asked));
+                let body = match &custom.model {
+                    Some(model) if !listed => with_model(&body, model).unwrap_or(body),
+                    _ => body,
+                };
+                upstream::to_custom_llm(&custom.base_url, custom.api_key.as_ref(), &self.headers, body)
+            }
+            None => Request::new(Some(body)),
+        }
+    }
+
+    /// The answer of `op` is good; from here there is no failing over.
+    pub fn commit(mut self, op: OpId) -> Relay {
+        let at = self.running.iter().position(|attempt| attempt.op == op);
+        let attempt = at.map(|at| self.running.swap_remove(at));
+        let (lease, phase) = match attempt {
+            Some(attempt) => (attempt.lease, attempt.phase),
+            None => (None, Phase::Sent),
+        };
+        let (status, headers, held) = match phase {
+            Phase::Proven { status, headers, held } | Phase::Judging { status, headers, held, .. } => {
+                (status, headers, held)
+            }
+            Phase::Holding { status, headers, chunks, .. } => (status, headers, chunks),
+            Phase::Stale | Phase::Sent | Phase::Refused { .. } => {
+                (StatusCode::BAD_GATEWAY, HeaderMap::new(), Vec::new())
+            }
+        };
+        let mut headers = upstream::returned(&headers);
+        let mode = match (self.task.framing(), &lease) {
+            (_, None) | (None, _) => Mode::Bytes,
+            (Some(framing), Some(_)) => {
+                let decoder = Decoder::new(framing);
+                match self.task.stream_encoder() {
+                    Some(encoder) => {
+                        let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
+                        headers.insert(CONTENT_TYPE, events);
+                        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+                        Mode::Chat { decoder, encoder: Box::new(encoder) }
+                    }
+                    None => Mode::Native { decoder, flowing: false },
+                }
+            }
+        };
+        let model = self.task.model().map(Arc::from);
+        let (dialect, attempts) = (self.task.dialect(), self.budget.made());
+        Relay::new(status, headers, mode, lease, model, dialect, self.times, attempts, held)
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The dialect in which the client is answered.
+    pub fn dialect(&self) -> Dialect {
+        self.task.dialect()
+    }
+}
+
+/// What a chunk or the end of a body has decided.
+enum Over {
+    NotYet,
+    Failed(Failure),
+    Refused,
+    Whole(Bytes),
+}
+
+impl Attempt {
+    fn is_proven(&self, now: Timestamp) -> bool {
+        match &self.phase {
+            Phase::Proven { .. } => true,
+            Phase::Judging { since: Some(since), .. } => now.since(*since) >= JUDGED_WITHIN,
+            _ => false,
+        }
+    }
+
+    fn wakes_at(&self) -> Timestamp {
+        match &self.phase {
+            Phase::Judging { since: Some(since), .. } => self.deadline.min(*since + JUDGED_WITHIN),
+            _ => self.deadline,
+        }
+    }
+
+    fn take(&mut self, chunk: Bytes, translated: bool, now: Timestamp) -> Over {
+        match &mut self.phase {
+            Phase::Refused { body, .. } => {
+                let room = ERROR_BODY.saturating_sub(body.len());
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if body.len() >= ERROR_BODY { Over::Refused } else { Over::NotYet }
+            }
+            Phase::Holding { status, headers, chunks, size } => {
+                *size += chunk.len();
+                chunks.push(chunk);
+                let (size, limit) = (*size, if translated { TRANSLATED_ANSWER } else { HELD_ANSWER });
+                if size <= limit {
+                    return Over::NotYet;
+                }
+                if translated {
+                    let message = "The upstream's answer is too large to translate.";
+                    return Over::Failed(Failure::new(Class::Unknown, Elsewhere::None, message));
+                }
+                let (status, headers) = (*status, std::mem::take(headers));
+                self.phase = Phase::Proven { status, headers, held: std::mem::take(chunks) };
+                Over::NotYet
+            }
+            Phase::Judging { status, headers, decoder, held, size, since } => {
+                since.get_or_insert(now);
+                *size += chunk.len();
+                held.push(chunk.clone());
+                decoder.push(chunk);
+                let mut proven = *size > JUDGED_BYTES;
+                while let Some(frame) = decoder.next_frame() {
+                    let Some(data) = frame.data() else { continue };
+                    match judge::content(&data) {
+                        Verdict::Good => {
+                            proven = true;
+                            break;
+                        }
+                        Verdict::Empty | Verdict::Broken => {}
+                        Verdict::ProjectDisabled => return Over::Failed(project_disabled()),
+                        Verdict::Error => {
+                            let key = self.lease.as_ref().map(|lease| lease.key.clone());
+                            return Over::Failed(first_event_error(&data, key.as_ref(), now));
+                        }
+                    }
+                }
+                if proven {
+                    let (status, headers) = (*status, std::mem::take(headers));
+                    self.phase = Phase::Proven { status, headers, held: std::mem::take(held) };
+                }
+                Over::NotYet
+            }
+            Phase::Proven { held, .. } => {
+                held.push(chunk);
+                Over::NotYet
+            }
+            Phase::Stale | Phase::Sent => Over::NotYet,
+        }
+    }
+
+    fn end(&mut self, task: &Task) -> Over {
+        match &mut self.phase {
+            Phase::Refused { .. } => Over::Refused,
+            Phase::Holding { chunks, .. } => {
+                let mut chunks = std::mem::take(chunks);
+                Over::Whole(if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() })
+            }
+            Phase::Judging { decoder, .. } => {
+                let rest = crate::sse::Frame::of_rest(decoder.framing(), decoder.rest());
+                match rest.data() {
+                    Some(data) if judge::is_error(&data) => {
+                        let key = self.lease.as_ref().map(|lease| lease.key.clone());
+                        Over::Failed(first_event_error(&data, key.as_ref(), self.started))
+                    }
+                    _ => Over::Failed(failure::empty()),
+                }
+            }
+            Phase::Proven { .. } | Phase::Stale => Over::NotYet,
+            Phase::Sent => {
+                let _ = task;
+                Over::Failed(failure::network("the connection ended without an answer"))
+            }
+        }
+    }
+}
+
+impl Lease {
+    pub(crate) fn key(&self) -> &ApiKey {
+        &self.key
+    }
+
+    /// The key has brought a good answer.
+    pub(crate) fn succeeded(self, model: Option<&str>) {
+        self.gateway.pool(self.guests).succeeded(self.key.id(), model);
+    }
+
+    /// The attempt has failed. What the pool concludes comes back as events.
+    pub(crate) fn failed(&self, model: Option<&str>, failure: &Failure, now: Timestamp) -> Option<Event> {
+        let key = self.key.id();
+        let why = self.gateway.pool(self.guests).failed(key, model, failure, now)?;
+        Some(Event::SetAside { key, why })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.gateway.pool(self.guests).release(self.id);
+    }
+}
+
+fn first_event_error(data: &[u8], key: Option<&ApiKey>, now: Timestamp) -> Failure {
+    match key {
+        Some(key) => failure::classify_event(data, None, key, now),
+        None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
+    }
+}
+
+fn project_disabled() -> Failure {
+    Failure {
+        consequence: Consequence::SetAsideProject(Why::Suspended),
+        ..Failure::new(Class::ProjectSuspended, Elsewhere::All, "The project is limited or disabled by Google.")
+    }
+}
+
+/// A chat body with another model. Everything else stays as it was written.
+fn with_model(body: &Bytes, model: &str) -> Option<Bytes> {
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    object.insert("model".to_owned(), model.into());
+    serde_json::to_vec(&object).ok().map(Bytes::from)
+}

@@ -1,0 +1,508 @@
+//! The gateway: from the head of a request to an exchange.
+//!
+//! Everything that can be refused is refused from the head alone, in the client's own dialect: a stranger makes
+//! nobody buffer a body.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    self, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+use http::{Method, Response, StatusCode, Uri};
+
+use crate::auth::{Access, Presented};
+use crate::check::{Check, Verification};
+use crate::config::{AliasFor, Config, Verify};
+use crate::error::{Dialect, Error, Kind};
+use crate::exchange::Exchange;
+use crate::home;
+use crate::openai::chat::ChatRequest;
+use crate::pool::{Due, Pool, StateChange};
+use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
+use crate::secret::ApiKey;
+use crate::task::Task;
+use crate::time::Timestamp;
+use crate::upstream;
+
+/// So many keys of clients are remembered.
+const GUEST_KEYS: usize = 4096;
+
+/// How long a list of models is kept.
+const LIST_KEPT: Duration = Duration::from_secs(300);
+
+/// So many lists are kept: dialects, versions and pages.
+const LISTS_KEPT: usize = 32;
+
+/// What one address may have checked without being a trusted client: keys a request, and keys a minute.
+const STRANGER_KEYS: usize = 5;
+const STRANGER_KEYS_A_MINUTE: u32 = 10;
+
+/// What a trusted client may have checked in one request.
+const TRUSTED_KEYS: usize = 100;
+
+/// So many addresses are counted; when there are more, the count begins anew.
+const COUNTED_ADDRESSES: usize = 10_000;
+
+/// The longest name of a model. Google's are below 100 bytes.
+const MODEL_NAME: usize = 256;
+
+/// The gateway. One for the whole process, shared.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Config,
+    pool: Mutex<Pool>,
+    guests: Mutex<Pool>,
+    lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
+    strangers: Mutex<Strangers>,
+    seed: u64,
+    answers: AtomicU64,
+}
+
+/// The head of a request, as a shell has read it.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    pub method: &'a Method,
+    pub uri: &'a Uri,
+    pub headers: &'a HeaderMap,
+    /// The address at the other end of the connection.
+    pub peer: IpAddr,
+}
+
+/// What a head leads to.
+#[derive(Debug)]
+pub enum Accepted {
+    /// The answer, at once.
+    Reply(Response<Bytes>),
+    /// Read the body, within the intake's limits, and give it to the intake.
+    NeedBody(Intake),
+    /// Drive the exchange and stream the client's body into its one attempt.
+    Stream(Exchange),
+    /// Check keys.
+    Verify(Verification),
+}
+
+/// A request whose head was accepted and whose body is to come.
+#[derive(Debug)]
+pub struct Intake {
+    gateway: Arc<Gateway>,
+    wanted: Wanted,
+    access: Access,
+    headers: HeaderMap,
+    arrived: Timestamp,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Chat,
+    Task(Task),
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFault {
+    /// Larger than the limit.
+    TooLarge,
+    /// It did not arrive in time.
+    TooSlow,
+    /// The client broke off.
+    Broken,
+}
+
+impl Gateway {
+    /// A gateway with this configuration. `seed` decides what chance decides.
+    pub fn new(config: Config, seed: u64) -> Arc<Self> {
+        let pool = Pool::new(&config.keys, config.strategy, seed);
+        let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
+        Arc::new(Self {
+            config,
+            pool: Mutex::new(pool),
+            guests: Mutex::new(guests),
+            lists: Mutex::default(),
+            strangers: Mutex::default(),
+            seed,
+            answers: AtomicU64::new(0),
+        })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The pool, or the memory of clients' own keys. Never held while something is waited for.
+    pub(crate) fn pool(&self, guests: bool) -> MutexGuard<'_, Pool> {
+        locked(if guests { &self.guests } else { &self.pool })
+    }
+
+    /// How many pool keys there are, and how many of them are not set aside.
+    pub fn pool_size(&self) -> (usize, usize) {
+        let pool = self.pool(false);
+        (pool.len(), pool.usable())
+    }
+
+    /// When [`due`](Self::due) will next have something.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.pool(false).next_deadline()
+    }
+
+    /// The probes that are due.
+    pub fn due(self: &Arc<Self>, now: Timestamp) -> Vec<Check> {
+        let due = self.pool(false).due(now);
+        due.into_iter().map(|Due::Probe(key)| Check::probe(Arc::clone(self), key)).collect()
+    }
+
+    /// What has changed in the pool since this was last asked.
+    pub fn take_changes(&self) -> Vec<StateChange> {
+        self.pool(false).take_changes()
+    }
+
+    /// Takes in what another instance, or this one before a restart, has learned.
+    pub fn apply(&self, changes: &[StateChange]) {
+        let mut pool = self.pool(false);
+        for change in changes {
+            pool.apply(change);
+        }
+    }
+
+    /// A check of any key, for the command line.
+    pub fn check(self: &Arc<Self>, key: ApiKey) -> Check {
+        Check::verify(Arc::clone(self), key)
+    }
+
+    /// Decides from the head alone what a request leads to.
+    pub fn accept(self: &Arc<Self>, head: &Head<'_>, now: Timestamp) -> Accepted {
+        if head.method == Method::OPTIONS {
+            return Accepted::Reply(preflight(head.headers));
+        }
+        let route = match Route::find(head.method, head.uri, head.headers, &self.config.base_path) {
+            Ok(route) => route,
+            Err(NoRoute { dialect, error }) => return Accepted::Reply(error.response(dialect)),
+        };
+        let dialect = route.dialect;
+        match self.admit(head, route, now) {
+            Ok(accepted) => accepted,
+            Err(error) => Accepted::Reply(error.response(dialect)),
+        }
+    }
+
+    fn admit(self: &Arc<Self>, head: &Head<'_>, route: Route, now: Timestamp) -> Result<Accepted, Error> {
+        match route.operation {
+            Operation::Home if self.config.home => Ok(Accepted::Reply(home::page(&self.config))),
+            Operation::Home => Err(Error::new(Kind::NotFound, "Not found.")),
+            Operation::Health => Ok(Accepted::Reply(status_page(StatusCode::OK, "alive"))),
+            Operation::Ready => Ok(Accepted::Reply(self.ready())),
+            Operation::Verify { format } => self.verification(head, format, now),
+            Operation::Chat => self.intake(head, Wanted::Chat, now),
+            Operation::Model(call) => {
+                let task = self.native(call)?;
+                self.intake(head, Wanted::Task(task), now)
+            }
+            Operation::ModelList { version } => {
+                let access = Presented::find(head.uri, head.headers).access(&self.config)?;
+                let query = crate::route::without_credentials(head.uri.query().unwrap_or(""));
+                let task = Task::ModelList { dialect: route.dialect, version, query };
+                match self.kept(&task, &access, now) {
+                    Some(kept) => Ok(Accepted::Reply(kept)),
+                    None => self.intake_for(head, Wanted::Task(task), access, now),
+                }
+            }
+            Operation::ModelGet { version, model: asked } => {
+                let model = self.served_model(&asked, AliasFor::Chat)?.to_owned();
+                let task = Task::ModelGet { dialect: route.dialect, version, model, asked };
+                self.intake(head, Wanted::Task(task), now)
+            }
+        }
+    }
+
+    fn native(&self, call: ModelCall) -> Result<Task, Error> {
+        let operation = if call.method.embeds() { AliasFor::Embed } else { AliasFor::Chat };
+        let model = self.served_model(&call.model, operation)?.to_owned();
+        Ok(Task::Native { call, model })
+    }
+
+    /// The upstream's model that a client's name stands for.
+    fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
+        let model = self.config.resolve_model(asked, operation);
+        let plausible = !model.is_empty()
+            && model.len() <= MODEL_NAME
+            && !model.chars().any(char::is_control)
+            && model.split('/').all(|part| !matches!(part, "." | ".." | ""));
+        if plausible && self.config.model_allowed(model) {
+            return Ok(model);
+        }
+        let name: String = asked.chars().filter(|char| !char.is_control()).take(100).collect();
+        let message = format!("The model {name} is not served here. 此网关不提供模型 {name}。");
+        Err(Error { param: Some("model".to_owned()), ..Error::new(Kind::ModelNotFound, message) })
+    }
+
+    fn intake(self: &Arc<Self>, head: &Head<'_>, wanted: Wanted, now: Timestamp) -> Result<Accepted, Error> {
+        let access = Presented::find(head.uri, head.headers).access(&self.config)?;
+        self.intake_for(head, wanted, access, now)
+    }
+
+    fn intake_for(
+        self: &Arc<Self>,
+        head: &Head<'_>,
+        wanted: Wanted,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Accepted, Error> {
+        let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > self.config.body_limit) {
+            return Err(too_large(self.config.body_limit));
+        }
+        let encoded = head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+        let is_chat = matches!(wanted, Wanted::Chat);
+        if is_chat && encoded {
+            let message = "A compressed body cannot be translated; send it without Content-Encoding.";
+            return Err(Error::new(Kind::UnsupportedEncoding, message));
+        }
+        let headers = upstream::forwarded(head.headers);
+        let intake = Intake { gateway: Arc::clone(self), wanted, access, headers, arrived: now };
+        if length.is_none() && !head.headers.contains_key(TRANSFER_ENCODING) {
+            return Ok(intake.whole(Bytes::new(), now).map_or_else(Accepted::Reply, Accepted::Stream));
+        }
+        if !is_chat && length.is_some_and(|length| length > self.config.replay_limit) {
+            return Ok(intake.streamed().map_or_else(Accepted::Reply, Accepted::Stream));
+        }
+        Ok(Accepted::NeedBody(intake))
+    }
+
+    fn ready(&self) -> Response<Bytes> {
+        let (all, usable) = self.pool_size();
+        if all > 0 && usable == 0 {
+            return status_page(StatusCode::SERVICE_UNAVAILABLE, "no usable key");
+        }
+        status_page(StatusCode::OK, "ready")
+    }
+
+    fn verification(self: &Arc<Self>, head: &Head<'_>, format: VerifyFormat, now: Timestamp) -> Result<Accepted, Error> {
+        let presented = Presented::find(head.uri, head.headers);
+        let trusted = presented.trusted(&self.config).is_some();
+        match self.config.verify {
+            Verify::Open => {}
+            Verify::Trusted if trusted => {}
+            Verify::Trusted => {
+                return Err(Error::new(Kind::Unauthorized, "Only trusted clients may have keys checked here."));
+            }
+            Verify::Off => return Err(Error::new(Kind::NotFound, "Not found.")),
+        }
+        let keys = presented.own(&self.config);
+        if keys.is_empty() {
+            let message = "No keys to check. Send them, comma-separated, as x-goog-api-key. 请在 x-goog-api-key 中提供要校验的密钥。";
+            return Err(Error::new(Kind::BadRequest, message));
+        }
+        let guarded = !self.config.keys.is_empty() && !trusted;
+        let most = if guarded { STRANGER_KEYS } else { TRUSTED_KEYS };
+        if keys.len() > most || presented.too_many() {
+            return Err(Error::new(Kind::BadRequest, format!("At most {most} keys a request can be checked.")));
+        }
+        if guarded {
+            let address = client_address(head, &self.config);
+            locked(&self.strangers).spend(address, u32::try_from(keys.len()).unwrap_or(u32::MAX), now)?;
+        }
+        let checks = keys.into_iter().map(|key| self.check(key)).collect();
+        Ok(Accepted::Verify(Verification { format, checks }))
+    }
+
+    /// A list that was answered lately. The lists of clients' own keys are not kept.
+    fn kept(&self, task: &Task, access: &Access, now: Timestamp) -> Option<Response<Bytes>> {
+        let Access::Pool { .. } = access else { return None };
+        let lists = locked(&self.lists);
+        let (until, kept) = lists.get(&task.cached_as()?)?;
+        (*until > now).then(|| kept.clone())
+    }
+
+    /// Keeps a list for a while.
+    pub(crate) fn keep(&self, name: String, list: &Response<Bytes>, now: Timestamp) {
+        let mut lists = locked(&self.lists);
+        if lists.len() >= LISTS_KEPT {
+            lists.retain(|_, (until, _)| *until > now);
+        }
+        if lists.len() < LISTS_KEPT {
+            lists.insert(name, (now + LIST_KEPT, list.clone()));
+        }
+    }
+
+    /// A fresh identifier for an answer; never the same twice in one process, nor likely in two.
+    fn answer_id(&self) -> String {
+        let count = self.answers.fetch_add(1, Ordering::Relaxed);
+        let mut chance = fastrand::Rng::with_seed(self.seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        format!("chatcmpl-{:016x}{:08x}", chance.u64(..), chance.u32(..))
+    }
+}
+
+impl Intake {
+    /// The dialect in which the client is answered.
+    fn dialect(&self) -> Dialect {
+        match &self.wanted {
+            Wanted::Chat => Dialect::OpenAi,
+            Wanted::Task(task) => task.dialect(),
+        }
+    }
+
+    /// The largest body that is kept whole, in bytes. A chat has to be read whole to be translated; a native
+    /// body that is larger is [streamed](Self::streamed).
+    pub fn whole_limit(&self) -> u64 {
+        let config = self.gateway.config();
+        match self.wanted {
+            Wanted::Chat => config.body_limit,
+            Wanted::Task(_) => config.replay_limit.min(config.body_limit),
+        }
+    }
+
+    /// The largest body that is taken at all, in bytes.
+    pub fn body_limit(&self) -> u64 {
+        self.gateway.config().body_limit
+    }
+
+    /// The exchange, with the whole body.
+    ///
+    /// # Errors
+    /// The answer to a body that cannot be understood.
+    #[expect(clippy::result_large_err, reason = "an answer is an answer, made once a request at most")]
+    pub fn whole(self, body: Bytes, now: Timestamp) -> Result<Exchange, Response<Bytes>> {
+        let dialect = self.dialect();
+        self.exchange(Some(body), now).map_err(|error| error.response(dialect))
+    }
+
+    /// The exchange, with a body that is larger than what is kept: one attempt, streamed.
+    ///
+    /// # Errors
+    /// The answer to a body that has to be read whole and is too large for that.
+    #[expect(clippy::result_large_err, reason = "an answer is an answer, made once a request at most")]
+    pub fn streamed(self) -> Result<Exchange, Response<Bytes>> {
+        let (dialect, arrived) = (self.dialect(), self.arrived);
+        self.exchange(None, arrived).map_err(|error| error.response(dialect))
+    }
+
+    fn exchange(self, body: Option<Bytes>, now: Timestamp) -> Result<Exchange, Error> {
+        let Self { gateway, wanted, access, headers, arrived } = self;
+        let task = match (wanted, &body) {
+            (Wanted::Task(task), _) => task,
+            (Wanted::Chat, None) => return Err(too_large(gateway.config().body_limit)),
+            (Wanted::Chat, Some(body)) => {
+                let request = ChatRequest::parse(body)?;
+                let custom = matches!(access, Access::Pool { .. })
+                    && gateway.config().custom_llm.as_ref().is_some_and(|custom| custom.serves(&request.model));
+                let model = match gateway.served_model(&request.model, AliasFor::Chat) {
+                    Ok(model) => model.to_owned(),
+                    Err(_) if custom => request.model.clone(),
+                    Err(error) => return Err(error),
+                };
+                let id = gateway.answer_id();
+                Task::chat_for(request, model, id, now)?
+            }
+        };
+        Ok(Exchange::new(gateway, task, access, headers, body, arrived))
+    }
+
+    /// The answer to a body that did not come whole.
+    pub fn refuse(&self, fault: BodyFault) -> Response<Bytes> {
+        let error = match fault {
+            BodyFault::TooLarge => too_large(self.body_limit()),
+            BodyFault::TooSlow => Error::new(Kind::RequestTimeout, "The body did not arrive in time."),
+            BodyFault::Broken => Error::new(Kind::BadRequest, "The body broke off."),
+        };
+        error.response(self.dialect())
+    }
+}
+
+pub(crate) fn too_large(limit: u64) -> Error {
+    let message = format!("The body is larger than {limit} bytes (LIBRA_BODY_LIMIT). 请求体超过上限 {limit} 字节。");
+    Error::new(Kind::TooLarge, message)
+}
+
+/// Browsers may call from anywhere: the key is in a header that no browser adds by itself.
+pub fn allow_origins(headers: &mut HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+}
+
+fn preflight(asked: &HeaderMap) -> Response<Bytes> {
+    const PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    // A star would not cover Authorization: what was asked for is named.
+    let allowed = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed.unwrap_or(HeaderValue::from_static("*")));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    if asked.contains_key(PRIVATE_NETWORK) {
+        let name = HeaderName::from_static("access-control-allow-private-network");
+        headers.insert(name, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn status_page(status: StatusCode, word: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(format!("{{\"status\":\"{word}\"}}")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The client's address: the last one in `X-Forwarded-For` that no trusted proxy stands for.
+fn client_address(head: &Head<'_>, config: &Config) -> IpAddr {
+    let is_proxy = |address: &IpAddr| config.trusted_proxies.iter().any(|proxies| proxies.contains(address));
+    let mut address = head.peer;
+    let lists = head.headers.get_all("x-forwarded-for");
+    let hops: Vec<&str> = lists.iter().filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).collect();
+    for hop in hops.iter().rev() {
+        if !is_proxy(&address) {
+            break;
+        }
+        let Ok(before) = hop.trim().parse() else { break };
+        address = before;
+    }
+    address
+}
+
+/// How many keys each address had checked in the running minute.
+#[derive(Debug, Default)]
+struct Strangers {
+    minute: u64,
+    counts: HashMap<IpAddr, u32>,
+}
+
+impl Strangers {
+    fn spend(&mut self, address: IpAddr, keys: u32, now: Timestamp) -> Result<(), Error> {
+        let minute = now.as_secs() / 60;
+        if minute != self.minute || self.counts.len() >= COUNTED_ADDRESSES {
+            self.minute = minute;
+            self.counts.clear();
+        }
+        let count = self.counts.entry(network(address)).or_default();
+        if count.saturating_add(keys) > STRANGER_KEYS_A_MINUTE {
+            let message = format!("At most {STRANGER_KEYS_A_MINUTE} keys a minute can be checked from one address.");
+            let wait = Duration::from_secs(60 - now.as_secs() % 60);
+            return Err(Error { retry_after: Some(wait), ..Error::new(Kind::RateLimited, message) });
+        }
+        *count += keys;
+        Ok(())
+    }
+}
+
+/// An IPv6 subscriber has at least a /64 of addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let mut segments = address.segments();
+            segments[4..].fill(0);
+            IpAddr::V6(segments.into())
+        }
+    }
+}
+
+/// A panic elsewhere does not make the state useless: every change leaves it whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

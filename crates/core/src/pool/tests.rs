@@ -1,0 +1,230 @@
+use http::StatusCode;
+
+use super::*;
+use crate::failure::{Class, Elsewhere};
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const MODEL: Option<&str> = Some("gemini-2.5-flash");
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn keys(names: &[&str]) -> Vec<PoolKey> {
+    names
+        .iter()
+        .map(|name| match name.split_once(':') {
+            Some((project, key)) => PoolKey { key: ApiKey::new(key), project: Some(project.to_owned()) },
+            None => PoolKey { key: ApiKey::new(name), project: None },
+        })
+        .collect()
+}
+
+fn failure(consequence: Consequence) -> Failure {
+    Failure {
+        status: Some(StatusCode::TOO_MANY_REQUESTS),
+        consequence,
+        ..Failure::new(Class::Unknown, Elsewhere::All, "made up")
+    }
+}
+
+/// The keys that `count` requests get, one after the other, each given back at once.
+fn served(pool: &mut Pool, count: usize, now: Timestamp) -> String {
+    let mut names = Vec::new();
+    for _ in 0..count {
+        match pool.pick(&Want { model: MODEL, tried: &[], own: None }, now) {
+            Pick::Ready { lease, key } => {
+                pool.release(lease);
+                names.push(key.expose().to_owned());
+            }
+            Pick::CoolingDown { until } => names.push(format!("wait {}", until.since(now).as_secs())),
+            Pick::Rejected { why } => names.push(format!("{why:?}")),
+        }
+    }
+    names.join(" ")
+}
+
+fn id(key: &str) -> KeyId {
+    ApiKey::new(key).id()
+}
+
+#[test]
+fn round_robin_takes_one_after_the_other() {
+    let mut pool = Pool::new(&keys(&["a", "b", "c"]), Strategy::RoundRobin, 1);
+    assert_eq!(served(&mut pool, 7, NOW), "a b c a b c a");
+    pool.failed(id("b"), MODEL, &failure(Consequence::RestModel(NOW + secs(30))), NOW);
+    assert_eq!(served(&mut pool, 4, NOW), "c a c a");
+    assert_eq!(served(&mut pool, 3, NOW + secs(30)), "b c a");
+}
+
+#[test]
+fn time_window_splits_ten_seconds_among_the_keys() {
+    let mut pool = Pool::new(&keys(&["a", "b", "c", "d"]), Strategy::TimeWindow, 1);
+    let start = Timestamp::from_millis(1_800_000_000_000);
+    let seen: Vec<String> =
+        (0..10).map(|second| served(&mut pool, 1, start + secs(second))).collect();
+    assert_eq!(seen.join(" "), "a a a b b c c c d d");
+    pool.failed(id("b"), MODEL, &failure(Consequence::SetAside(Why::Invalid)), NOW);
+    assert_eq!(served(&mut pool, 2, start + secs(3)), "c c");
+}
+
+#[test]
+fn random_repeats_with_its_seed_and_reaches_every_key() {
+    let all = keys(&["a", "b", "c"]);
+    let first = served(&mut Pool::new(&all, Strategy::Random, 7), 60, NOW);
+    assert_eq!(first, served(&mut Pool::new(&all, Strategy::Random, 7), 60, NOW));
+    for key in ["a", "b", "c"] {
+        assert!(first.matches(key).count() > 8, "{first}");
+    }
+}
+
+#[test]
+fn least_used_prefers_who_has_least_to_do() {
+    let mut pool = Pool::new(&keys(&["a", "b", "c"]), Strategy::LeastUsed, 1);
+    let want = Want { model: MODEL, tried: &[], own: None };
+    let Pick::Ready { lease, key } = pool.pick(&want, NOW) else { panic!("a key") };
+    assert_eq!(key.expose(), "a");
+    assert_eq!(served(&mut pool, 4, NOW), "b c b c");
+    pool.release(lease);
+    assert_eq!(served(&mut pool, 2, NOW), "a a");
+}
+
+#[test]
+fn a_rest_is_for_one_model_and_for_the_whole_project() {
+    let mut pool = Pool::new(&keys(&["team:a", "team:b", "c"]), Strategy::RoundRobin, 1);
+    pool.failed(id("a"), MODEL, &failure(Consequence::RestModel(NOW + secs(60))), NOW);
+    assert_eq!(served(&mut pool, 3, NOW), "c c c");
+    let other = Want { model: Some("gemini-2.5-pro"), tried: &[id("c")], own: None };
+    assert!(matches!(pool.pick(&other, NOW), Pick::Ready { .. }));
+    pool.failed(id("c"), MODEL, &failure(Consequence::RestProject(NOW + secs(20))), NOW);
+    assert_eq!(served(&mut pool, 1, NOW), "wait 20");
+    assert_eq!(pool.recovery(MODEL, None, NOW), Some(NOW + secs(20)));
+    assert_eq!(pool.recovery(Some("gemini-2.5-pro"), None, NOW), Some(NOW));
+}
+
+#[test]
+fn families_named_by_google_rest_too() {
+    let mut pool = Pool::new(&keys(&["a"]), Strategy::RoundRobin, 1);
+    let mut limited = failure(Consequence::RestModel(NOW + secs(60)));
+    limited.families = vec!["gemini-2.5-flash".to_owned()];
+    pool.failed(id("a"), Some("gemini-2.5-flash-preview"), &limited, NOW);
+    assert_eq!(pool.recovery(Some("gemini-2.5-flash-preview"), None, NOW), Some(NOW + secs(60)));
+    assert_eq!(pool.recovery(Some("gemini-2.5-flash"), None, NOW), Some(NOW + secs(60)));
+}
+
+#[test]
+fn a_penalty_only_orders() {
+    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::RoundRobin, 1);
+    pool.failed(id("a"), MODEL, &failure(Consequence::Penalty), NOW);
+    assert_eq!(served(&mut pool, 3, NOW), "b b b");
+    pool.failed(id("b"), MODEL, &failure(Consequence::Penalty), NOW);
+    assert!(!served(&mut pool, 1, NOW).contains("wait"));
+    pool.succeeded(id("a"), MODEL);
+    assert_eq!(served(&mut pool, 2, NOW), "a a");
+}
+
+#[test]
+fn a_suspended_project_takes_all_its_keys_along() {
+    let mut pool = Pool::new(&keys(&["team:a", "team:b", "c"]), Strategy::RoundRobin, 1);
+    let why = pool.failed(id("a"), MODEL, &failure(Consequence::SetAsideProject(Why::Suspended)), NOW);
+    assert_eq!(why, Some(Why::Suspended));
+    assert_eq!(pool.set_aside(id("b")), Some(Why::Suspended));
+    assert_eq!(served(&mut pool, 2, NOW), "c c");
+}
+
+#[test]
+fn three_strikes_in_a_row_set_a_key_aside() {
+    let mut pool = Pool::new(&keys(&["a"]), Strategy::RoundRobin, 1);
+    let strike = failure(Consequence::Strike);
+    assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
+    assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
+    pool.succeeded(id("a"), MODEL);
+    assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
+    assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
+    assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), Some(Why::Unauthenticated));
+    assert_eq!(served(&mut pool, 1, NOW), "NoneUsable");
+}
+
+#[test]
+fn set_aside_keys_are_probed_at_growing_intervals_and_leaked_ones_never() {
+    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::RoundRobin, 1);
+    pool.failed(id("a"), MODEL, &failure(Consequence::SetAside(Why::Invalid)), NOW);
+    pool.failed(id("b"), MODEL, &failure(Consequence::SetAside(Why::Leaked)), NOW);
+    let mut now = NOW;
+    for wait in [600, 3600, 6 * 3600, 24 * 3600, 24 * 3600] {
+        assert_eq!(pool.due(now), []);
+        assert_eq!(pool.next_deadline(), Some(now + secs(wait)));
+        now = now + secs(wait);
+        assert_eq!(pool.due(now), [Due::Probe(ApiKey::new("a"))]);
+        pool.probed(id("a"), false);
+    }
+    pool.probed(id("a"), true);
+    assert_eq!(served(&mut pool, 2, now), "a a");
+    assert_eq!(pool.next_deadline(), None);
+}
+
+#[test]
+fn a_tried_key_is_not_chosen_again() {
+    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::RoundRobin, 1);
+    let tried = [id("a"), id("b")];
+    let pick = pool.pick(&Want { model: MODEL, tried: &tried, own: None }, NOW);
+    assert!(matches!(pick, Pick::Rejected { why: Rejection::AllTried }), "{pick:?}");
+}
+
+#[test]
+fn a_lost_lease_heals() {
+    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::LeastUsed, 1);
+    let Pick::Ready { .. } = pool.pick(&Want { model: MODEL, tried: &[], own: None }, NOW) else {
+        panic!("a key")
+    };
+    assert_eq!(pool.keys[0].in_flight, 1);
+    assert_eq!(pool.next_deadline(), Some(NOW + LEASE));
+    assert_eq!(pool.due(NOW + LEASE), []);
+    assert_eq!(pool.keys[0].in_flight, 0);
+    assert_eq!(pool.next_deadline(), None);
+}
+
+#[test]
+fn changes_carry_the_state_to_another_pool() {
+    let all = keys(&["a", "b", "c"]);
+    let mut pool = Pool::new(&all, Strategy::RoundRobin, 1);
+    pool.failed(id("a"), MODEL, &failure(Consequence::RestModel(NOW + secs(60))), NOW);
+    pool.failed(id("b"), MODEL, &failure(Consequence::SetAside(Why::Leaked)), NOW);
+    let mut changes = pool.take_changes();
+    changes.reverse();
+    let mut other = Pool::new(&all, Strategy::RoundRobin, 2);
+    for change in changes.iter().chain(&changes.clone()) {
+        other.apply(change);
+    }
+    assert_eq!(served(&mut other, 2, NOW), "c c");
+    assert_eq!(other.set_aside(id("b")), Some(Why::Leaked));
+    assert_eq!(other.take_changes(), []);
+}
+
+#[test]
+fn guests_are_remembered_within_bounds_and_served_with_their_own_keys_only() {
+    let mut guests = Pool::for_guests(3, Strategy::RoundRobin, 1);
+    let mut serve = |names: &[&str]| {
+        let own: Vec<ApiKey> = names.iter().map(|name| ApiKey::new(name)).collect();
+        match guests.pick(&Want { model: MODEL, tried: &[], own: Some(&own) }, NOW) {
+            Pick::Ready { lease, key } => {
+                guests.release(lease);
+                let bad = key.expose().starts_with("bad");
+                if bad {
+                    guests.failed(key.id(), MODEL, &failure(Consequence::SetAside(Why::Invalid)), NOW);
+                }
+                assert!(guests.len() <= 3);
+                key.expose().to_owned()
+            }
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(serve(&["a", "bad"]), "a");
+    assert_eq!(serve(&["a", "bad"]), "bad");
+    assert_eq!(serve(&["a", "bad"]), "a");
+    assert_eq!(serve(&["a", "bad"]), "a");
+    assert_eq!(serve(&["bad"]), "bad", "the only key of a client is tried even so");
+    for name in ["c", "d", "e", "f"] {
+        assert_eq!(serve(&[name]), name);
+    }
+}

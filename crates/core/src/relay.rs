@@ -1,0 +1,375 @@
+//! One committed answer on its way to the client.
+//!
+//! From here failing over is unrepresentable: the client has seen the answer's beginning. A stream that breaks
+//! off ends with an honest error in the client's dialect, never with an invented "stop"; where no error can be
+//! said any more, the connection is broken so that the client notices.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::error::{Dialect, Error, Kind};
+use crate::event::{Ending, Event, Finished};
+use crate::exchange::{Lease, Times};
+use crate::failure::{self, Class, Consequence, Elsewhere, Failure, Why};
+use crate::judge;
+use crate::openai::chat::stream::Encoder;
+use crate::sse::{Decoder, Frame, Framing};
+use crate::time::Timestamp;
+
+/// A native event larger than this is not held back until it is whole: it flows, and if it is then cut, the
+/// connection is broken. Images come as events of some megabytes.
+const HELD_EVENT: usize = 8 << 20;
+
+/// A translated event must be whole. Larger ones end the stream with an error.
+const TRANSLATED_EVENT: usize = 64 << 20;
+
+/// An answer that has been committed.
+#[derive(Debug)]
+pub struct Relay {
+    head: Option<(StatusCode, HeaderMap)>,
+    mode: Mode,
+    lease: Option<Lease>,
+    model: Option<Arc<str>>,
+    dialect: Dialect,
+    times: Times,
+    attempts: u32,
+    /// What was held back while the answer was judged.
+    held: Vec<Bytes>,
+    /// A reason to end was seen: a finish reason, or why the prompt was blocked.
+    finished: bool,
+    /// The last stretch that was passed: it has the final token counts.
+    last: Bytes,
+    ended: bool,
+    events: Vec<Event>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Mode {
+    /// Google's own stream, whole events as they came.
+    Native { decoder: Decoder, flowing: bool },
+    /// A chat stream, translated event by event.
+    Chat { decoder: Decoder, encoder: Box<Encoder> },
+    /// Bytes as they come: an answer too large to be held, or another service's.
+    Bytes,
+}
+
+/// What is to be sent now, and whether more will follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes for the client; may be empty.
+    pub bytes: Bytes,
+    /// What comes after them.
+    pub next: Next,
+}
+
+/// What comes after a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// More, when the upstream has sent more.
+    More,
+    /// Nothing: the answer is complete, or has ended with an error.
+    End,
+    /// The connection has to be broken: the answer is not complete, and this cannot be said in it.
+    Reset,
+}
+
+/// Why the upstream's body ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// As HTTP says it should.
+    Complete,
+    /// The connection broke.
+    Broken,
+    /// Nothing came for too long.
+    Idle,
+}
+
+impl Relay {
+    #[expect(clippy::too_many_arguments, reason = "made in one place, from the parts of an exchange")]
+    pub(crate) fn new(
+        status: StatusCode,
+        headers: HeaderMap,
+        mode: Mode,
+        lease: Option<Lease>,
+        model: Option<Arc<str>>,
+        dialect: Dialect,
+        times: Times,
+        attempts: u32,
+        held: Vec<Bytes>,
+    ) -> Self {
+        Self {
+            head: Some((status, headers)),
+            mode,
+            lease,
+            model,
+            dialect,
+            times,
+            attempts,
+            held,
+            finished: false,
+            last: Bytes::new(),
+            ended: false,
+            events: Vec::new(),
+        }
+    }
+
+    /// The head of the response, and the first bytes: what was held back. To be asked for once, first.
+    pub fn begin(&mut self, now: Timestamp) -> (Response<()>, Piece) {
+        let mut response = Response::new(());
+        if let Some((status, headers)) = self.head.take() {
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        let whole = if held.len() == 1 { held.remove(0) } else { Bytes::from(held.concat()) };
+        let piece = if whole.is_empty() { Piece::more(Bytes::new()) } else { self.push(whole, now) };
+        (response, piece)
+    }
+
+    /// Until when the next bytes have to come, counted from now.
+    pub fn idle_deadline(&self, now: Timestamp) -> Timestamp {
+        now + self.times.idle
+    }
+
+    /// Takes the next bytes of the upstream.
+    pub fn push(&mut self, chunk: Bytes, now: Timestamp) -> Piece {
+        if self.ended {
+            return Piece { bytes: Bytes::new(), next: Next::End };
+        }
+        match &mut self.mode {
+            Mode::Bytes => Piece::more(chunk),
+            Mode::Native { decoder, flowing } => {
+                decoder.push(chunk);
+                let mut piece = decoder.whole().unwrap_or_default();
+                if !piece.is_empty() {
+                    *flowing = false;
+                }
+                if decoder.held() > HELD_EVENT {
+                    *flowing = true;
+                    piece = [piece, decoder.overflow()].concat().into();
+                }
+                self.pass(piece, now)
+            }
+            Mode::Chat { decoder, .. } => {
+                decoder.push(chunk);
+                let too_large = decoder.held() > TRANSLATED_EVENT;
+                let piece = self.translate(now);
+                if too_large && piece.next == Next::More && self.held_back() > TRANSLATED_EVENT {
+                    let error = Error::new(Kind::BadGateway, "The upstream sent an event too large to translate.");
+                    return self.end_with(piece.bytes, &error, now);
+                }
+                piece
+            }
+        }
+    }
+
+    /// The upstream's body has ended. Says the rest of the answer, or that it is not whole.
+    pub fn finish(&mut self, end: &BodyEnd, now: Timestamp) -> Piece {
+        if self.ended {
+            return Piece { bytes: Bytes::new(), next: Next::End };
+        }
+        let cut = match end {
+            BodyEnd::Complete => "The upstream ended the answer before it was complete.",
+            BodyEnd::Broken => "The connection to the upstream broke before the answer was complete.",
+            BodyEnd::Idle => "The upstream has been silent for too long; the answer is not complete.",
+        };
+        let cut = Error::new(Kind::BadGateway, cut);
+        let complete = *end == BodyEnd::Complete;
+        match &mut self.mode {
+            Mode::Bytes if complete => self.end(Bytes::new(), Next::End, Ending::Complete, now),
+            Mode::Bytes => self.end(Bytes::new(), Next::Reset, Ending::Cut, now),
+            Mode::Native { decoder, flowing } => {
+                let (rest, framing, flowing) = (decoder.rest(), decoder.framing(), *flowing);
+                if let Some(failure) = self.error_in(&Frame::of_rest(framing, rest.clone())) {
+                    return self.fail(Bytes::new(), &failure, now);
+                }
+                self.finished = self.finished || judge::finishes(&rest);
+                match (self.finished && complete, flowing) {
+                    (true, _) => self.end(rest, Next::End, Ending::Complete, now),
+                    (false, true) => self.end(rest, Next::Reset, Ending::Cut, now),
+                    (false, false) => self.end_with(Bytes::new(), &cut, now),
+                }
+            }
+            Mode::Chat { decoder, .. } => {
+                let rest = decoder.rest();
+                let frame = Frame::of_rest(decoder.framing(), rest);
+                let mut out = Vec::new();
+                if frame.data().is_some_and(|data| !data.is_empty())
+                    && let Err(failure) = self.encode(&frame, &mut out)
+                {
+                    return self.fail(out.into(), &failure, now);
+                }
+                let Mode::Chat { encoder, .. } = &mut self.mode else {
+                    unreachable!("the mode of a relay does not change")
+                };
+                if encoder.is_finished() && complete {
+                    encoder.finish(&mut out);
+                    return self.end(out.into(), Next::End, Ending::Complete, now);
+                }
+                self.end_with(out.into(), &cut, now)
+            }
+        }
+    }
+
+    /// The client has left, or the shell gives up. Does nothing when the answer has ended.
+    pub fn abandon(&mut self, now: Timestamp) {
+        if !self.ended {
+            self.end(Bytes::new(), Next::Reset, Ending::ClientLeft, now);
+        }
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn held_back(&self) -> usize {
+        match &self.mode {
+            Mode::Native { decoder, .. } | Mode::Chat { decoder, .. } => decoder.held(),
+            Mode::Bytes => 0,
+        }
+    }
+
+    /// Passes whole native events on, up to an error among them.
+    fn pass(&mut self, piece: Bytes, now: Timestamp) -> Piece {
+        if !judge::mentions_error(&piece) {
+            self.look_at(&piece);
+            return Piece::more(piece);
+        }
+        let Mode::Native { decoder, .. } = &self.mode else { return Piece::more(piece) };
+        let mut frames = Decoder::new(decoder.framing());
+        let mut good = 0;
+        if decoder.framing() == Framing::Array && !piece.trim_ascii_start().starts_with(b"[") {
+            frames.push(Bytes::from_static(b"["));
+            let _ = frames.next_frame();
+        }
+        frames.push(piece.clone());
+        while let Some(frame) = frames.next_frame() {
+            if let Some(failure) = self.error_in(&frame) {
+                let before = piece.slice(..good.min(piece.len()));
+                self.look_at(&before);
+                return self.fail(before, &failure, now);
+            }
+            good += frame.raw.len();
+        }
+        self.look_at(&piece);
+        Piece::more(piece)
+    }
+
+    fn error_in(&self, frame: &Frame) -> Option<Failure> {
+        let data = frame.data()?;
+        if !judge::mentions_error(&data) || !judge::is_error(&data) {
+            return None;
+        }
+        Some(self.classify(&data))
+    }
+
+    fn classify(&self, data: &[u8]) -> Failure {
+        match &self.lease {
+            Some(lease) => {
+                failure::classify_event(data, self.model.as_deref(), lease.key(), self.times.arrived)
+            }
+            None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
+        }
+    }
+
+    /// Notes what a passed stretch says of the answer's end.
+    fn look_at(&mut self, piece: &Bytes) {
+        if !piece.is_empty() {
+            self.finished = self.finished || judge::finishes(piece);
+            self.last = piece.clone();
+        }
+    }
+
+    fn translate(&mut self, now: Timestamp) -> Piece {
+        let mut out = Vec::new();
+        loop {
+            let Mode::Chat { decoder, .. } = &mut self.mode else {
+                unreachable!("the mode of a relay does not change")
+            };
+            let Some(frame) = decoder.next_frame() else { break };
+            if let Err(failure) = self.encode(&frame, &mut out) {
+                return self.fail(out.into(), &failure, now);
+            }
+            self.last = frame.raw;
+        }
+        Piece::more(out.into())
+    }
+
+    fn encode(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), Failure> {
+        if let Some(failure) = self.error_in(frame) {
+            return Err(failure);
+        }
+        let (Some(data), Mode::Chat { encoder, .. }) = (frame.data(), &mut self.mode) else { return Ok(()) };
+        encoder
+            .push(&data, out)
+            .map_err(|error| Failure::new(Class::Unknown, Elsewhere::None, error.to_string()))
+    }
+
+    /// Ends with an error that the upstream sent in the middle of the answer.
+    fn fail(&mut self, before: Bytes, failure: &Failure, now: Timestamp) -> Piece {
+        self.report(failure, now);
+        self.end_with(before, &failure.to_error(), now)
+    }
+
+    /// Ends with an error in the client's dialect.
+    fn end_with(&mut self, before: Bytes, error: &Error, now: Timestamp) -> Piece {
+        let array = matches!(&self.mode, Mode::Native { decoder, .. } if decoder.framing() == Framing::Array);
+        let said = if array {
+            Bytes::from([b",\r\n", &error.body(Dialect::Gemini)[..], b"\n]\n"].concat())
+        } else {
+            error.event(self.dialect)
+        };
+        let bytes = if before.is_empty() { said } else { [before, said].concat().into() };
+        self.end(bytes, Next::End, Ending::Cut, now)
+    }
+
+    fn end(&mut self, bytes: Bytes, next: Next, ending: Ending, now: Timestamp) -> Piece {
+        self.ended = true;
+        if judge::project_is_disabled(&self.last) {
+            let disabled = Failure {
+                consequence: Consequence::SetAsideProject(Why::Suspended),
+                ..Failure::new(Class::ProjectSuspended, Elsewhere::All, "PUP_LIMITED_DISABLED")
+            };
+            self.report(&disabled, now);
+        }
+        let key = self.lease.as_ref().map(|lease| lease.key().id());
+        match (ending, self.lease.take()) {
+            (Ending::Complete, Some(lease)) => lease.succeeded(self.model.as_deref()),
+            (Ending::Cut, Some(lease)) => {
+                // A cut is no proof against anybody; a project that cuts again and again comes last.
+                let cut = Failure {
+                    consequence: Consequence::Penalty,
+                    ..Failure::new(Class::Network, Elsewhere::None, "The answer was cut.")
+                };
+                self.events.extend(lease.failed(self.model.as_deref(), &cut, now));
+            }
+            _ => {}
+        }
+        self.events.push(Event::Finished(Finished {
+            dialect: self.dialect,
+            model: self.model.as_deref().map(str::to_owned),
+            status: StatusCode::OK,
+            ending,
+            attempts: self.attempts,
+            key,
+            usage: judge::usage(&self.last),
+            elapsed: now.since(self.times.arrived),
+        }));
+        Piece { bytes, next }
+    }
+
+    fn report(&mut self, failure: &Failure, now: Timestamp) {
+        if let Some(lease) = &self.lease {
+            self.events.extend(lease.failed(self.model.as_deref(), failure, now));
+        }
+    }
+}
+
+impl Piece {
+    fn more(bytes: Bytes) -> Self {
+        Self { bytes, next: Next::More }
+    }
+}

@@ -1,0 +1,478 @@
+//! Method and path → what is asked for, in which dialect.
+//!
+//! Paths forgive what clients do to base URLs: doubled slashes, a slash at the end, `/v1/v1/…`, `/v1beta/v1/…`,
+//! the prefixes of other gateways, and the escaped colon of some SDKs. What is then asked of the upstream is the
+//! path as Google documents it.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Method, Uri};
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Dialect, Error, Kind};
+use crate::sse::Framing;
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The dialect in which it is answered.
+    pub dialect: Dialect,
+    /// What is to be done.
+    pub operation: Operation,
+}
+
+/// The operations that the gateway knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// One of Google's methods on a model: `…/models/{model}:{method}`.
+    Model(ModelCall),
+    /// `GET …/models`, in any dialect.
+    ModelList { version: Version },
+    /// `GET …/models/{model}`, in any dialect.
+    ModelGet { version: Version, model: String },
+    /// OpenAI's chat completions.
+    Chat,
+    /// `POST /verify`.
+    Verify { format: VerifyFormat },
+    /// `GET /`.
+    Home,
+    /// `GET /health`: the process is alive.
+    Health,
+    /// `GET /ready`: there is a key to serve with.
+    Ready,
+}
+
+/// A call of a method on a model, as it goes upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelCall {
+    /// The API version of the path.
+    pub version: Version,
+    /// `models` or `tunedModels`.
+    pub collection: &'static str,
+    /// The model, without its collection.
+    pub model: String,
+    /// The method.
+    pub method: ModelMethod,
+    /// The query without credentials.
+    pub query: Option<String>,
+}
+
+/// The methods on models that are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelMethod {
+    /// One whole answer.
+    GenerateContent,
+    /// An answer in pieces, in the framing that the query asks for.
+    StreamGenerateContent(Framing),
+    /// How many tokens a request has.
+    CountTokens,
+    /// One vector.
+    EmbedContent,
+    /// Many vectors.
+    BatchEmbedContents,
+}
+
+/// The versions of Google's API. SDKs of 2026 speak `v1`, those before `v1beta`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    V1,
+    V1Beta,
+    V1Alpha,
+}
+
+/// How the results of a verification are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerifyFormat {
+    /// Server-sent events, one a key, as each check ends.
+    Events,
+    /// One JSON array.
+    Json,
+}
+
+/// A path that leads nowhere, or a method that it does not take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NoRoute {
+    /// The dialect that the path looks like.
+    pub dialect: Dialect,
+    /// What the client is told.
+    pub error: Error,
+}
+
+impl Route {
+    /// Finds what a request asks for.
+    ///
+    /// # Errors
+    /// A path that is not served, or a method that the path does not take.
+    pub fn find(method: &Method, uri: &Uri, headers: &HeaderMap, base_path: &str) -> Result<Self, NoRoute> {
+        let whole = uri.path();
+        let within = match whole.strip_prefix(base_path) {
+            Some(within) if within.is_empty() || within.starts_with('/') => within,
+            _ => whole,
+        };
+        let path = Path::parse(within);
+        let query = uri.query().unwrap_or("");
+        let parts: Vec<&str> = path.parts.iter().map(AsRef::as_ref).collect();
+        let version = path.version.unwrap_or(Version::V1Beta);
+        let dialect = path.dialect();
+
+        let (route, allowed) = match parts.as_slice() {
+            [] if path.version.is_none() && !path.openai => {
+                (Self::other(Operation::Home), &[Method::GET, Method::HEAD][..])
+            }
+            ["health"] => (Self::other(Operation::Health), &[Method::GET, Method::HEAD][..]),
+            ["ready"] => (Self::other(Operation::Ready), &[Method::GET, Method::HEAD][..]),
+            ["verify"] => {
+                let json = form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "format" && v == "json");
+                let format = if json { VerifyFormat::Json } else { VerifyFormat::Events };
+                (Self::other(Operation::Verify { format }), &[Method::POST][..])
+            }
+            ["chat"] | ["chat", "completions"] => {
+                (Self { dialect: Dialect::OpenAi, operation: Operation::Chat }, &[Method::POST][..])
+            }
+            ["models"] => {
+                let dialect = path.dialect_of_models(uri, headers);
+                (Self { dialect, operation: Operation::ModelList { version } }, &[Method::GET][..])
+            }
+            [collection @ ("models" | "tunedModels"), rest @ ..] if !rest.is_empty() => {
+                match model_call(collection, rest, version, query) {
+                    Some(call) => (
+                        Self { dialect: Dialect::Gemini, operation: Operation::Model(call) },
+                        &[Method::POST][..],
+                    ),
+                    None if *collection == "models" && !rest.iter().any(|part| part.contains(':')) => {
+                        let dialect = path.dialect_of_models(uri, headers);
+                        let model = rest.join("/");
+                        (Self { dialect, operation: Operation::ModelGet { version, model } }, &[Method::GET][..])
+                    }
+                    None => return Err(NoRoute::not_found(Dialect::Gemini, whole, headers, base_path)),
+                }
+            }
+            _ => return Err(NoRoute::not_found(dialect, whole, headers, base_path)),
+        };
+        if !allowed.contains(method) {
+            return Err(NoRoute::wrong_method(route.dialect, method, whole, &allowed[0]));
+        }
+        Ok(route)
+    }
+
+    /// Paths of the gateway itself are answered in OpenAI's shape, the one most tools read.
+    fn other(operation: Operation) -> Self {
+        Self { dialect: Dialect::OpenAi, operation }
+    }
+}
+
+impl Version {
+    /// As it stands in a path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V1Beta => "v1beta",
+            Self::V1Alpha => "v1alpha",
+        }
+    }
+
+    fn parse(part: &str) -> Option<Self> {
+        match part {
+            "v1" => Some(Self::V1),
+            "v1beta" => Some(Self::V1Beta),
+            "v1alpha" => Some(Self::V1Alpha),
+            _ => None,
+        }
+    }
+}
+
+impl ModelMethod {
+    /// As it stands in a path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GenerateContent => "generateContent",
+            Self::StreamGenerateContent(_) => "streamGenerateContent",
+            Self::CountTokens => "countTokens",
+            Self::EmbedContent => "embedContent",
+            Self::BatchEmbedContents => "batchEmbedContents",
+        }
+    }
+
+    /// Whether the answer has candidates.
+    pub const fn generates(self) -> bool {
+        matches!(self, Self::GenerateContent | Self::StreamGenerateContent(_))
+    }
+
+    /// Whether vectors are asked for.
+    pub const fn embeds(self) -> bool {
+        matches!(self, Self::EmbedContent | Self::BatchEmbedContents)
+    }
+}
+
+impl ModelCall {
+    /// Path and query for the upstream, with another model where one stands for it.
+    pub fn path_and_query(&self, model: &str) -> String {
+        let (version, collection) = (self.version.as_str(), self.collection);
+        let (method, query) = (self.method.as_str(), self.query.as_deref().unwrap_or(""));
+        let model = escape_model(model);
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("/{version}/{collection}/{model}:{method}{mark}{query}")
+    }
+}
+
+/// A model's name as a path segment: a client's word must not become a path, a query or a fragment.
+pub(crate) fn escape_model(model: &str) -> Cow<'_, str> {
+    use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+    const NOT_IN_A_SEGMENT: &AsciiSet =
+        &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?').add(b'\\');
+    Cow::from(utf8_percent_encode(model, NOT_IN_A_SEGMENT))
+}
+
+fn model_call(collection: &str, rest: &[&str], version: Version, query: &str) -> Option<ModelCall> {
+    let collection = if collection == "models" { "models" } else { "tunedModels" };
+    let (last, before) = rest.split_last()?;
+    let (name, method) = last.rsplit_once(':')?;
+    let method = match method {
+        "generateContent" => ModelMethod::GenerateContent,
+        "streamGenerateContent" => {
+            let sse = form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "alt" && v == "sse");
+            ModelMethod::StreamGenerateContent(if sse { Framing::Sse } else { Framing::Array })
+        }
+        "countTokens" => ModelMethod::CountTokens,
+        "embedContent" => ModelMethod::EmbedContent,
+        "batchEmbedContents" => ModelMethod::BatchEmbedContents,
+        _ => return None,
+    };
+    // Some clients put the whole resource name into the path: models/models/gemini-….
+    let before: Vec<&str> = before.iter().copied().filter(|&part| part != collection).collect();
+    let model = if before.is_empty() { name.to_owned() } else { format!("{}/{name}", before.join("/")) };
+    if model.is_empty() {
+        return None;
+    }
+    Some(ModelCall { version, collection, model, method, query: without_credentials(query) })
+}
+
+/// The query that goes upstream: everything but credentials, otherwise as it came.
+fn without_credentials(query: &str) -> Option<String> {
+    let is_credential = |pair: &str| {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        matches!(&*name, "key" | "access_token" | "api_key" | "apiKey" | "oauth_token")
+    };
+    let kept: Vec<&str> =
+        query.split('&').filter(|pair| !pair.is_empty() && !is_credential(pair)).collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+/// A path without what clients put before it.
+struct Path<'a> {
+    /// The last version named, if any.
+    version: Option<Version>,
+    /// Whether a prefix said `openai` or the like.
+    openai: bool,
+    /// What is left, percent-decoded, without empty segments.
+    parts: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Path<'a> {
+    fn parse(path: &'a str) -> Self {
+        let mut this = Self { version: None, openai: false, parts: Vec::new() };
+        let mut prefixes = true;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            let part = percent_decode_str(part).decode_utf8_lossy();
+            if prefixes {
+                if let Some(version) = Version::parse(&part) {
+                    this.version = Some(version);
+                    continue;
+                }
+                match &*part {
+                    "openai" | "hf" => {
+                        this.openai = true;
+                        continue;
+                    }
+                    "gemini" => continue,
+                    _ => prefixes = false,
+                }
+            }
+            this.parts.push(part);
+        }
+        this
+    }
+
+    /// The dialect that the path looks like, for its errors.
+    fn dialect(&self) -> Dialect {
+        match self.parts.first().map(AsRef::as_ref) {
+            _ if self.openai => Dialect::OpenAi,
+            Some("messages" | "anthropic") => Dialect::Anthropic,
+            Some(
+                "chat" | "completions" | "responses" | "embeddings" | "images" | "audio" | "moderations"
+                | "conversations" | "assistants" | "threads" | "vector_stores" | "fine_tuning" | "realtime",
+            ) => Dialect::OpenAi,
+            Some("upload" | "files" | "cachedContents" | "tunedModels" | "fileSearchStores" | "ws") => {
+                Dialect::Gemini
+            }
+            _ => match self.version {
+                Some(Version::V1Beta | Version::V1Alpha) => Dialect::Gemini,
+                _ => Dialect::OpenAi,
+            },
+        }
+    }
+
+    /// `/v1/models` belongs to three APIs. Google's marks decide, then Anthropic's; OpenAI has none.
+    fn dialect_of_models(&self, uri: &Uri, headers: &HeaderMap) -> Dialect {
+        let has = |name: &str| headers.contains_key(name);
+        let agent = headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("");
+        let asked = |name: &str| {
+            form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()).any(|(key, _)| key == name)
+        };
+        let google = has("x-goog-api-key")
+            || has("x-goog-api-client")
+            || asked("key")
+            || asked("pageSize")
+            || asked("pageToken")
+            || agent.contains("google-genai-sdk")
+            || agent.starts_with("GeminiCLI");
+        match self.version {
+            _ if self.openai => Dialect::OpenAi,
+            _ if google => Dialect::Gemini,
+            _ if has("anthropic-version") => Dialect::Anthropic,
+            _ => Dialect::OpenAi,
+        }
+    }
+}
+
+impl NoRoute {
+    fn not_found(dialect: Dialect, path: &str, headers: &HeaderMap, base_path: &str) -> Self {
+        let origin = origin(headers, base_path);
+        let path: String = path.chars().take(200).collect();
+        let message = format!(
+            "There is nothing at {path}. Base URLs: {origin} for Google's SDKs, {origin}/v1 for OpenAI's. \
+             此路径不存在。基础地址：Google SDK 用 {origin}，OpenAI SDK 用 {origin}/v1。"
+        );
+        Self { dialect, error: Error::new(Kind::NotFound, message) }
+    }
+
+    fn wrong_method(dialect: Dialect, method: &Method, path: &str, right: &Method) -> Self {
+        let path: String = path.chars().take(200).collect();
+        let message = format!("{path} takes {right}, not {method}.");
+        Self { dialect, error: Error::new(Kind::MethodNotAllowed, message) }
+    }
+}
+
+/// The gateway's address as this client calls it. Only the client itself reads it, so its own word will do.
+fn origin(headers: &HeaderMap, base_path: &str) -> String {
+    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    let plausible = !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+    let host = if plausible { host } else { "HOST" };
+    let https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+    format!("{}://{host}{base_path}", if https { "https" } else { "http" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(method: &str, uri: &str, headers: &[(&'static str, &'static str)]) -> Result<Route, NoRoute> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
+            .collect();
+        Route::find(&method.parse().expect("a method"), &uri.parse().expect("a URI"), &headers, "/base")
+    }
+
+    fn check_call(uri: &str, expected: &str) {
+        let route = find("POST", uri, &[]).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
+        assert_eq!(route.dialect, Dialect::Gemini, "{uri}");
+        let Operation::Model(call) = route.operation else { panic!("{uri}: {:?}", route.operation) };
+        assert_eq!(call.path_and_query(&call.model), expected, "{uri}");
+    }
+
+    #[test]
+    fn native_paths_come_out_as_google_documents_them() {
+        let whole = "/v1beta/models/gemini-2.5-flash:generateContent";
+        check_call(whole, whole);
+        check_call("/v1beta/models/gemini-2.5-flash%3AgenerateContent", whole);
+        check_call("//v1beta//models/gemini-2.5-flash:generateContent/", whole);
+        check_call("/models/gemini-2.5-flash:generateContent", whole);
+        check_call("/gemini/v1beta/models/gemini-2.5-flash:generateContent", whole);
+        check_call("/v1/v1beta/models/gemini-2.5-flash:generateContent", whole);
+        check_call("/base/v1beta/models/gemini-2.5-flash:generateContent", whole);
+        check_call("/v1beta/models/models/gemini-2.5-flash:generateContent", whole);
+        check_call("/v1beta/models/gemini-2.5-flash:generateContent?key=k", whole);
+        check_call("/v1/models/m:countTokens", "/v1/models/m:countTokens");
+        check_call("/v1alpha/tunedModels/t:generateContent", "/v1alpha/tunedModels/t:generateContent");
+        check_call(
+            "/v1beta/models/m:streamGenerateContent?key=k&alt=sse&%6bey=k",
+            "/v1beta/models/m:streamGenerateContent?alt=sse",
+        );
+        check_call(
+            "/v1beta/models/m:embedContent?%24alt=json%3Benum-encoding%3Dint",
+            "/v1beta/models/m:embedContent?%24alt=json%3Benum-encoding%3Dint",
+        );
+        check_call("/v1beta/models/a%3Fkey=x%23:countTokens", "/v1beta/models/a%3Fkey=x%23:countTokens");
+        check_call("/v1beta/models/a%2F..%2Fb:countTokens", "/v1beta/models/a%2F..%2Fb:countTokens");
+    }
+
+    #[test]
+    fn a_stream_says_its_framing() {
+        let framing = |uri| match find("POST", uri, &[]).expect("a route").operation {
+            Operation::Model(ModelCall { method: ModelMethod::StreamGenerateContent(framing), .. }) => framing,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(framing("/v1/models/m:streamGenerateContent?alt=sse"), Framing::Sse);
+        assert_eq!(framing("/v1/models/m:streamGenerateContent"), Framing::Array);
+        assert_eq!(framing("/v1/models/m:streamGenerateContent?alt=json"), Framing::Array);
+    }
+
+    #[test]
+    fn chat_is_found_wherever_clients_look_for_it() {
+        for uri in [
+            "/v1/chat/completions",
+            "/chat/completions",
+            "/chat",
+            "/v1beta/openai/chat/completions",
+            "/v1/v1/chat/completions",
+            "/v1beta/v1/chat/completions",
+            "/openai/v1/chat/completions",
+            "/hf/v1/chat/completions",
+            "/v1//chat/completions/",
+            "/base/v1/chat/completions",
+        ] {
+            let route = find("POST", uri, &[]).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
+            assert_eq!(route, Route { dialect: Dialect::OpenAi, operation: Operation::Chat }, "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_models_of_three_apis_are_told_apart() {
+        let check = |uri, headers: &[_], expected| {
+            let route = find("GET", uri, headers).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
+            assert_eq!(route.dialect, expected, "{uri} {headers:?}");
+        };
+        check("/v1/models", &[], Dialect::OpenAi);
+        check("/models", &[("authorization", "Bearer k")], Dialect::OpenAi);
+        check("/v1/models/gemini-2.5-flash", &[("authorization", "Bearer k")], Dialect::OpenAi);
+        check("/v1beta/openai/models", &[("x-goog-api-key", "k")], Dialect::OpenAi);
+        check("/v1/models", &[("x-goog-api-key", "k")], Dialect::Gemini);
+        check("/v1/models?key=k", &[], Dialect::Gemini);
+        check("/v1/models?pageSize=3", &[("authorization", "Bearer k")], Dialect::Gemini);
+        check("/v1/models", &[("x-goog-api-client", "google-genai-sdk/3.4.0")], Dialect::Gemini);
+        check("/v1/models", &[("user-agent", "GeminiCLI/1.0")], Dialect::Gemini);
+        check("/v1/models", &[("anthropic-version", "2023-06-01"), ("x-api-key", "k")], Dialect::Anthropic);
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused_in_the_dialect_of_the_path() {
+        let check = |method, uri, dialect, kind| {
+            let refused = find(method, uri, &[("host", "libra.example")]).expect_err(uri);
+            assert_eq!((refused.dialect, refused.error.kind), (dialect, kind), "{method} {uri}");
+            refused.error.message
+        };
+        let message = check("POST", "/v1/chat/complete", Dialect::OpenAi, Kind::NotFound);
+        assert!(message.contains("http://libra.example/base/v1 for OpenAI's"), "{message}");
+        check("POST", "/v1/messages", Dialect::Anthropic, Kind::NotFound);
+        check("POST", "/v1beta/unknown", Dialect::Gemini, Kind::NotFound);
+        check("POST", "/v1beta/models/m:launchRocket", Dialect::Gemini, Kind::NotFound);
+        check("POST", "/completions", Dialect::OpenAi, Kind::NotFound);
+        check("GET", "/v1/chat/completions", Dialect::OpenAi, Kind::MethodNotAllowed);
+        check("GET", "/v1beta/models/m:generateContent", Dialect::Gemini, Kind::MethodNotAllowed);
+        check("GET", "/verify", Dialect::OpenAi, Kind::MethodNotAllowed);
+    }
+}

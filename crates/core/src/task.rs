@@ -1,0 +1,205 @@
+//! What one exchange is about: the request as it goes upstream, and its answer as the client wants it.
+//!
+//! Everything in which the operations differ is here, so that the exchange need not know them.
+
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Response, StatusCode};
+
+use crate::anthropic;
+use crate::error::{Dialect, Error};
+use crate::exchange::Phase;
+use crate::gateway::Gateway;
+use crate::gemini::catalogue::trimmed;
+use crate::openai::chat::stream::Encoder;
+use crate::openai::chat::{ChatRequest, Context, from_gemini, to_gemini};
+use crate::openai::models;
+use crate::route::{ModelCall, Version, escape_model};
+use crate::sse::{Decoder, Framing};
+use crate::time::Timestamp;
+
+/// What is asked of the upstream, and how it is answered.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// A method on a model, in Google's own terms: bytes up, bytes down.
+    Native { call: ModelCall, model: String },
+    /// A chat in OpenAI's terms.
+    Chat(Box<Chat>),
+    /// The list of models.
+    ModelList { dialect: Dialect, version: Version, query: Option<String> },
+    /// One model. `asked` is the name that the client used.
+    ModelGet { dialect: Dialect, version: Version, model: String, asked: String },
+}
+
+/// A chat, translated for one model.
+#[derive(Debug)]
+pub(crate) struct Chat {
+    pub(crate) request: ChatRequest,
+    pub(crate) model: String,
+    /// The body for Gemini.
+    pub(crate) body: Bytes,
+    pub(crate) context: Context,
+}
+
+impl Task {
+    /// A chat, translated.
+    pub(crate) fn chat_for(request: ChatRequest, model: String, id: String, now: Timestamp) -> Result<Self, Error> {
+        let body = to_gemini::request(&request, &model)?;
+        let context = request.context(id, now.as_secs());
+        Ok(Self::Chat(Box::new(Chat { request, model, body, context })))
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Native { .. } => Dialect::Gemini,
+            Self::Chat(_) => Dialect::OpenAi,
+            Self::ModelList { dialect, .. } | Self::ModelGet { dialect, .. } => *dialect,
+        }
+    }
+
+    /// The upstream's model, where quotas by model count.
+    pub(crate) fn model(&self) -> Option<&str> {
+        match self {
+            Self::Native { model, .. } => Some(model),
+            Self::Chat(chat) => Some(&chat.model),
+            Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// How the upstream's answer is divided, if it is a stream.
+    pub(crate) fn framing(&self) -> Option<Framing> {
+        match self {
+            Self::Native { call, .. } => call.method.framing(),
+            Self::Chat(chat) if chat.request.stream => Some(Framing::Sse),
+            Self::Chat(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// Whether the upstream's answer has candidates.
+    pub(crate) fn generates(&self) -> bool {
+        match self {
+            Self::Native { call, .. } => call.method.generates(),
+            Self::Chat(_) => true,
+            Self::ModelList { .. } | Self::ModelGet { .. } => false,
+        }
+    }
+
+    /// Whether the client gets something else than the upstream's bytes.
+    pub(crate) fn is_translated(&self) -> bool {
+        !matches!(self, Self::Native { .. })
+    }
+
+    /// The chat request, for the service that may take it over.
+    pub(crate) fn chat(&self) -> Option<&ChatRequest> {
+        match self {
+            Self::Chat(chat) => Some(&chat.request),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    pub(crate) fn method_and_path(&self) -> (Method, Cow<'_, str>) {
+        match self {
+            Self::Native { call, model } => (Method::POST, call.path_and_query(model).into()),
+            Self::Chat(chat) => {
+                let model = escape_model(&chat.model);
+                let method = if chat.request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+                (Method::POST, format!("/v1beta/models/{model}:{method}").into())
+            }
+            Self::ModelList { dialect: Dialect::Gemini, version, query } => {
+                let mark = if query.is_some() { "?" } else { "" };
+                let query = query.as_deref().unwrap_or("");
+                (Method::GET, format!("/{}/models{mark}{query}", version.as_str()).into())
+            }
+            // The other dialects know no pages of Google's making: all in one.
+            Self::ModelList { .. } => (Method::GET, "/v1beta/models?pageSize=1000".into()),
+            Self::ModelGet { dialect, version, model, .. } => {
+                let version = if *dialect == Dialect::Gemini { *version } else { Version::V1Beta };
+                (Method::GET, format!("/{}/models/{}", version.as_str(), escape_model(model)).into())
+            }
+        }
+    }
+
+    /// The body for Gemini, where it is not the client's.
+    pub(crate) fn translated_body(&self) -> Option<&Bytes> {
+        match self {
+            Self::Chat(chat) => Some(&chat.body),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// What translates a committed stream; none where its bytes pass as they are.
+    pub(crate) fn stream_encoder(&self) -> Option<Encoder> {
+        match self {
+            Self::Chat(chat) => Some(Encoder::new(chat.context.clone())),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// What the head of an answer leads to.
+    pub(crate) fn phase_after_head(&self, status: StatusCode, headers: HeaderMap) -> Phase {
+        let is_html = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
+        if !status.is_success() || is_html {
+            return Phase::Refused { status, headers, body: BytesMut::new() };
+        }
+        match self.framing() {
+            Some(framing) => Phase::Judging {
+                status,
+                headers,
+                decoder: Decoder::new(framing),
+                held: Vec::new(),
+                size: 0,
+                since: None,
+            },
+            None => Phase::Holding { status, headers, chunks: Vec::new(), size: 0 },
+        }
+    }
+
+    /// The client's answer from a whole one of the upstream, good as far as it goes.
+    ///
+    /// # Errors
+    /// The upstream's answer cannot be translated.
+    pub(crate) fn answer(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Bytes,
+        gateway: &Gateway,
+        now: Timestamp,
+    ) -> Result<Response<Bytes>, Error> {
+        let config = gateway.config();
+        let keep = |model: &str| config.model_allowed(model);
+        let created = now.as_secs();
+        let body = match self {
+            Self::Native { .. } => body,
+            Self::Chat(chat) => from_gemini::answer(&body, &chat.context)?,
+            Self::ModelList { dialect: Dialect::Gemini, .. } if config.lists_all_models() => body,
+            Self::ModelList { dialect: Dialect::Gemini, .. } => trimmed(&body, &keep)?,
+            Self::ModelList { dialect: Dialect::OpenAi, .. } => models::list(&body, &keep, created)?,
+            Self::ModelList { dialect: Dialect::Anthropic, .. } => anthropic::models::list(&body, &keep)?,
+            Self::ModelGet { dialect: Dialect::Gemini, .. } => body,
+            Self::ModelGet { dialect: Dialect::OpenAi, asked, .. } => models::get(&body, asked, created)?,
+            Self::ModelGet { dialect: Dialect::Anthropic, asked, .. } => anthropic::models::get(&body, asked)?,
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = crate::upstream::returned(headers);
+        if self.is_translated() && self.dialect() != Dialect::Gemini {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        Ok(response)
+    }
+
+    /// Under which name a good answer may be kept for a while; none for what is asked anew each time.
+    pub(crate) fn cached_as(&self) -> Option<String> {
+        match self {
+            Self::ModelList { dialect, version, query } => {
+                Some(format!("{dialect:?} {} {}", version.as_str(), query.as_deref().unwrap_or("")))
+            }
+            Self::Native { .. } | Self::Chat(_) | Self::ModelGet { .. } => None,
+        }
+    }
+}
