@@ -4,11 +4,14 @@
 //! whether another project can help. What is then done about it is [`retry`](crate::retry)'s business; what it
 //! means for keys and projects, [`pool`](crate::pool)'s.
 
+mod redact;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 
+pub use self::redact::{redact, redact_text};
 use crate::time::Timestamp;
 
 /// An attempt that brought no usable answer.
