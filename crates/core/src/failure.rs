@@ -3,12 +3,27 @@
 //! Status and body go in, a [`Failure`] comes out: whose fault it is, what has to rest and until when, and
 //! whether another project can help. What is then done about it is [`retry`](crate::retry)'s business; what it
 //! means for keys and projects, [`pool`](crate::pool)'s.
+//!
+//! Two rules stand above all others. What nobody has seen before never costs a key anything. And what a client
+//! can write into an error (a file's name, a model's) never decides about a key: reasons are read from Google's
+//! structured details, and sentences only from their beginning, which is Google's own.
+
+mod classify;
+mod delay;
+mod quota;
+mod redact;
+mod report;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
+pub use self::classify::{Answer, BODY_LIMIT, classify, classify_event};
+pub use self::redact::{redact, redact_text};
+use crate::error::{Error, Kind, UpstreamBody};
 use crate::time::Timestamp;
 
 /// An attempt that brought no usable answer.
@@ -22,17 +37,81 @@ pub struct Failure {
     pub consequence: Consequence,
     /// How many further projects are worth trying with this request.
     pub elsewhere: Elsewhere,
-    /// How long the upstream asked to wait, where that is to be believed.
+    /// How long to wait before the same project can help: what the upstream asked for where that is to be
+    /// believed, else what the class is known to take.
     pub retry_after: Option<Duration>,
     /// The project's number that Google named in `metadata.consumer`: the keys that name the same one share
     /// their quotas. Never shown to clients.
     pub consumer: Option<String>,
-    /// Limits that Google named (`quotaValue`).
+    /// Quota families that Google named (`quotaDimensions.model`). They rest together with the model asked for,
+    /// whose name may differ ("gemini-3.1-pro" for a preview of it).
+    pub families: Vec<String>,
+    /// Limits that Google named (`quotaValue`). Never zero: a project without any quota is
+    /// [`Class::QuotaNone`], which ends by itself.
     pub limits: Vec<Limit>,
-    /// One sentence for the client, redacted.
+    /// What to tell the client: one line, redacted, 2,000 characters at most.
     pub message: String,
-    /// The body for clients that speak Google's dialect, redacted. Empty where there was none.
+    /// The body for clients that speak Google's dialect: whole JSON, redacted, otherwise as it came. Empty where
+    /// there was none, or something else: a page or half an error helps no client, and a browser would run
+    /// the page as the gateway's own.
     pub body: Bytes,
+    /// The content type of `body`, where the upstream named one.
+    pub content_type: Option<HeaderValue>,
+}
+
+impl Failure {
+    /// What a client is told if this failure is the last word.
+    pub fn to_error(&self) -> Error {
+        let kind = match (self.class, self.status) {
+            (Class::ModelClosed | Class::ModelUnknown, _) => Kind::ModelNotFound,
+            // Google says 400; clients of the other dialects look for their own word.
+            (Class::KeyInvalid, _) => Kind::Unauthorized,
+            (_, Some(status)) if status.is_client_error() || status.is_server_error() => {
+                Kind::from_status(status)
+            }
+            (Class::Timeout, _) => Kind::Timeout,
+            _ => Kind::BadGateway,
+        };
+        let body = (!self.body.is_empty()).then(|| UpstreamBody {
+            status: self.status.unwrap_or_else(|| kind.status()),
+            content_type: self.content_type.clone(),
+            bytes: self.body.clone(),
+        });
+        Error { retry_after: self.retry_after, body, ..Error::new(kind, self.message.clone()) }
+    }
+
+    fn blameless(class: Class, elsewhere: Elsewhere, message: String) -> Self {
+        Self {
+            status: None,
+            class,
+            consequence: Consequence::Nothing,
+            elsewhere,
+            retry_after: None,
+            consumer: None,
+            families: Vec::new(),
+            limits: Vec::new(),
+            message,
+            body: Bytes::new(),
+            content_type: None,
+        }
+    }
+}
+
+/// The upstream could not be reached, or the connection broke before the answer was whole. `message` says what
+/// happened, for a person.
+pub fn network(message: &str) -> Failure {
+    Failure::blameless(Class::Network, Elsewhere::All, report::one_line(&redact_text(message, None)))
+}
+
+/// The upstream was given up on after this long. Every attempt may be billed, hence one more at most.
+pub fn timeout(after: Duration) -> Failure {
+    let message = format!("The upstream did not answer within {} seconds.", after.as_secs_f32());
+    Failure::blameless(Class::Timeout, Elsewhere::One, message)
+}
+
+/// A 200 without content and without a reason for it. It comes and goes by chance: one more try is worth it.
+pub fn empty() -> Failure {
+    Failure::blameless(Class::Empty, Elsewhere::One, "The upstream gave an empty answer.".to_owned())
 }
 
 /// The known classes of failure, by whose fault they are.
@@ -56,6 +135,8 @@ pub enum Class {
     ProjectBilling,
     /// This model is closed to the project (404 "no longer available to new users").
     ModelClosed,
+    /// No such model, or not for this method (404 "is not found for API version").
+    ModelUnknown,
     /// A quota by the minute is used up.
     QuotaMinute,
     /// A quota by the day is used up.
