@@ -4,7 +4,8 @@
 //! chance and configuration are arguments. The native server and the WebAssembly edition are thin shells
 //! around the same [`Gateway`](gateway::Gateway). `ARCHITECTURE.md` tells the way of a request.
 
+pub mod config;
 pub mod error;
+pub mod failure;
 pub mod secret;
 pub mod time;
-pub mod failure;
