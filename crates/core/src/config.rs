@@ -1,21 +1,40 @@
 //! Settings, as a struct that is swapped whole.
 //!
 //! Variables and `libra.toml` fill the same struct through one lookup, `|name| -> Option<String>`; the shells
-//! say where a name is looked up. Every setting is documented in `.env.sample`.
+//! say where a name is looked up. Every setting is documented in `.env.sample` and in [`VARIABLES`].
+//!
+//! No message made here shows a key: lists are quoted by position, other values only where they are too short
+//! to be one.
 
-use std::net::SocketAddr;
+mod keys;
+mod lists;
+mod models;
+mod notice;
+mod values;
+mod variables;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use http::Uri;
 use ipnet::IpNet;
 use wildmatch::WildMatch;
 
+pub use self::keys::{MAX_KEY_BYTES, MAX_KEYS, parse_keys};
+pub use self::lists::{MAX_LIST_BYTES, MAX_PARTS};
+pub use self::models::AliasFor;
+pub use self::notice::{Notice, POOL_CLOSED, POOL_CLOSED_CHINESE};
+pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};
+
+use self::lists::Source;
 use crate::secret::{ApiKey, KeySet};
 
 /// Everything that can be set. [`Config::default`] is what an empty environment gives.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The pool: `LIBRA_KEYS`, formerly `BACKUP_API_KEYS`. In the order given, without duplicates.
+    /// The pool: `LIBRA_KEYS`, formerly `BACKUP_API_KEYS`. In the order given, without duplicates and without
+    /// any key that is also in [`clients`](Self::clients).
     pub keys: Vec<PoolKey>,
     /// The client keys that may use the pool: `LIBRA_CLIENTS`, formerly `TRUSTED_API_KEYS`.
     pub clients: KeySet,
@@ -23,7 +42,8 @@ pub struct Config {
     pub client_keys: ClientKeys,
     /// How the next key is chosen: `LIBRA_STRATEGY`.
     pub strategy: Strategy,
-    /// Where Gemini is: `LIBRA_UPSTREAM`. Scheme and authority, with an optional path prefix.
+    /// Where Gemini is: `LIBRA_UPSTREAM`. Scheme and authority, with an optional path prefix that ends
+    /// without a slash (the path of an address without one is `/`).
     pub upstream: Uri,
     /// The address to listen on: `LIBRA_LISTEN`, or `PORT` (then on all addresses).
     pub listen: SocketAddr,
@@ -61,8 +81,181 @@ pub struct Config {
     pub custom_llm: Option<CustomLlm>,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            clients: KeySet::default(),
+            client_keys: ClientKeys::Allow,
+            strategy: Strategy::RoundRobin,
+            upstream: Uri::from_static("https://generativelanguage.googleapis.com"),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), values::DEFAULT_PORT),
+            base_path: String::new(),
+            max_attempts: None,
+            first_byte_timeout: Duration::from_secs(45),
+            answer_timeout: Duration::from_secs(300),
+            idle_timeout: Duration::from_secs(300),
+            deadline: Duration::from_secs(600),
+            replay_limit: 32 * values::MIB,
+            body_limit: 100 * values::MIB,
+            model_aliases: Vec::new(),
+            models: Vec::new(),
+            models_deny: Vec::new(),
+            verify: Verify::Open,
+            verify_model: models::SMALL.to_owned(),
+            home: true,
+            trusted_proxies: Vec::new(),
+            custom_llm: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// `lookup` gives a variable's value by its name; a blank value counts as none. `read_file` gives the text
+    /// of the file that a `…_FILE` variable names, or says in a few words why it cannot be read (it should read
+    /// no more than [`MAX_LIST_BYTES`]); a shell without files always says so.
+    ///
+    /// # Errors
+    /// The first variable whose value cannot be used.
+    pub fn from_vars(
+        lookup: impl Fn(&str) -> Option<String>,
+        read_file: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<(Self, Vec<Notice>), ConfigError> {
+        let source = Source { lookup: &lookup, read_file: &read_file };
+        let mut notices = Vec::new();
+        let default = Self::default();
+        let (keys, clients) = keys::pool_and_clients(&source, &mut notices)?;
+        let timeout = |name, default: Duration| {
+            source.value(name, values::duration).map(|value| value.unwrap_or(default))
+        };
+        let upstream = source.value("LIBRA_UPSTREAM", values::upstream)?.unwrap_or(default.upstream);
+        let custom_llm = custom_llm(&source)?;
+        let addresses = [
+            ("LIBRA_UPSTREAM", Some(&upstream)),
+            ("CUSTOM_LLM_BASE_URL", custom_llm.as_ref().map(|service| &service.base_url)),
+        ];
+        for (variable, address) in addresses {
+            if address.is_some_and(|address| !values::is_private_way(address)) {
+                notices.push(Notice::PlainHttp { variable });
+            }
+        }
+        let config = Self {
+            keys,
+            clients,
+            client_keys: source
+                .value("LIBRA_CLIENT_KEYS", |text| {
+                    values::choice(text, &[("allow", ClientKeys::Allow), ("deny", ClientKeys::Deny)])
+                })?
+                .unwrap_or(default.client_keys),
+            strategy: source
+                .value("LIBRA_STRATEGY", |text| values::choice(text, &STRATEGIES))?
+                .unwrap_or(default.strategy),
+            upstream,
+            listen: listen(&source)?.unwrap_or(default.listen),
+            base_path: source.value("LIBRA_BASE_PATH", values::base_path)?.unwrap_or(default.base_path),
+            max_attempts: source.value("LIBRA_MAX_ATTEMPTS", values::attempts)?,
+            first_byte_timeout: timeout("LIBRA_FIRST_BYTE_TIMEOUT", default.first_byte_timeout)?,
+            answer_timeout: timeout("LIBRA_ANSWER_TIMEOUT", default.answer_timeout)?,
+            idle_timeout: timeout("LIBRA_IDLE_TIMEOUT", default.idle_timeout)?,
+            deadline: timeout("LIBRA_DEADLINE", default.deadline)?,
+            replay_limit: source
+                .value("LIBRA_REPLAY_LIMIT", |text| values::size(text, 0, values::GIB))?
+                .unwrap_or(default.replay_limit),
+            body_limit: source
+                .value("LIBRA_BODY_LIMIT", |text| values::size(text, values::KIB, 16 * values::GIB))?
+                .unwrap_or(default.body_limit),
+            model_aliases: source
+                .value("LIBRA_MODEL_ALIASES", models::aliases)?
+                .unwrap_or(default.model_aliases),
+            models: source.value("LIBRA_MODELS", models::patterns)?.unwrap_or(default.models),
+            models_deny: source.value("LIBRA_MODELS_DENY", models::patterns)?.unwrap_or(default.models_deny),
+            verify: source
+                .value("LIBRA_VERIFY", |text| {
+                    let allowed =
+                        [("open", Verify::Open), ("trusted", Verify::Trusted), ("off", Verify::Off)];
+                    values::choice(text, &allowed)
+                })?
+                .unwrap_or(default.verify),
+            verify_model: source.value("LIBRA_VERIFY_MODEL", models::name)?.unwrap_or(default.verify_model),
+            home: source.value("LIBRA_HOME", values::switch)?.unwrap_or(default.home),
+            trusted_proxies: source
+                .value("LIBRA_TRUSTED_PROXIES", values::networks)?
+                .unwrap_or(default.trusted_proxies),
+            custom_llm,
+        };
+        Ok((config, notices))
+    }
+}
+
+/// The names of the strategies.
+const STRATEGIES: [(&str, Strategy); 4] = [
+    ("round-robin", Strategy::RoundRobin),
+    ("time-window", Strategy::TimeWindow),
+    ("random", Strategy::Random),
+    ("least-used", Strategy::LeastUsed),
+];
+
+/// `LIBRA_LISTEN`; else `PORT`, by which hosting platforms say where they expect a service, on all addresses.
+fn listen(source: &Source<'_>) -> Result<Option<SocketAddr>, ConfigError> {
+    match source.value("LIBRA_LISTEN", values::listen)? {
+        Some(address) => Ok(Some(address)),
+        None => {
+            let port = source.value("PORT", values::port)?;
+            Ok(port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)))
+        }
+    }
+}
+
+fn custom_llm(source: &Source<'_>) -> Result<Option<CustomLlm>, ConfigError> {
+    let api_key = source.value("CUSTOM_LLM_API_KEY", keys::single)?;
+    let models = source.value("CUSTOM_LLM_MODELS", models::patterns)?;
+    let model = source.value("CUSTOM_LLM_MODEL", values::foreign_model)?;
+    let Some(base_url) = source.value("CUSTOM_LLM_BASE_URL", values::service_url)? else {
+        let orphans = [
+            ("CUSTOM_LLM_API_KEY", api_key.is_some()),
+            ("CUSTOM_LLM_MODELS", models.is_some()),
+            ("CUSTOM_LLM_MODEL", model.is_some()),
+        ];
+        return match orphans.into_iter().find(|(_, set)| *set) {
+            Some((name, _)) => Err(ConfigError::new(
+                name,
+                "is set, but CUSTOM_LLM_BASE_URL is not: set the address of the service, or leave both out",
+            )),
+            None => Ok(None),
+        };
+    };
+    Ok(Some(CustomLlm { base_url, api_key, models: models.unwrap_or_default(), model }))
+}
+
+/// A setting that cannot be used. One line that names it, says what is wrong and what is allowed, and never
+/// shows a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The variable, as it was looked up (`BACKUP_API_KEYS_2`).
+    pub variable: String,
+    /// What is wrong with it, and what is allowed. Reads on after the variable's name and a colon.
+    pub problem: String,
+}
+
+impl ConfigError {
+    /// An error in one variable.
+    pub fn new(variable: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { variable: variable.into(), problem: problem.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.variable, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
 /// A key of the pool.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolKey {
     /// The key.
     pub key: ApiKey,
@@ -104,18 +297,19 @@ pub enum Verify {
 }
 
 /// What a foreign model name stands for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelAlias {
     /// The names meant.
     pub pattern: WildMatch,
-    /// The Gemini models; the first is used, the others are for when it cannot serve.
+    /// The Gemini models, at least one; the first is used, the others are for when it cannot serve.
     pub models: Vec<String>,
 }
 
 /// An OpenAI-compatible service for when the pool is exhausted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CustomLlm {
-    /// `CUSTOM_LLM_BASE_URL`, as its own users write it (`https://api.example.com/v1`).
+    /// `CUSTOM_LLM_BASE_URL`, as its own users write it (`https://api.example.com/v1`), without a slash at the
+    /// end. No credential, no query.
     pub base_url: Uri,
     /// `CUSTOM_LLM_API_KEY`.
     pub api_key: Option<ApiKey>,
@@ -124,3 +318,6 @@ pub struct CustomLlm {
     /// `CUSTOM_LLM_MODEL`: the model to ask for when a Gemini model's request is taken over. None: the same.
     pub model: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,14 +4,25 @@
 //! chance and configuration are arguments. The native server and the WebAssembly edition are thin shells
 //! around the same [`Gateway`](gateway::Gateway). `ARCHITECTURE.md` tells the way of a request.
 
+pub mod anthropic;
 pub mod auth;
+pub mod check;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod exchange;
+pub mod failure;
+pub mod gateway;
+pub mod gemini;
 pub mod judge;
+pub mod openai;
 pub mod pool;
+pub mod relay;
+pub mod retry;
 pub mod route;
 pub mod secret;
 pub mod sse;
 pub mod time;
-pub mod failure;
+pub mod upstream;
+mod home;
+mod task;

@@ -1,0 +1,166 @@
+//! Which model a name stands for, and which models are served.
+
+use serde_json::Value;
+use wildmatch::WildMatch;
+
+use super::lists::{is_blank, is_quote, split};
+use super::variables::quoted;
+use super::{Config, ModelAlias};
+
+/// What chat models of other services become: the Flash model of November 2026.
+const CHAT: &str = "gemini-3.8-flash";
+
+/// The small, cheap model that checks use.
+pub(super) const SMALL: &str = "gemini-3.5-flash-lite";
+
+const EMBED: &str = "gemini-embedding-001";
+const IMAGE: &str = "gemini-2.5-flash-image";
+const SPEECH: &str = "gemini-2.5-flash-preview-tts";
+
+/// The most patterns or aliases in one setting; each request is matched against all.
+const MAX_PATTERNS: usize = 1000;
+
+/// The longest model name or pattern, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+
+/// What a model is asked for. The same foreign name may mean different things: `gpt-4o-…` chats, speaks
+/// and listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AliasFor {
+    /// Chat and everything else that generates text.
+    Chat,
+    /// Embeddings.
+    Embed,
+    /// Making images.
+    Image,
+    /// Text to speech.
+    Speech,
+    /// Speech to text.
+    Transcribe,
+}
+
+impl AliasFor {
+    /// The foreign names that have a meaning without being set, and the model that serves them.
+    const fn built_in(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::Chat => (&["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "codex-*", "claude-*"], CHAT),
+            Self::Embed => (&["text-embedding-*"], EMBED),
+            Self::Image => (&["gpt-image-*", "chatgpt-image-*", "dall-e-*"], IMAGE),
+            Self::Speech => (&["tts-1*", "gpt-*-tts*"], SPEECH),
+            Self::Transcribe => (&["whisper-*", "gpt-*-transcribe*"], CHAT),
+        }
+    }
+}
+
+impl Config {
+    /// The Gemini model that `requested` stands for, without `models/` before it: what the user's aliases say,
+    /// else the built-in ones for the operation, else itself. Aliases are not followed twice.
+    pub fn resolve_model<'a>(&'a self, requested: &'a str, operation: AliasFor) -> &'a str {
+        let requested = bare(requested);
+        let alias = self.model_aliases.iter().find(|alias| alias.pattern.matches(requested));
+        if let Some(model) = alias.and_then(|alias| alias.models.first()) {
+            return model;
+        }
+        let (patterns, model) = operation.built_in();
+        let foreign =
+            patterns.iter().any(|pattern| WildMatch::new_case_insensitive(pattern).matches(requested));
+        if foreign { model } else { requested }
+    }
+
+    /// Whether a Gemini model may be listed and served, by `LIBRA_MODELS` and `LIBRA_MODELS_DENY`; the latter
+    /// has the last word. `model` is a resolved name, with or without `models/` before it.
+    pub fn model_allowed(&self, model: &str) -> bool {
+        let model = bare(model);
+        let listed = |patterns: &[WildMatch]| patterns.iter().any(|pattern| pattern.matches(model));
+        (self.models.is_empty() || listed(&self.models)) && !listed(&self.models_deny)
+    }
+}
+
+/// `pattern=model,model;pattern=model`, or a JSON object of patterns to a model or an array of models.
+pub(super) fn aliases(text: &str) -> Result<Vec<ModelAlias>, String> {
+    let aliases = if text.starts_with('{') {
+        let table: serde_json::Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+            format!("is no JSON object (line {}, column {})", error.line(), error.column())
+        })?;
+        table
+            .iter()
+            .map(|(pattern, models)| {
+                let models: Option<Vec<&str>> = match models {
+                    Value::String(model) => Some(vec![model]),
+                    Value::Array(models) => models.iter().map(Value::as_str).collect(),
+                    _ => None,
+                };
+                let models = models
+                    .ok_or_else(|| format!("{} needs a model or an array of models", quoted(pattern)))?;
+                alias(pattern, models)
+            })
+            .collect::<Result<Vec<_>, _>>()?
+    } else {
+        text.split([';', '；', '\n'])
+            .map(trimmed)
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| {
+                let (pattern, models) = entry
+                    .split_once(['=', '＝'])
+                    .ok_or_else(|| format!("{} is not of the form pattern=model", quoted(entry)))?;
+                alias(pattern, split(models).iter())
+            })
+            .collect::<Result<Vec<_>, _>>()?
+    };
+    if aliases.len() > MAX_PATTERNS {
+        return Err(format!("has {} aliases; at most {MAX_PATTERNS} are allowed", aliases.len()));
+    }
+    Ok(aliases)
+}
+
+fn alias<'a>(text: &str, models: impl IntoIterator<Item = &'a str>) -> Result<ModelAlias, String> {
+    let models = models
+        .into_iter()
+        .map(|model| match model.contains('=') {
+            true => Err(format!("{} holds a =; aliases are parted by semicolons", quoted(model))),
+            false => name(model),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if models.is_empty() {
+        return Err(format!("{} has no model", quoted(trimmed(text))));
+    }
+    Ok(ModelAlias { pattern: pattern(trimmed(text))?, models })
+}
+
+/// Model names, in which `*` stands for anything and `?` for one character.
+pub(super) fn patterns(text: &str) -> Result<Vec<WildMatch>, String> {
+    let patterns = split(text).iter().map(pattern).collect::<Result<Vec<_>, _>>()?;
+    if patterns.len() > MAX_PATTERNS {
+        return Err(format!("has {} patterns; at most {MAX_PATTERNS} are allowed", patterns.len()));
+    }
+    Ok(patterns)
+}
+
+fn pattern(text: &str) -> Result<WildMatch, String> {
+    let text = bare(text);
+    if text.is_empty() || text.len() > MAX_NAME_BYTES {
+        return Err(format!("{} is no pattern: it has 1 to {MAX_NAME_BYTES} characters", quoted(text)));
+    }
+    // Clients write "GPT-4o" too. Gemini's own names have no capitals.
+    Ok(WildMatch::new_case_insensitive(text))
+}
+
+/// A Gemini model's name, fit to stand in a path.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let text = bare(text);
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '@');
+    let climbs = text.split('/').any(|segment| matches!(segment, "" | "." | ".."));
+    if text.len() > MAX_NAME_BYTES || climbs || !text.chars().all(fits) {
+        return Err(format!("{} is no model name: letters, digits and -_./@ are allowed", quoted(text)));
+    }
+    Ok(text.to_owned())
+}
+
+/// A model's name without the collection that Google puts before it.
+fn bare(model: &str) -> &str {
+    model.strip_prefix("models/").unwrap_or(model)
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c| is_blank(c) || is_quote(c))
+}

@@ -1,0 +1,262 @@
+//! The table of all settings: what there is, what it is when it is not set, and what it means.
+//!
+//! Help texts and the check for mistyped names are made from it; the documents are tested against it.
+
+use super::lists::MAX_PARTS;
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// What it is when not set, as it would be written. Empty: nothing.
+    pub default: &'static str,
+    /// What it means, in one line.
+    pub meaning: &'static str,
+    /// What it belongs to.
+    pub group: Group,
+}
+
+/// What settings are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// The pool and who may use it.
+    Keys,
+    /// The choice of keys, failing over, and times.
+    Attempts,
+    /// Model names.
+    Models,
+    /// What the server offers, and where.
+    Server,
+    /// The OpenAI-compatible service that takes over.
+    CustomLlm,
+    /// How the network is reached.
+    Network,
+}
+
+impl Group {
+    /// All groups, in the order in which they are shown.
+    pub const ALL: [Self; 6] =
+        [Self::Keys, Self::Attempts, Self::Models, Self::Server, Self::CustomLlm, Self::Network];
+
+    /// The group's heading.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Keys => "Keys",
+            Self::Attempts => "Choosing keys and failing over",
+            Self::Models => "Models",
+            Self::Server => "Server",
+            Self::CustomLlm => "A service that takes over",
+            Self::Network => "Network",
+        }
+    }
+}
+
+const fn variable(
+    group: Group,
+    name: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Variable {
+    Variable { name, default, meaning, group }
+}
+
+/// All settings.
+pub const VARIABLES: [Variable; 36] = [
+    variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
+    variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
+    variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
+    variable(Group::Keys, "BACKUP_API_KEYS_FILE", "", "the same as LIBRA_KEYS_FILE"),
+    variable(Group::Keys, "LIBRA_CLIENTS", "", "the client keys that may use the pool"),
+    variable(Group::Keys, "LIBRA_CLIENTS_FILE", "", "a file with client keys, a line a key, # comments"),
+    variable(Group::Keys, "TRUSTED_API_KEYS", "", "the same as LIBRA_CLIENTS, under its former name"),
+    variable(Group::Keys, "TRUSTED_API_KEYS_FILE", "", "the same as LIBRA_CLIENTS_FILE"),
+    variable(
+        Group::Keys,
+        "LIBRA_CLIENT_KEYS",
+        "allow",
+        "allow or deny: whether clients may bring several Gemini keys of their own where a pool is set",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_STRATEGY",
+        "round-robin",
+        "how the next key is chosen: round-robin, time-window, random or least-used",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_MAX_ATTEMPTS",
+        "",
+        "attempts a request gets at most, 1 to 100; not set: every key once, at most 10",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_FIRST_BYTE_TIMEOUT",
+        "45s",
+        "how long a stream may take to its first event",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_ANSWER_TIMEOUT",
+        "300s",
+        "how long an answer that is no stream may take",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_IDLE_TIMEOUT",
+        "300s",
+        "how long an answer that has begun may be silent",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_DEADLINE",
+        "600s",
+        "how long a request may take until its answer begins, all attempts together",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_REPLAY_LIMIT",
+        "32MiB",
+        "the largest request body that is kept for another attempt, at most 1GiB",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_BODY_LIMIT",
+        "100MiB",
+        "the largest request body that is taken at all, 1KiB to 16GiB",
+    ),
+    variable(
+        Group::Models,
+        "LIBRA_MODEL_ALIASES",
+        "",
+        "what model names stand for: pattern=model,model;pattern=model, before the built-in ones",
+    ),
+    variable(
+        Group::Models,
+        "LIBRA_MODELS",
+        "",
+        "the models that are listed and served, * and ? allowed; not set: all",
+    ),
+    variable(
+        Group::Models,
+        "LIBRA_MODELS_DENY",
+        "",
+        "the models that are neither listed nor served, * and ? allowed",
+    ),
+    variable(
+        Group::Models,
+        "LIBRA_VERIFY_MODEL",
+        "gemini-3.5-flash-lite",
+        "the model on which keys are checked",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_LISTEN",
+        "127.0.0.1:8080",
+        "the address to listen on; :8080 means all addresses",
+    ),
+    variable(
+        Group::Server,
+        "PORT",
+        "",
+        "the port to listen on, on all addresses, where LIBRA_LISTEN is not set",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_BASE_PATH",
+        "",
+        "the path under which a reverse proxy serves the gateway, like /gemini",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_HOME",
+        "on",
+        "on or off: whether / shows a page that says how to call the gateway",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_VERIFY",
+        "open",
+        "who may have keys checked at /verify: open (everybody, within limits), trusted or off",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_TRUSTED_PROXIES",
+        "",
+        "proxies whose word about a client's address counts: networks, addresses, loopback, private",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_LOG",
+        "info",
+        "what is logged: error, warn, info, debug, trace or off, also by module (info,libra=debug)",
+    ),
+    variable(
+        Group::CustomLlm,
+        "CUSTOM_LLM_BASE_URL",
+        "",
+        "an OpenAI-compatible service that takes chats over when the whole pool is exhausted",
+    ),
+    variable(Group::CustomLlm, "CUSTOM_LLM_API_KEY", "", "its key"),
+    variable(Group::CustomLlm, "CUSTOM_LLM_MODELS", "", "the models that always go there, * and ? allowed"),
+    variable(
+        Group::CustomLlm,
+        "CUSTOM_LLM_MODEL",
+        "",
+        "the model to ask it for when it takes over; not set: the one that was asked for",
+    ),
+    variable(
+        Group::Network,
+        "LIBRA_UPSTREAM",
+        "https://generativelanguage.googleapis.com",
+        "where Gemini is, without a version",
+    ),
+    variable(
+        Group::Network,
+        "HTTPS_PROXY",
+        "",
+        "the proxy to reach https addresses through: http://, socks5:// or socks5h://",
+    ),
+    variable(Group::Network, "ALL_PROXY", "", "the proxy for every address that has no other"),
+    variable(Group::Network, "NO_PROXY", "", "the hosts that are reached without a proxy"),
+];
+
+/// The names of lists that may also come as `NAME_1` to `NAME_100` and as `NAME_FILE`, each with the plain name
+/// that it shares with its other name.
+const LISTS: [(&str, &str); 4] = [
+    ("LIBRA_KEYS", "LIBRA_KEYS"),
+    ("BACKUP_API_KEYS", "LIBRA_KEYS"),
+    ("LIBRA_CLIENTS", "LIBRA_CLIENTS"),
+    ("TRUSTED_API_KEYS", "LIBRA_CLIENTS"),
+];
+
+/// The plain name of the list that a variable is a part of: `LIBRA_KEYS` for `BACKUP_API_KEYS_7`. None for all
+/// variables that are no part of a list of keys.
+///
+/// Where settings come from several places, all parts of a list come from the same: the keys of the environment
+/// take the place of those in a file and are not added to them.
+pub fn list_of(name: &str) -> Option<&'static str> {
+    LISTS.iter().find_map(|(list, plain)| {
+        let rest = name.strip_prefix(list)?;
+        let is_part = match rest.strip_prefix('_') {
+            None => rest.is_empty(),
+            Some("FILE") => true,
+            Some(number) => {
+                number.parse().is_ok_and(|n: usize| (1..=MAX_PARTS).contains(&n) && n.to_string() == number)
+            }
+        };
+        is_part.then_some(*plain)
+    })
+}
+
+/// A value as messages may show it: in quotes where it is too short to be a key, else only its length.
+pub fn quoted(value: &str) -> String {
+    let length = value.chars().count();
+    if length <= LONGEST_SHOWN && !value.chars().any(char::is_control) {
+        return format!("\"{value}\"");
+    }
+    format!("the value given ({length} characters)")
+}
+
+/// Shorter than any service's keys, longer than most words that a setting allows.
+const LONGEST_SHOWN: usize = 19;

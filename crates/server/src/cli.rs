@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use libra_core::config::{Group, VARIABLES};
+
+/// What `libra` was called with. No `Debug`: keys to verify are among it.
+#[derive(Parser)]
+#[command(
+    name = "libra",
+    version,
+    about = "A load-balancing gateway for the Gemini API: many keys, one address.",
+    after_help = "Without a command, libra serves. --help lists the environment variables too.",
+    after_long_help = environment()
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// What may stand before and after the command.
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+impl Cli {
+    /// What to do; without a command, to serve.
+    pub(crate) fn task(&self) -> &Command {
+        self.command.as_ref().unwrap_or(&Command::Serve)
+    }
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway (the default).
+    Serve,
+    /// Check keys with a short request each: GOOD, BAD or ERROR. Without keys: those of the pool that is set.
+    Verify {
+        /// Keys, parted by commas or spaces. Other users of this machine may see them while libra runs.
+        #[arg(value_name = "KEY,KEY…")]
+        keys: Vec<String>,
+    },
+}
+
+/// What is said on the command line wins over every other setting.
+#[derive(Args, Default)]
+pub(crate) struct Options {
+    /// Run with a simulated Gemini and made-up keys; needs no setting.
+    #[arg(long, global = true, conflicts_with = "upstream")]
+    pub(crate) demo: bool,
+
+    /// The address to listen on (LIBRA_LISTEN); :8080 means all addresses.
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+
+    /// Where Gemini is (LIBRA_UPSTREAM).
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+
+    /// The file of settings to read instead of libra.toml in the working folder.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// What is logged (LIBRA_LOG): off, error, warn, info, debug or trace.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+}
+
+/// The settings, by group, as the end of `--help`.
+fn environment() -> String {
+    let mut text = String::from(
+        "Settings come from the command line, the environment, .env in the working folder and libra.toml, the \
+         first of these that has one.\nLists are parted by commas or line breaks; see docs/configuration.md.\n",
+    );
+    for group in Group::ALL {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "\n{}:", group.title());
+        for variable in VARIABLES.iter().filter(|variable| variable.group == group) {
+            let default = match variable.default {
+                "" => String::new(),
+                default => format!(" [{default}]"),
+            };
+            let _ = writeln!(text, "  {:<25} {}{default}", variable.name, variable.meaning);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_command() {
+        let lines = [
+            "libra --listen :9 --log debug --config x.toml",
+            "libra serve --listen :9 --log debug --config x.toml",
+            "libra --listen :9 serve --log debug --config x.toml",
+            "libra --listen :9 --log debug --config x.toml verify",
+        ];
+        for line in lines {
+            let cli = parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert_eq!(cli.options.listen.as_deref(), Some(":9"), "{line}");
+            assert_eq!(cli.options.log.as_deref(), Some("debug"), "{line}");
+            assert!(cli.options.config.is_some() && !cli.options.demo, "{line}");
+        }
+        assert!(parse("libra serve --demo").is_ok_and(|cli| cli.options.demo));
+        assert!(parse("libra --demo").is_ok_and(|cli| cli.options.demo));
+        for line in ["libra --demo --upstream http://a", "libra sing", "libra --what", "libra serve now"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn verify_takes_keys_or_none() {
+        let keys = |line: &str| match parse(line).map(|cli| cli.command) {
+            Ok(Some(Command::Verify { keys })) => keys,
+            _ => panic!("{line}"),
+        };
+        assert_eq!(keys("libra verify"), Vec::<String>::new());
+        assert_eq!(keys("libra verify a,b c --log off"), ["a,b", "c"]);
+    }
+
+    #[test]
+    fn help_lists_every_setting() {
+        let help = Cli::command().render_long_help().to_string();
+        for variable in VARIABLES {
+            assert!(help.contains(&format!("\n  {}", variable.name)), "{}", variable.name);
+        }
+        assert!(Cli::command().render_help().to_string().contains("--upstream"));
+    }
+}

@@ -1,0 +1,300 @@
+//! Where settings come from: command line, environment, `.env`, `libra.toml`, the first that has one.
+//!
+//! The process's environment is only read, never changed. What a value means is core's matter
+//! ([`Config::from_vars`]); a message says where the value stood and never shows a key.
+
+mod dotenv;
+mod file;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+use libra_core::config::{Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, list_of, quoted};
+
+use crate::cli::Options;
+
+/// Everything that was set.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// What core knows of.
+    pub(crate) config: Config,
+    /// What to tell at the start.
+    pub(crate) notices: Vec<Notice>,
+    /// What is logged: a level, or directives like `info,libra=debug`.
+    pub(crate) log: String,
+    /// Whether to run with the simulator. Keys, clients, upstream, proxies and custom service are then as if
+    /// not set: no real key meets the simulator.
+    pub(crate) demo: bool,
+    /// The proxies to reach the upstream through.
+    pub(crate) proxies: Proxies,
+}
+
+/// Proxy variables as they were written.
+#[derive(Default, PartialEq, Eq)]
+pub(crate) struct Proxies {
+    /// For https addresses: `HTTPS_PROXY`.
+    pub(crate) https: Option<String>,
+    /// For all addresses without another: `ALL_PROXY`.
+    pub(crate) all: Option<String>,
+    /// The hosts without a proxy: `NO_PROXY`.
+    pub(crate) none: Option<String>,
+}
+
+/// Proxies' addresses may hold passwords.
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = |value: &Option<String>| if value.is_some() { "set" } else { "not set" };
+        f.debug_struct("Proxies")
+            .field("https", &set(&self.https))
+            .field("all", &set(&self.all))
+            .field("none", &set(&self.none))
+            .finish()
+    }
+}
+
+/// A setting that cannot be used, as the line that ends the start.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SettingsError(String);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl From<ConfigError> for SettingsError {
+    fn from(error: ConfigError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Settings {
+    /// Reads all settings, with the process's environment and working folder.
+    ///
+    /// # Errors
+    /// The first setting or file that cannot be used.
+    pub(crate) fn load(options: &Options) -> Result<Self, SettingsError> {
+        // A value that is not UTF-8 is refused by whoever reads it, as any other strange value.
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+        Self::read(options, environment, &read_file)
+    }
+
+    fn read(
+        options: &Options,
+        environment: impl IntoIterator<Item = (String, String)>,
+        read_file: &dyn Fn(&Path) -> io::Result<String>,
+    ) -> Result<Self, SettingsError> {
+        let layers = Layers {
+            layers: vec![
+                Layer::command_line(options),
+                Layer::new(Origin::Environment, environment),
+                Layer::dotenv(read_file)?,
+                Layer::file(options.config.as_deref(), read_file)?,
+            ],
+            demo: options.demo,
+        };
+        let (config, mut notices) = Config::from_vars(
+            |name| layers.lookup(name),
+            |path| read_file(Path::new(path)).map_err(|error| reason(&error)),
+        )
+        .map_err(|error| layers.place(error))?;
+        let log = layers.lookup("LIBRA_LOG").map_or_else(|| Ok("info".to_owned()), |log| directives(&log));
+        let log = log.map_err(|problem| layers.place(ConfigError::new("LIBRA_LOG", problem)))?;
+        notices.extend(layers.unknown());
+        Ok(Self { config, notices, log, demo: options.demo, proxies: layers.proxies() })
+    }
+}
+
+/// Reads a file of at most [`MAX_LIST_BYTES`].
+fn read_file(path: &Path) -> io::Result<String> {
+    let most = MAX_LIST_BYTES as u64;
+    let mut text = String::new();
+    File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {} MiB", most >> 20)));
+    }
+    Ok(text)
+}
+
+/// Why a file cannot be read, in a few words.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Where a layer of settings comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    CommandLine,
+    Environment,
+    DotEnv,
+    /// A file of settings, by its name.
+    File(String),
+}
+
+/// The settings of one place.
+struct Layer {
+    origin: Origin,
+    values: BTreeMap<String, String>,
+    /// The lists of keys of which this layer sets any part.
+    lists: BTreeSet<&'static str>,
+}
+
+impl Layer {
+    fn new(origin: Origin, values: impl IntoIterator<Item = (String, String)>) -> Self {
+        // Compose files and shells pass on what is not set as nothing, or as a pair of quotes.
+        let is_blank = |value: &str| value.chars().all(|c| c.is_whitespace() || matches!(c, '"' | '\''));
+        let values: BTreeMap<_, _> = values.into_iter().filter(|(_, value)| !is_blank(value)).collect();
+        let lists = values.keys().filter_map(|name| list_of(name)).collect();
+        Self { origin, values, lists }
+    }
+
+    fn command_line(options: &Options) -> Self {
+        let values = [
+            ("LIBRA_LISTEN", &options.listen),
+            ("LIBRA_UPSTREAM", &options.upstream),
+            ("LIBRA_LOG", &options.log),
+        ];
+        let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        Self::new(Origin::CommandLine, values)
+    }
+
+    fn dotenv(read_file: &dyn Fn(&Path) -> io::Result<String>) -> Result<Self, SettingsError> {
+        let text = match read_file(Path::new(".env")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(SettingsError(format!(".env: cannot be read: {}", reason(&error)))),
+        };
+        let values = dotenv::parse(&text).map_err(|problem| SettingsError(format!(".env: {problem}")))?;
+        Ok(Self::new(Origin::DotEnv, values.into_iter().map(|(name, value)| (name.to_owned(), value))))
+    }
+
+    /// `libra.toml` if it is there, or the file that was named, which must be there.
+    fn file(
+        named: Option<&Path>,
+        read_file: &dyn Fn(&Path) -> io::Result<String>,
+    ) -> Result<Self, SettingsError> {
+        let path = named.unwrap_or_else(|| Path::new("libra.toml"));
+        let name = path.display().to_string();
+        let text = match read_file(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => String::new(),
+            Err(error) => return Err(SettingsError(format!("{name}: cannot be read: {}", reason(&error)))),
+        };
+        let values = file::parse(&text).map_err(|problem| SettingsError(format!("{name}: {problem}")))?;
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Ok(Self::new(Origin::File(name), values))
+    }
+
+    /// Whether this layer decides about a variable: it sets it, or another part of the same list.
+    fn decides(&self, name: &str) -> bool {
+        list_of(name).map_or_else(|| self.values.contains_key(name), |list| self.lists.contains(list))
+    }
+}
+
+/// All places, the strongest first.
+struct Layers {
+    layers: Vec<Layer>,
+    demo: bool,
+}
+
+impl Layers {
+    fn lookup(&self, name: &str) -> Option<String> {
+        if self.demo && is_left_aside_by_a_demo(name) {
+            return None;
+        }
+        self.deciding(name).and_then(|layer| layer.values.get(name)).cloned()
+    }
+
+    fn deciding(&self, name: &str) -> Option<&Layer> {
+        self.layers.iter().find(|layer| layer.decides(name))
+    }
+
+    /// An error with the name that the setting has in the place where it stands.
+    fn place(&self, error: ConfigError) -> SettingsError {
+        let ConfigError { variable, problem } = error;
+        SettingsError(match self.deciding(&variable).map(|layer| &layer.origin) {
+            Some(Origin::CommandLine) => {
+                format!("--{}: {problem}", file::name_of(&variable).replace('_', "-"))
+            }
+            Some(Origin::DotEnv) => format!("{variable} (.env): {problem}"),
+            Some(Origin::File(file)) => format!("{} ({file}): {problem}", file::name_of(&variable)),
+            Some(Origin::Environment) | None => format!("{variable}: {problem}"),
+        })
+    }
+
+    fn proxies(&self) -> Proxies {
+        if self.demo {
+            return Proxies::default();
+        }
+        // Tools disagree about the case; where both are set, curl takes the lower-case one.
+        let proxy = |name: &str| {
+            let lower = name.to_ascii_lowercase();
+            let value = |layer: &Layer| layer.values.get(&lower).or_else(|| layer.values.get(name)).cloned();
+            self.layers.iter().find_map(value).map(|value| value.trim().to_owned())
+        };
+        Proxies { https: proxy("HTTPS_PROXY"), all: proxy("ALL_PROXY"), none: proxy("NO_PROXY") }
+    }
+
+    /// Names that look like settings and are none, as a mistyped name would otherwise do nothing, silently.
+    fn unknown(&self) -> impl Iterator<Item = Notice> {
+        /// More are no typing errors.
+        const MOST: usize = 20;
+        const PREFIXES: [&str; 4] = ["LIBRA_", "BACKUP_API_KEY", "TRUSTED_API_KEY", "CUSTOM_LLM_"];
+        let is_known =
+            |name: &str| list_of(name).is_some() || VARIABLES.iter().any(|variable| variable.name == name);
+        let names = self.layers.iter().flat_map(|layer| layer.values.keys());
+        names
+            .filter(move |name| {
+                PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !is_known(name.as_str())
+            })
+            .take(MOST)
+            .map(|name| Notice::UnknownVariable {
+                name: name.clone(),
+                nearest: nearest(name, VARIABLES.iter().map(|variable| variable.name)),
+            })
+    }
+}
+
+fn is_left_aside_by_a_demo(name: &str) -> bool {
+    list_of(name).is_some() || name == "LIBRA_UPSTREAM" || name.starts_with("CUSTOM_LLM_")
+}
+
+/// The known name that differs least, if it differs by few letters only.
+fn nearest<T: AsRef<str>>(name: &str, known: impl Iterator<Item = T>) -> Option<T> {
+    const MOST_LETTERS: usize = 3;
+    known
+        .map(|known| (strsim::osa_distance(name, known.as_ref()), known))
+        .filter(|(distance, known)| *distance <= MOST_LETTERS && *distance * 2 < known.as_ref().len())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// Checks what is to be logged: levels, or `module=level`, parted by commas.
+fn directives(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let text = text.trim().to_ascii_lowercase();
+    for directive in text.split(',').map(str::trim) {
+        let (module, level) = directive.split_once('=').unwrap_or(("", directive));
+        let is_module = module.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':'));
+        if !is_module || !LEVELS.contains(&level) {
+            return Err(format!(
+                "{} is not one of {} (or module=level, parted by commas)",
+                quoted(directive),
+                LEVELS.join(", ")
+            ));
+        }
+    }
+    Ok(text.replace(' ', ""))
+}
+
+#[cfg(test)]
+mod tests;
