@@ -86,6 +86,11 @@ impl Presented {
         self.keys.iter().filter(|key| !config.clients.contains(key)).cloned().collect()
     }
 
+    /// Whether there were more keys than are taken.
+    pub fn too_many(&self) -> bool {
+        self.too_many
+    }
+
     /// Decides which keys serve the request.
     ///
     /// A trusted key, alone or among others, opens the pool and never goes upstream. Several foreign keys are

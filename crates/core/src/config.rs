@@ -229,6 +229,13 @@ fn custom_llm(source: &Source<'_>) -> Result<Option<CustomLlm>, ConfigError> {
     Ok(Some(CustomLlm { base_url, api_key, models: models.unwrap_or_default(), model }))
 }
 
+impl CustomLlm {
+    /// Whether requests for this model always go to the service.
+    pub fn serves(&self, model: &str) -> bool {
+        self.models.iter().any(|pattern| pattern.matches(model))
+    }
+}
+
 /// A setting that cannot be used. One line that names it, says what is wrong and what is allowed, and never
 /// shows a key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -93,9 +93,16 @@ impl Error {
         Self { param: Some(param.into()), ..Self::new(Kind::BadRequest, message) }
     }
 
-    /// The status the client sees.
-    pub fn status(&self) -> StatusCode {
-        self.body.as_ref().map_or_else(|| self.kind.status(), |body| body.status)
+    /// The status that a client of this dialect sees. Google's own, where its own body is passed on.
+    pub fn status(&self, dialect: Dialect) -> StatusCode {
+        match (dialect, &self.body) {
+            (Dialect::Gemini, Some(body)) => body.status,
+            // Anthropic's own status for "overloaded".
+            (Dialect::Anthropic, _) if self.kind == Kind::Unavailable => {
+                StatusCode::from_u16(529).expect("529 is in range")
+            }
+            _ => self.kind.status(),
+        }
     }
 
     /// The answer in the client's dialect: status, `Retry-After` and body.
@@ -105,13 +112,7 @@ impl Error {
             _ => (None, self.body(dialect)),
         };
         let mut response = Response::new(body);
-        *response.status_mut() = match dialect {
-            // Anthropic's own status for "overloaded" is 529.
-            Dialect::Anthropic if self.kind == Kind::Unavailable => {
-                StatusCode::from_u16(529).expect("529 is in range")
-            }
-            _ => self.status(),
-        };
+        *response.status_mut() = self.status(dialect);
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/json; charset=utf-8");
         headers.insert(CONTENT_TYPE, content_type.unwrap_or(json));
@@ -123,7 +124,7 @@ impl Error {
 
     /// The error as an event of a stream that has begun, framing included.
     pub fn event(&self, dialect: Dialect) -> Bytes {
-        let body = self.body(dialect);
+        let body = self.object(dialect);
         let prefix: &[u8] = match dialect {
             Dialect::Gemini | Dialect::OpenAi => b"data: ",
             Dialect::Anthropic => b"event: error\ndata: ",
@@ -132,12 +133,24 @@ impl Error {
         [prefix, &body, end].concat().into()
     }
 
-    /// The error object of a dialect as compact JSON.
+    /// The error object as it stands in a stream: the upstream's own where that can be passed on, on one line.
+    pub fn object(&self, dialect: Dialect) -> Bytes {
+        let google = match (dialect, &self.body) {
+            (Dialect::Gemini, Some(body)) => serde_json::from_slice::<serde_json::Value>(&body.bytes).ok(),
+            _ => None,
+        };
+        match google {
+            Some(object) if object.is_object() => object.to_string().into(),
+            _ => self.body(dialect),
+        }
+    }
+
+    /// The gateway's own error object in a dialect, as compact JSON.
     pub fn body(&self, dialect: Dialect) -> Bytes {
         let body = match dialect {
             Dialect::Gemini => {
                 let mut error = json!({
-                    "code": self.status().as_u16(),
+                    "code": self.status(dialect).as_u16(),
                     "message": self.message,
                     "status": self.kind.google_status(),
                 });

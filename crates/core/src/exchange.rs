@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 
 use crate::auth::Access;
 use crate::error::{Dialect, Error, Kind};
@@ -77,6 +77,8 @@ pub enum Outcome {
     Chunk(Bytes),
     /// The end of the body.
     End,
+    /// The client's body, streamed, turned out larger than the limit.
+    TooLarge,
     /// The connection could not be made, or broke.
     Failed {
         /// The connection had served before and died before any byte of an answer: nobody's fault.
@@ -160,7 +162,7 @@ struct Attempt {
 
 /// How far an attempt has come.
 #[derive(Debug)]
-enum Phase {
+pub(crate) enum Phase {
     /// To be started again, on a fresh connection.
     Stale,
     /// Sent.
@@ -324,11 +326,15 @@ impl Exchange {
         let attempt = &mut self.running[at];
         let over = match outcome {
             Outcome::Head(status, headers) => {
-                attempt.phase = self.task.phase_after_head(status, headers, attempt.lease.is_none());
+                attempt.phase = match attempt.lease {
+                    Some(_) => self.task.phase_after_head(status, headers),
+                    // The custom service's answers pass through, whatever they are.
+                    None => Phase::Proven { status, headers, held: Vec::new() },
+                };
                 return;
             }
-            Outcome::Chunk(chunk) => attempt.take(chunk, self.task.is_translated(), now),
-            Outcome::End => attempt.end(&self.task),
+            Outcome::Chunk(chunk) => attempt.take(chunk, &self.task, now),
+            Outcome::End => attempt.end(&self.task, now),
             Outcome::Failed { stale: true, .. }
                 if matches!(attempt.phase, Phase::Sent) && self.stale_retries < STALE_RETRIES =>
             {
@@ -341,6 +347,10 @@ impl Exchange {
                 Over::Failed(failure::network("the connection was closed before an answer"))
             }
             Outcome::Failed { message, .. } => Over::Failed(failure::network(&message)),
+            Outcome::TooLarge => {
+                let error = crate::gateway::too_large(self.gateway.config().body_limit);
+                return self.refuse(&error, now);
+            }
         };
         match over {
             Over::NotYet => {}
@@ -367,7 +377,7 @@ impl Exchange {
         let failure = match judged {
             Verdict::Good => None,
             Verdict::Empty => Some(failure::empty()),
-            Verdict::Error => Some(self.classify_event(&body, lease.as_ref(), now)),
+            Verdict::Error => Some(event_error(&body, lease.as_ref(), &self.task, now)),
             Verdict::ProjectDisabled => Some(project_disabled()),
             Verdict::Broken => Some(Failure::new(Class::Unknown, Elsewhere::One, "The upstream's answer is not JSON.")),
         };
@@ -375,7 +385,7 @@ impl Exchange {
             let phase = Phase::Sent;
             return self.failed(Attempt { op, lease, started, deadline, phase }, failure, now);
         }
-        let response = match self.task.answer(status, headers, body.clone(), &self.gateway, now) {
+        let response = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
             Ok(response) => response,
             Err(error) => {
                 let failure = Failure::new(Class::Unknown, Elsewhere::One, error.to_string());
@@ -386,6 +396,9 @@ impl Exchange {
         if let Some(lease) = lease {
             lease.succeeded(self.task.model());
         }
+        if let (Access::Pool { .. }, Some(name)) = (&self.access, self.task.cached_as()) {
+            self.gateway.keep(name, &response, now);
+        }
         let usage = if self.task.generates() { judge::usage(&body) } else { None };
         self.finish(response, Ending::Complete, key, usage, now);
     }
@@ -394,13 +407,7 @@ impl Exchange {
     fn refused(&mut self, attempt: Attempt, now: Timestamp) {
         let Phase::Refused { status, headers, body } = &attempt.phase else { return };
         let (status, body) = (*status, body.clone().freeze());
-        let Some(lease) = &attempt.lease else {
-            // The custom service's answers pass through, whatever they are.
-            let mut response = Response::new(body);
-            *response.status_mut() = status;
-            *response.headers_mut() = upstream::returned(headers);
-            return self.finish(response, Ending::Refused, None, None, now);
-        };
+        let Some(lease) = &attempt.lease else { return };
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let answer = Answer { status, content_type, body: &body, model: self.task.model() };
         let failure = failure::classify(&answer, &lease.key, now);
@@ -427,13 +434,6 @@ impl Exchange {
                 let error = Error::new(Kind::BadGateway, "The service that stands in for Gemini cannot be reached.");
                 self.refuse(&error, now);
             }
-        }
-    }
-
-    fn classify_event(&self, body: &[u8], lease: Option<&Lease>, now: Timestamp) -> Failure {
-        match lease {
-            Some(lease) => failure::classify_event(body, self.task.model(), &lease.key, now),
-            None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
         }
     }
 
@@ -503,7 +503,7 @@ impl Exchange {
         let config = self.gateway.config();
         let custom = config.custom_llm.as_ref()?;
         let asked = &self.task.chat()?.model;
-        if custom.models.iter().any(|pattern| pattern.matches(asked)) { self.take_over(now) } else { None }
+        if custom.serves(asked) { self.take_over(now) } else { None }
     }
 
     fn take_over(&mut self, now: Timestamp) -> Option<Step> {
@@ -524,9 +524,8 @@ impl Exchange {
         match &config.custom_llm {
             Some(custom) => {
                 let asked = self.task.chat().map_or("", |chat| chat.model.as_str());
-                let listed = custom.models.iter().any(|pattern| pattern.matches(asked));
                 let body = match &custom.model {
-                    Some(model) if !listed => with_model(&body, model).unwrap_or(body),
+                    Some(model) if !custom.serves(asked) => with_model(&body, model).unwrap_or(body),
                     _ => body,
                 };
                 upstream::to_custom_llm(&custom.base_url, custom.api_key.as_ref(), &self.headers, body)
@@ -608,7 +607,7 @@ impl Attempt {
         }
     }
 
-    fn take(&mut self, chunk: Bytes, translated: bool, now: Timestamp) -> Over {
+    fn take(&mut self, chunk: Bytes, task: &Task, now: Timestamp) -> Over {
         match &mut self.phase {
             Phase::Refused { body, .. } => {
                 let room = ERROR_BODY.saturating_sub(body.len());
@@ -618,6 +617,7 @@ impl Attempt {
             Phase::Holding { status, headers, chunks, size } => {
                 *size += chunk.len();
                 chunks.push(chunk);
+                let translated = task.is_translated();
                 let (size, limit) = (*size, if translated { TRANSLATED_ANSWER } else { HELD_ANSWER });
                 if size <= limit {
                     return Over::NotYet;
@@ -646,8 +646,7 @@ impl Attempt {
                         Verdict::Empty | Verdict::Broken => {}
                         Verdict::ProjectDisabled => return Over::Failed(project_disabled()),
                         Verdict::Error => {
-                            let key = self.lease.as_ref().map(|lease| lease.key.clone());
-                            return Over::Failed(first_event_error(&data, key.as_ref(), now));
+                            return Over::Failed(event_error(&data, self.lease.as_ref(), task, now));
                         }
                     }
                 }
@@ -665,7 +664,7 @@ impl Attempt {
         }
     }
 
-    fn end(&mut self, task: &Task) -> Over {
+    fn end(&mut self, task: &Task, now: Timestamp) -> Over {
         match &mut self.phase {
             Phase::Refused { .. } => Over::Refused,
             Phase::Holding { chunks, .. } => {
@@ -676,17 +675,13 @@ impl Attempt {
                 let rest = crate::sse::Frame::of_rest(decoder.framing(), decoder.rest());
                 match rest.data() {
                     Some(data) if judge::is_error(&data) => {
-                        let key = self.lease.as_ref().map(|lease| lease.key.clone());
-                        Over::Failed(first_event_error(&data, key.as_ref(), self.started))
+                        Over::Failed(event_error(&data, self.lease.as_ref(), task, now))
                     }
                     _ => Over::Failed(failure::empty()),
                 }
             }
             Phase::Proven { .. } | Phase::Stale => Over::NotYet,
-            Phase::Sent => {
-                let _ = task;
-                Over::Failed(failure::network("the connection ended without an answer"))
-            }
+            Phase::Sent => Over::Failed(failure::network("the connection ended without an answer")),
         }
     }
 }
@@ -715,9 +710,10 @@ impl Drop for Lease {
     }
 }
 
-fn first_event_error(data: &[u8], key: Option<&ApiKey>, now: Timestamp) -> Failure {
-    match key {
-        Some(key) => failure::classify_event(data, None, key, now),
+/// An error that came with status 200.
+fn event_error(data: &[u8], lease: Option<&Lease>, task: &Task, now: Timestamp) -> Failure {
+    match lease {
+        Some(lease) => failure::classify_event(data, task.model(), &lease.key, now),
         None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
     }
 }

@@ -80,7 +80,8 @@ impl Failure {
         Error { retry_after: self.retry_after, body, ..Error::new(kind, self.message.clone()) }
     }
 
-    fn blameless(class: Class, elsewhere: Elsewhere, message: String) -> Self {
+    /// A failure that blames nobody. `message` is for the client and holds no secret.
+    pub fn new(class: Class, elsewhere: Elsewhere, message: impl Into<String>) -> Self {
         Self {
             status: None,
             class,
@@ -90,7 +91,7 @@ impl Failure {
             consumer: None,
             families: Vec::new(),
             limits: Vec::new(),
-            message,
+            message: message.into(),
             body: Bytes::new(),
             content_type: None,
         }
@@ -100,18 +101,22 @@ impl Failure {
 /// The upstream could not be reached, or the connection broke before the answer was whole. `message` says what
 /// happened, for a person.
 pub fn network(message: &str) -> Failure {
-    Failure::blameless(Class::Network, Elsewhere::All, report::one_line(&redact_text(message, None)))
+    Failure::new(Class::Network, Elsewhere::All, report::one_line(&redact_text(message, None)))
 }
 
 /// The upstream was given up on after this long. Every attempt may be billed, hence one more at most.
 pub fn timeout(after: Duration) -> Failure {
     let message = format!("The upstream did not answer within {} seconds.", after.as_secs_f32());
-    Failure::blameless(Class::Timeout, Elsewhere::One, message)
+    Failure::new(Class::Timeout, Elsewhere::One, message)
 }
 
-/// A 200 without content and without a reason for it. It comes and goes by chance: one more try is worth it.
+/// A 200 without content and without a reason for it. It comes and goes by chance; a project from which it came
+/// lately is asked last.
 pub fn empty() -> Failure {
-    Failure::blameless(Class::Empty, Elsewhere::One, "The upstream gave an empty answer.".to_owned())
+    Failure {
+        consequence: Consequence::Penalty,
+        ..Failure::new(Class::Empty, Elsewhere::All, "The upstream gave an empty answer.")
+    }
 }
 
 /// The known classes of failure, by whose fault they are.

@@ -318,7 +318,7 @@ impl Relay {
     fn end_with(&mut self, before: Bytes, error: &Error, now: Timestamp) -> Piece {
         let array = matches!(&self.mode, Mode::Native { decoder, .. } if decoder.framing() == Framing::Array);
         let said = if array {
-            Bytes::from([b",\r\n", &error.body(Dialect::Gemini)[..], b"\n]\n"].concat())
+            Bytes::from([b",\r\n", &error.object(Dialect::Gemini)[..], b"\n]\n"].concat())
         } else {
             error.event(self.dialect)
         };

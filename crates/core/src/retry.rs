@@ -71,7 +71,7 @@ impl GivenUp<'_> {
     /// then overload, then time-outs. Dead keys of the pool are never the client's fault.
     pub fn error(&self) -> Error {
         let rank = |failure: &&Failure| match failure.class {
-            Class::Request | Class::Affinity | Class::Signature | Class::Egress => 0,
+            Class::Request | Class::ModelUnknown | Class::Affinity | Class::Signature | Class::Egress => 0,
             Class::QuotaMinute | Class::QuotaDay | Class::QuotaUnnamed => 1,
             Class::Overloaded => 2,
             Class::Timeout => 3,

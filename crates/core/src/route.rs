@@ -193,6 +193,14 @@ impl ModelMethod {
         }
     }
 
+    /// How the answer is divided, if it is a stream.
+    pub const fn framing(self) -> Option<Framing> {
+        match self {
+            Self::StreamGenerateContent(framing) => Some(framing),
+            _ => None,
+        }
+    }
+
     /// Whether the answer has candidates.
     pub const fn generates(self) -> bool {
         matches!(self, Self::GenerateContent | Self::StreamGenerateContent(_))
@@ -248,7 +256,7 @@ fn model_call(collection: &str, rest: &[&str], version: Version, query: &str) ->
 }
 
 /// The query that goes upstream: everything but credentials, otherwise as it came.
-fn without_credentials(query: &str) -> Option<String> {
+pub(crate) fn without_credentials(query: &str) -> Option<String> {
     let is_credential = |pair: &str| {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
         let name = percent_decode_str(name).decode_utf8_lossy();

@@ -1,46 +1,165 @@
 //! `libra`: the native server.
+//!
+//! A thin shell: it reads settings, listens, and does what core's state machines say. See `ARCHITECTURE.md`.
 
+mod app;
+mod body;
+mod checks;
 mod cli;
+mod clock;
+mod demo;
+mod drive;
+mod serve;
 mod settings;
+mod telemetry;
+mod upstream;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
+use futures_util::StreamExt as _;
+use libra_core::check::KeyStatus;
 use libra_core::config::parse_keys;
+use libra_core::gateway::Gateway;
+use tracing_subscriber::EnvFilter;
 
+use crate::app::App;
 use crate::cli::{Cli, Command};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::Settings;
+use crate::upstream::Upstream;
+
+/// What ends a start: a setting, a port that is taken.
+type StartError = Box<dyn std::error::Error>;
+
+/// Settings that cannot be used, as shells' tools say it.
+const BAD_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
-        Ok(line) => {
-            // A closed standard output is no reason to fail.
-            let _ = writeln!(std::io::stdout(), "{line}");
-            ExitCode::SUCCESS
-        }
+    let cli = Cli::parse();
+    let settings = match Settings::load(&cli.options) {
+        Ok(settings) => settings,
         Err(error) => {
             eprintln!("libra: {error}");
-            ExitCode::from(2)
+            return ExitCode::from(BAD_USAGE);
+        }
+    };
+    log_to_stderr(&settings.log);
+    for notice in &settings.notices {
+        tracing::warn!("{notice}");
+    }
+    let done = runtime().and_then(|runtime| {
+        runtime.block_on(async {
+            match cli.task() {
+                Command::Serve => run(settings).await.map(|()| ExitCode::SUCCESS),
+                Command::Verify { keys } => verify(settings, keys).await,
+            }
+        })
+    });
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("libra: {error}");
+            ExitCode::FAILURE
         }
     }
 }
 
-/// Loads the settings and says in one line what was understood.
-fn run(cli: &Cli) -> Result<String, SettingsError> {
-    let Settings { config, notices, log, demo, proxies } = Settings::load(&cli.options)?;
-    for notice in notices {
-        eprintln!("libra: {notice}");
-    }
-    let keys = match cli.task() {
-        Command::Serve => config.keys.len(),
-        Command::Verify { keys } if keys.is_empty() => config.keys.len(),
-        Command::Verify { keys } => parse_keys(&keys.join(","))?.len(),
+/// One core needs no work stealing.
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    let single = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
+    let mut builder = match single {
+        true => tokio::runtime::Builder::new_current_thread(),
+        false => tokio::runtime::Builder::new_multi_thread(),
     };
-    Ok(format!(
-        "listen {}, upstream {}, keys {keys}, clients {}, log {log}, demo {demo}, {proxies:?}",
-        config.listen,
-        config.upstream,
-        config.clients.len()
-    ))
+    Ok(builder.enable_all().build()?)
+}
+
+async fn run(mut settings: Settings) -> Result<(), StartError> {
+    // A connection is a file, two with the upstream's; the usual soft limit is 1,024.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
+    if settings.demo {
+        demo::prepare(&mut settings.config)?;
+    }
+    let listen = settings.config.listen;
+    let listener = serve::listen(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let address = listener.local_addr()?;
+    let app = App {
+        upstream: Arc::new(Upstream::new(&settings.proxies)),
+        gateway: Gateway::new(settings.config, seed()),
+    };
+    tokio::spawn(checks::look_after_pool(Arc::clone(&app.gateway), Arc::clone(&app.upstream)));
+    say(&format!("Libra is listening on http://{address}"));
+    if settings.demo {
+        say(&demo::lines(address));
+    }
+    serve::serve(listener, app, stop_signal()).await;
+    Ok(())
+}
+
+/// `libra verify`: checks keys and says of each what it is worth.
+async fn verify(mut settings: Settings, keys: &[String]) -> Result<ExitCode, StartError> {
+    if settings.demo {
+        demo::prepare(&mut settings.config)?;
+    }
+    let keys = match keys {
+        [] => settings.config.keys.iter().map(|key| key.key.clone()).collect(),
+        keys => parse_keys(&keys.join(","))?.into_iter().map(|key| key.key).collect::<Vec<_>>(),
+    };
+    if keys.is_empty() {
+        return Err("no keys to check: name them, or set LIBRA_KEYS".into());
+    }
+    let upstream = Arc::new(Upstream::new(&settings.proxies));
+    let gateway = Gateway::new(settings.config, seed());
+    let checks = keys.into_iter().map(|key| gateway.check(key)).collect();
+    let mut results = checks::results(checks, upstream).boxed();
+    let mut all_good = true;
+    while let Some(result) = results.next().await {
+        all_good &= result.status == KeyStatus::Good;
+        let status = match result.status {
+            KeyStatus::Good => "GOOD ",
+            KeyStatus::Bad => "BAD  ",
+            KeyStatus::Error => "ERROR",
+        };
+        say(format!("{status}  {}  {}", result.key, result.error.unwrap_or_default()).trim_end());
+    }
+    Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Chance need not be secret here: it spreads keys and names answers.
+fn seed() -> u64 {
+    clock::now().as_millis().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(std::process::id())
+}
+
+fn say(line: &str) {
+    // A closed standard output is no reason to fail.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn log_to_stderr(directives: &str) {
+    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}
+
+/// Ready at the first SIGTERM or SIGINT.
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        if let Ok(mut terminated) = terminated {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }

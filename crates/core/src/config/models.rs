@@ -67,6 +67,11 @@ impl Config {
         if foreign { model } else { requested }
     }
 
+    /// Whether no model is left out of lists.
+    pub fn lists_all_models(&self) -> bool {
+        self.models.is_empty() && self.models_deny.is_empty()
+    }
+
     /// Whether a Gemini model may be listed and served, by `LIBRA_MODELS` and `LIBRA_MODELS_DENY`; the latter
     /// has the last word. `model` is a resolved name, with or without `models/` before it.
     pub fn model_allowed(&self, model: &str) -> bool {

@@ -1,0 +1,111 @@
+//! One HTTP request in, one HTTP answer out: reads what the gateway asks for and hands the exchange to the loop.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::poll_fn;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use libra_core::gateway::{self, Accepted, BodyFault, Gateway, Head, Intake};
+
+use crate::body::AnswerBody;
+use crate::checks;
+use crate::clock;
+use crate::drive::{drive, poll_data};
+use crate::upstream::{ClientBody, Upstream};
+
+/// A client that sends nothing of its body for so long is given up.
+const BODY_SILENCE: Duration = Duration::from_secs(60);
+
+/// What every connection shares.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) upstream: Arc<Upstream>,
+}
+
+impl App {
+    /// Answers a request.
+    pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+        let (parts, body) = request.into_parts();
+        let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
+        let mut answer = match self.gateway.accept(&head, clock::now()) {
+            Accepted::Reply(reply) => reply.map(AnswerBody::whole),
+            Accepted::Stream(exchange) => {
+                let body = ClientBody::new(None, body, self.gateway.config().body_limit);
+                drive(exchange, &self.upstream, Some(body)).await
+            }
+            Accepted::NeedBody(intake) => self.with_body(intake, body).await,
+            Accepted::Verify(verification) => checks::answer(verification, Arc::clone(&self.upstream)).await,
+        };
+        gateway::allow_origins(answer.headers_mut());
+        answer
+    }
+
+    async fn with_body(&self, intake: Intake, body: Incoming) -> Response<AnswerBody> {
+        let limit = intake.body_limit();
+        let (exchange, streamed) = match read(body, intake.whole_limit()).await {
+            ReadBody::Whole(bytes) => (intake.whole(bytes, clock::now()), None),
+            ReadBody::Larger(prefix, rest) => {
+                (intake.streamed(), Some(ClientBody::new(Some(prefix), rest, limit)))
+            }
+            ReadBody::Faulty(fault) => return intake.refuse(fault).map(AnswerBody::whole),
+        };
+        match exchange {
+            Ok(exchange) => drive(exchange, &self.upstream, streamed).await,
+            Err(refusal) => refusal.map(AnswerBody::whole),
+        }
+    }
+}
+
+enum ReadBody {
+    Whole(Bytes),
+    /// Larger than is kept: what was read, and the rest.
+    Larger(Bytes, Incoming),
+    Faulty(BodyFault),
+}
+
+async fn read(mut body: Incoming, most: u64) -> ReadBody {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    loop {
+        let chunk = poll_fn(|context| poll_data(&mut body, context));
+        let chunk = match tokio::time::timeout(BODY_SILENCE, chunk).await {
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(_))) => return ReadBody::Faulty(BodyFault::Broken),
+            Ok(None) => break,
+            Err(_) => return ReadBody::Faulty(BodyFault::TooSlow),
+        };
+        // Most bodies come in one piece, which is then kept as it is.
+        if first.is_empty() && all.is_empty() {
+            first = chunk;
+            if first.len() as u64 <= most && body.is_end_stream() {
+                return ReadBody::Whole(first);
+            }
+        } else {
+            if all.is_empty() {
+                all.reserve(first.len() + chunk.len());
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&chunk);
+        }
+        if (first.len() + all.len()) as u64 > most {
+            let prefix = if all.is_empty() { first } else { all.freeze() };
+            return ReadBody::Larger(prefix, body);
+        }
+    }
+    ReadBody::Whole(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Marks a stream of events.
+pub(crate) fn event_stream(body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}

@@ -1,0 +1,145 @@
+//! Bodies of answers on their way to the client.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt as _};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use libra_core::relay::{BodyEnd, Next, Piece, Relay};
+use libra_core::time::Timestamp;
+
+use crate::clock;
+use crate::drive::poll_data;
+use crate::telemetry;
+
+/// The body of an answer.
+pub(crate) enum AnswerBody {
+    /// All of it. Empty once it was sent.
+    Whole(Bytes),
+    /// A committed answer as it comes.
+    Relay(Box<RelayBody>),
+    /// Results as they come.
+    Stream(BoxStream<'static, Bytes>),
+}
+
+impl AnswerBody {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+
+    pub(crate) fn relay(relay: RelayBody) -> Self {
+        Self::Relay(Box::new(relay))
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Relay(relay) => relay.poll_data(context).map(|data| data.map(|data| data.map(Frame::data))),
+            Self::Stream(stream) => {
+                stream.poll_next_unpin(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Relay(_) | Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A committed answer: what the upstream sends goes through the relay.
+pub(crate) struct RelayBody {
+    relay: Relay,
+    /// What goes first, as it was held back.
+    first: Option<Piece>,
+    /// None where the upstream's body has ended.
+    upstream: Option<Incoming>,
+    heard: Timestamp,
+    silence: Pin<Box<clock::Sleep>>,
+    next: Next,
+}
+
+impl RelayBody {
+    pub(crate) fn new(relay: Relay, first: Piece, upstream: Option<Incoming>) -> Self {
+        let silence = Box::pin(clock::Sleep::default());
+        let first = (!first.bytes.is_empty() || first.next != Next::More).then_some(first);
+        Self { relay, first, upstream, heard: clock::now(), silence, next: Next::More }
+    }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
+        loop {
+            match self.next {
+                Next::More => {}
+                Next::End => return Poll::Ready(None),
+                Next::Reset => {
+                    self.next = Next::End;
+                    return Poll::Ready(Some(Err(io::Error::other("the answer was cut"))));
+                }
+            }
+            let piece = match self.first.take() {
+                Some(piece) => piece,
+                None => ready!(self.poll_upstream(context)),
+            };
+            self.next = piece.next;
+            if self.next != Next::More {
+                telemetry::record(self.relay.take_events());
+                self.upstream = None;
+            }
+            if !piece.bytes.is_empty() {
+                return Poll::Ready(Some(Ok(piece.bytes)));
+            }
+        }
+    }
+
+    fn poll_upstream(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
+        let Some(upstream) = &mut self.upstream else {
+            return Poll::Ready(self.relay.finish(&BodyEnd::Complete, clock::now()));
+        };
+        match poll_data(upstream, context) {
+            Poll::Ready(Some(Ok(chunk))) => {
+                self.heard = clock::now();
+                Poll::Ready(self.relay.push(chunk, self.heard))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(self.relay.finish(&BodyEnd::Broken, clock::now())),
+            Poll::Ready(None) => Poll::Ready(self.relay.finish(&BodyEnd::Complete, clock::now())),
+            Poll::Pending => {
+                // The timer is not set anew with every chunk: it looks, when it goes off, when the last one came.
+                loop {
+                    let deadline = self.relay.idle_deadline(self.heard);
+                    if deadline <= clock::now() {
+                        return Poll::Ready(self.relay.finish(&BodyEnd::Idle, clock::now()));
+                    }
+                    self.silence.as_mut().set_deadline_once(deadline);
+                    ready!(self.silence.as_mut().poll_elapsed(context));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for RelayBody {
+    fn drop(&mut self) {
+        if self.next == Next::More {
+            self.relay.abandon(clock::now());
+            telemetry::record(self.relay.take_events());
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Runs core's checks of keys: for `/verify`, for `libra verify`, and for the pool's probes.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, StreamExt as _};
+use http::Response;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use libra_core::check::{CONCURRENT, Check, CheckAnswer, CheckResult, Verification};
+use libra_core::gateway::Gateway;
+use libra_core::route::VerifyFormat;
+
+use crate::app::event_stream;
+use crate::body::AnswerBody;
+use crate::clock;
+use crate::drive::poll_data;
+use crate::telemetry;
+use crate::upstream::{SendError, Upstream};
+
+/// A check that takes longer has failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// So much of an answer is read.
+const ANSWER_BYTES: usize = 64 << 10;
+
+/// The pool is looked after at least this often.
+const ROUND: Duration = Duration::from_secs(30);
+
+/// The answer to `POST /verify`.
+pub(crate) async fn answer(verification: Verification, upstream: Arc<Upstream>) -> Response<AnswerBody> {
+    let format = verification.format;
+    let results = results(verification.checks, upstream);
+    match format {
+        VerifyFormat::Events => {
+            let events = results.map(|result| Bytes::from(format!("data: {}\n\n", result.to_json())));
+            event_stream(AnswerBody::Stream(events.boxed()))
+        }
+        VerifyFormat::Json => {
+            let results: Vec<String> = results.map(|result| result.to_json()).collect().await;
+            let mut response = Response::new(AnswerBody::whole(format!("[{}]", results.join(",")).into()));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+    }
+}
+
+/// The results of checks, each as its check ends.
+pub(crate) fn results(
+    checks: Vec<Check>,
+    upstream: Arc<Upstream>,
+) -> impl stream::Stream<Item = CheckResult> + Send + 'static {
+    stream::iter(checks)
+        .map(move |check| {
+            let upstream = Arc::clone(&upstream);
+            async move {
+                let answer = run(&check, &upstream).await;
+                check.result(&answer, clock::now())
+            }
+        })
+        .buffer_unordered(CONCURRENT)
+}
+
+/// Looks after the pool: tries keys that are set aside when it is time to. Never ends.
+pub(crate) async fn look_after_pool(gateway: Arc<Gateway>, upstream: Arc<Upstream>) {
+    loop {
+        for check in gateway.due(clock::now()) {
+            let answer = run(&check, &upstream).await;
+            telemetry::record(check.conclude(&answer, clock::now()).into_iter().collect());
+        }
+        // Nothing here stores or shares them.
+        drop(gateway.take_changes());
+        let now = clock::now();
+        let next = gateway.next_deadline().unwrap_or(now + ROUND);
+        tokio::time::sleep(next.since(now).clamp(Duration::from_millis(10), ROUND)).await;
+    }
+}
+
+async fn run(check: &Check, upstream: &Upstream) -> CheckAnswer {
+    let answer = tokio::time::timeout(CHECK_TIMEOUT, fetch(check, upstream)).await;
+    answer.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+}
+
+async fn fetch(check: &Check, upstream: &Upstream) -> CheckAnswer {
+    let mut answer = upstream.send(check.request(), &mut None);
+    let answer = match poll_fn(|context| answer.poll_head(context)).await {
+        Ok(answer) => answer,
+        Err(SendError::Network { message, .. }) => return Err(message),
+        Err(SendError::BodyTooLarge) => return Err("the request was not sent".to_owned()),
+    };
+    let (head, mut incoming) = answer.into_parts();
+    let mut incoming = Pin::new(&mut incoming);
+    let mut body = BytesMut::new();
+    while let Some(chunk) = poll_fn(|context| poll_data(&mut incoming, context)).await {
+        let chunk = chunk.map_err(|_| "the answer broke off".to_owned())?;
+        body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES - body.len())]);
+        if body.len() == ANSWER_BYTES {
+            break;
+        }
+    }
+    Ok((head.status, head.headers, body.freeze()))
+}

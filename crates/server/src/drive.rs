@@ -1,0 +1,139 @@
+//! THE loop: does what an exchange says, and tells it what came of it.
+//!
+//! No decision about keys, retries or protocols is made here. Dropping the future is how a client's leaving
+//! cancels everything: the operations go with it, and leases return themselves.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
+
+use crate::body::{AnswerBody, RelayBody};
+use crate::clock;
+use crate::telemetry;
+use crate::upstream::{Answer, ClientBody, SendError, Upstream};
+
+/// Drives an exchange to its answer. `body` is the client's, where it is streamed.
+pub(crate) async fn drive(
+    mut exchange: Exchange,
+    upstream: &Upstream,
+    mut body: Option<ClientBody>,
+) -> Response<AnswerBody> {
+    let mut operations = Operations::default();
+    let mut sleep = pin!(clock::Sleep::default());
+    loop {
+        match exchange.poll(clock::now()) {
+            Step::Start(op, Op::Upstream(request)) => {
+                let answer = upstream.send(request, &mut body);
+                operations.running.push((op, Operation::Sent(answer)));
+            }
+            Step::Cancel(op) => operations.cancel(op),
+            Step::WaitUntil(until) => {
+                sleep.as_mut().set_deadline(until);
+                let outcome = poll_fn(|context| match operations.poll_next(context) {
+                    Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+                    Poll::Pending => sleep.as_mut().poll_elapsed(context).map(|()| None),
+                });
+                if let Some((op, outcome)) = outcome.await {
+                    exchange.handle(op, outcome, clock::now());
+                }
+            }
+            Step::Reply(reply) => {
+                telemetry::record(exchange.take_events());
+                return reply.map(AnswerBody::whole);
+            }
+            Step::Commit { op, .. } => {
+                telemetry::record(exchange.take_events());
+                let mut relay = exchange.commit(op);
+                let (head, first) = relay.begin(clock::now());
+                let upstream = operations.take_body(op);
+                return head.map(|()| AnswerBody::relay(RelayBody::new(relay, first, upstream)));
+            }
+        }
+    }
+}
+
+/// The operations under way. Mostly one; a few at most.
+#[derive(Default)]
+struct Operations {
+    running: Vec<(OpId, Operation)>,
+}
+
+enum Operation {
+    /// The head of the answer has not come.
+    Sent(Answer),
+    /// Its body is coming.
+    Answering(Incoming),
+    /// It has ended.
+    Over,
+}
+
+impl Operations {
+    fn cancel(&mut self, op: OpId) {
+        self.running.retain(|(running, _)| *running != op);
+    }
+
+    /// What comes next of any operation.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<(OpId, Outcome)> {
+        for (op, operation) in &mut self.running {
+            if let Poll::Ready(outcome) = operation.poll_next(context) {
+                return Poll::Ready((*op, outcome));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The body of a committed answer; none where it has ended.
+    fn take_body(self, op: OpId) -> Option<Incoming> {
+        self.running.into_iter().find_map(|(running, operation)| match operation {
+            Operation::Answering(body) if running == op => Some(body),
+            _ => None,
+        })
+    }
+}
+
+impl Operation {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+        let (next, outcome) = match self {
+            Self::Sent(answer) => match ready!(answer.poll_head(context)) {
+                Ok(answer) => {
+                    let (head, body) = answer.into_parts();
+                    (Self::Answering(body), Outcome::Head(head.status, head.headers))
+                }
+                Err(SendError::BodyTooLarge) => (Self::Over, Outcome::TooLarge),
+                Err(SendError::Network { stale, message }) => (Self::Over, Outcome::Failed { stale, message }),
+            },
+            Self::Answering(body) => match ready!(poll_data(body, context)) {
+                Some(Ok(chunk)) => return Poll::Ready(Outcome::Chunk(chunk)),
+                Some(Err(error)) => {
+                    let message = error.to_string();
+                    (Self::Over, Outcome::Failed { stale: false, message })
+                }
+                None => (Self::Over, Outcome::End),
+            },
+            Self::Over => return Poll::Pending,
+        };
+        *self = next;
+        Poll::Ready(outcome)
+    }
+}
+
+/// The next data of a body; trailers are nobody's business here.
+pub(crate) fn poll_data(body: &mut Incoming, context: &mut Context<'_>) -> Poll<Option<hyper::Result<Bytes>>> {
+    loop {
+        match ready!(Pin::new(&mut *body).poll_frame(context)) {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Poll::Ready(Some(Ok(data)));
+                }
+            }
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => return Poll::Ready(None),
+        }
+    }
+}

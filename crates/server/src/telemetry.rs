@@ -1,0 +1,39 @@
+//! Core's events as log lines.
+
+use libra_core::event::{Ending, Event};
+
+/// Writes events to the log. Nothing secret is in them.
+pub(crate) fn record(events: Vec<Event>) {
+    for event in events {
+        match event {
+            Event::AttemptFailed { key, model, class, status, message, elapsed } => {
+                let key = key.map(tracing::field::display);
+                let status = status.map(|status| status.as_u16());
+                tracing::info!(
+                    key,
+                    model,
+                    status,
+                    ?class,
+                    ms = elapsed.as_millis() as u64,
+                    "attempt failed: {message}"
+                );
+            }
+            Event::Finished(end) => {
+                let key = end.key.map(tracing::field::display);
+                let (status, attempts, ms) = (end.status.as_u16(), end.attempts, end.elapsed.as_millis() as u64);
+                let tokens = end.usage.map(|usage| usage.total);
+                let (dialect, model, ending) = (end.dialect, end.model, end.ending);
+                match ending {
+                    Ending::Complete | Ending::ClientLeft => tracing::debug!(
+                        ?dialect, model, status, ?ending, attempts, key, tokens, ms, "answered"
+                    ),
+                    Ending::Refused | Ending::Cut => tracing::info!(
+                        ?dialect, model, status, ?ending, attempts, key, tokens, ms, "not answered"
+                    ),
+                }
+            }
+            Event::SetAside { key, why } => tracing::warn!(%key, ?why, "key set aside"),
+            Event::Restored { key } => tracing::info!(%key, "key in use again"),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The connections to the upstream: HTTP/1.1 with a large pool, TLS, and through a proxy where one is set.
+//!
+//! HTTP/1.1 and not 2: one HTTP/2 connection hides a stream limit behind which requests queue.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, HttpConnector, capture_connection};
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use crate::settings::Proxies;
+
+/// Longer than any healthy handshake, shorter than a person's patience.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Google closes idle connections after some four minutes.
+const IDLE_CONNECTION: Duration = Duration::from_secs(90);
+
+/// What sends requests upstream.
+pub(crate) struct Upstream {
+    client: Client<HttpsConnector<Dialer>, UpstreamBody>,
+}
+
+/// The client's body, streamed into one attempt, up to a limit.
+pub(crate) struct ClientBody {
+    /// What was read before it was known that the body is too large to be kept.
+    prefix: Option<Bytes>,
+    rest: Incoming,
+    /// How many more bytes are taken.
+    left: u64,
+    too_large: Arc<AtomicBool>,
+}
+
+/// The body of a request.
+pub(crate) enum UpstreamBody {
+    Whole(Bytes),
+    Streamed(ClientBody),
+}
+
+/// An answer that is being waited for.
+pub(crate) struct Answer {
+    response: ResponseFuture,
+    connection: CaptureConnection,
+    too_large: Option<Arc<AtomicBool>>,
+}
+
+/// Why there is no answer.
+pub(crate) enum SendError {
+    /// The client's body is larger than the limit.
+    BodyTooLarge,
+    /// The network's fault. `stale`: the connection had served before and died before any byte of an answer.
+    Network { stale: bool, message: String },
+}
+
+impl Upstream {
+    /// # Errors
+    /// A proxy address that cannot be used.
+    pub(crate) fn new(proxies: &Proxies) -> Self {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        http.set_keepalive(Some(Duration::from_secs(60)));
+        let mut matcher = Matcher::builder();
+        if let Some(proxy) = &proxies.https {
+            matcher = matcher.https(proxy.clone());
+        }
+        if let Some(proxy) = &proxies.all {
+            matcher = matcher.all(proxy.clone());
+        }
+        if let Some(hosts) = &proxies.none {
+            matcher = matcher.no(hosts.clone());
+        }
+        let dialer = Dialer { http, matcher: Arc::new(matcher.build()) };
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(dialer);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .build(https);
+        Self { client }
+    }
+
+    /// Sends a request. One without a body takes the client's streamed one.
+    pub(crate) fn send(&self, request: Request<Option<Bytes>>, streamed: &mut Option<ClientBody>) -> Answer {
+        let mut too_large = None;
+        let mut request = request.map(|whole| match (whole, streamed.take()) {
+            (None, Some(body)) => {
+                too_large = Some(Arc::clone(&body.too_large));
+                UpstreamBody::Streamed(body)
+            }
+            (whole, untouched) => {
+                *streamed = untouched;
+                UpstreamBody::Whole(whole.unwrap_or_default())
+            }
+        });
+        let connection = capture_connection(&mut request);
+        Answer { response: self.client.request(request), connection, too_large }
+    }
+}
+
+impl Answer {
+    pub(crate) fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<Incoming>, SendError>> {
+        match ready!(Pin::new(&mut self.response).poll(context)) {
+            Ok(response) => {
+                if let Some(ServedBefore(served)) = response.extensions().get() {
+                    served.store(true, Ordering::Relaxed);
+                }
+                Poll::Ready(Ok(response))
+            }
+            Err(error) => {
+                if self.too_large.as_ref().is_some_and(|too_large| too_large.load(Ordering::Relaxed)) {
+                    return Poll::Ready(Err(SendError::BodyTooLarge));
+                }
+                let mut extensions = http::Extensions::new();
+                if let Some(connected) = &*self.connection.connection_metadata() {
+                    connected.get_extras(&mut extensions);
+                }
+                let served = extensions.get::<ServedBefore>().is_some_and(|ServedBefore(it)| it.load(Ordering::Relaxed));
+                let stale = served && !error.is_connect();
+                // The error's own text has the address in it, its cause says what happened.
+                let mut cause = error.source();
+                while let Some(deeper) = cause.and_then(|cause| cause.source()) {
+                    cause = Some(deeper);
+                }
+                let what = if error.is_connect() { "cannot connect to the upstream" } else { "the connection to the upstream failed" };
+                let message = match cause {
+                    Some(cause) => format!("{what}: {cause}"),
+                    None => what.to_owned(),
+                };
+                Poll::Ready(Err(SendError::Network { stale, message }))
+            }
+        }
+    }
+}
+
+impl ClientBody {
+    pub(crate) fn new(prefix: Option<Bytes>, rest: Incoming, limit: u64) -> Self {
+        Self { prefix, rest, left: limit, too_large: Arc::default() }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let body = match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            Self::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Streamed(body) => body,
+        };
+        let chunk = match body.prefix.take() {
+            Some(prefix) => prefix,
+            None => match ready!(crate::drive::poll_data(&mut body.rest, context)) {
+                Some(Ok(chunk)) => chunk,
+                Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                None => return Poll::Ready(None),
+            },
+        };
+        match body.left.checked_sub(chunk.len() as u64) {
+            Some(left) => {
+                body.left = left;
+                Poll::Ready(Some(Ok(Frame::data(chunk))))
+            }
+            None => {
+                body.too_large.store(true, Ordering::Relaxed);
+                Poll::Ready(Some(Err(io::Error::other("the body is larger than the limit"))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Streamed(ClientBody { prefix: None, rest, .. }) => rest.size_hint(),
+            Self::Streamed(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Opens connections: straight, or through the proxy that the address calls for.
+#[derive(Clone)]
+struct Dialer {
+    http: HttpConnector,
+    matcher: Arc<Matcher>,
+}
+
+/// Set once a connection has brought an answer. One that then dies without a byte was merely closed by the
+/// upstream while idle.
+#[derive(Clone)]
+struct ServedBefore(Arc<AtomicBool>);
+
+/// A connection that remembers whether it has served.
+struct Stream {
+    inner: TokioIo<TcpStream>,
+    served: ServedBefore,
+}
+
+type DialError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Service<Uri> for Dialer {
+    type Response = Stream;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, DialError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let mut http = self.http.clone();
+        let proxy = self.matcher.intercept(&target);
+        Box::pin(async move {
+            let inner = match proxy {
+                None => http.call(target).await?,
+                Some(proxy) => match proxy.uri().scheme_str() {
+                    Some(scheme @ ("socks5" | "socks5h")) => {
+                        let mut socks =
+                            SocksV5::new(proxy.uri().clone(), http).local_dns(scheme == "socks5");
+                        if let Some((user, password)) = proxy.raw_auth() {
+                            socks = socks.with_auth(user.to_owned(), password.to_owned());
+                        }
+                        socks.call(target).await?
+                    }
+                    Some("http") => {
+                        let mut tunnel = Tunnel::new(proxy.uri().clone(), http);
+                        if let Some(credentials) = proxy.basic_auth() {
+                            tunnel = tunnel.with_auth(credentials.clone());
+                        }
+                        tunnel.call(target).await?
+                    }
+                    _ => return Err("a proxy must be http, socks5 or socks5h".into()),
+                },
+            };
+            Ok(Stream { inner, served: ServedBefore(Arc::default()) })
+        })
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.inner.connected().extra(self.served.clone())
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_read(context, buffer)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(context, buffers)
+    }
+}
