@@ -30,6 +30,10 @@ pub(crate) struct Asked<'a> {
     pub(crate) now: UnixMillis,
 }
 
+/// Marks a request (as an extension) whose body was larger than allowed and is therefore not there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TooLarge;
+
 impl Asked<'_> {
     /// What the shell has to do.
     pub(crate) fn plan(&self) -> Plan {
@@ -245,7 +249,7 @@ impl Asked<'_> {
                  larger sizes and retry the request."
             ))
         };
-        if body.len() > limit {
+        if body.len() > limit || self.request.extensions().get::<TooLarge>().is_some() {
             return Err(too_large());
         }
         let encoding = self.request.headers().get(CONTENT_ENCODING);

@@ -57,6 +57,8 @@ fn run(options: Options) -> Result<(), String> {
     config.open |= options.open;
     config.logged_requests = options.log.unwrap_or(config.logged_requests);
     let simulator = Simulator::new(config, Clock::system(), options.seed);
+    // Where the limit cannot be raised, fewer connections are served.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
+use crate::asked::TooLarge;
 use crate::plan::{End, Plan, Reply};
 use crate::simulator::{Simulator, Ticket};
 
@@ -84,12 +85,13 @@ async fn exchange(
     reset: Arc<AtomicBool>,
     request: Request<Incoming>,
 ) -> Result<Response<PlannedBody>, Broken> {
-    let (head, body) = request.into_parts();
-    // One byte more than allowed shows the simulator that it is too much; the rest is not read.
-    let most = simulator.body_limit().saturating_add(1);
-    let body = match Limited::new(body, most).collect().await {
+    let (mut head, body) = request.into_parts();
+    let body = match Limited::new(body, simulator.body_limit()).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => vec![0; most].into(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            head.extensions.insert(TooLarge);
+            Bytes::new()
+        }
         Err(_) => return Err(Broken),
     };
     let (plan, ticket) = simulator.answer(&Request::from_parts(head, body));

@@ -2,12 +2,13 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use libra_simulator::{Clock, Config, Simulator, listen, serve};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 const GENERATE: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
@@ -81,6 +82,34 @@ async fn answers_on_the_wire() {
     assert!(orderly && events.starts_with(b"data: {") && events.ends_with(b"}\r\n\r\n"));
     let counts = simulator.counts().key("key");
     assert_eq!((counts.requests, counts.in_flight, counts.aborted), (3, 0, 0));
+}
+
+#[tokio::test]
+async fn large_bodies_are_refused_without_being_read() {
+    let simulator = Simulator::new(Config { body_limit: 1_000, ..Config::open() }, Clock::system(), 1);
+    let listener = listen(([127, 0, 0, 1], 0).into()).expect("loopback can be listened on");
+    let address = listener.local_addr().expect("the listener has an address");
+    tokio::spawn(serve(simulator, listener));
+    let (head, body, _) = receive(send(address, GENERATE, "", &"x".repeat(1_001)).await).await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    assert!(String::from_utf8_lossy(&body).contains("exceeds the limit: 1000 bytes"));
+}
+
+#[tokio::test]
+async fn the_binary_says_where_it_listens() {
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_libra-simulator"))
+        .arg("--demo")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary starts");
+    let out = child.stdout.take().expect("its output is piped");
+    let line =
+        BufReader::new(out).lines().next_line().await.expect("it can be read").expect("it says something");
+    let address = line.strip_prefix("listening on http://").expect("the line begins so");
+    let address = address.parse().expect("the rest is an address");
+    let (head, _, _) = receive(send(address, GENERATE, "", "hi").await).await;
+    assert!(head.starts_with("HTTP/1.1 400"), "the demo pool has no such key: {head}");
 }
 
 #[tokio::test]
