@@ -1,1 +1,58 @@
-//! A simulated Gemini.
+//! A Gemini API to trust in tests, demos, experiments and benchmarks.
+//!
+//! It speaks the native endpoints as Google does, down to the spacing of its events, has keys that belong to
+//! projects with quotas for each model, and fails on demand in every way that Google is known to fail in. Time and
+//! chance come from outside, so that a test repeats. It counts what it gets.
+//!
+//! ```no_run
+//! use libra_simulator::{Clock, Config, Project, Simulator, listen, serve};
+//!
+//! # async fn example() -> std::io::Result<()> {
+//! let config = Config {
+//!     projects: vec![Project::new("first", Default::default(), &["key-one", "key-two"])],
+//!     ..Config::default()
+//! };
+//! let simulator = Simulator::new(config, Clock::manual(1_795_550_400_000), 1);
+//! let listener = listen(([127, 0, 0, 1], 0).into())?;
+//! tokio::spawn(serve(simulator.clone(), listener));
+//! // … ask it something, then:
+//! assert_eq!(simulator.counts().key("key-one").requests, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is pure (state, quotas, answers) is in [`Simulator`], which turns a request into a [`Plan`]; what is HTTP is
+//! in [`serve`]. Nothing is shared with the gateway: what judges it must not share its mistakes.
+//!
+//! Deliberately not here: files, caches, batches, other services of Google, and anything intelligent.
+
+mod answer;
+mod asked;
+mod call;
+mod clock;
+mod config;
+mod control;
+mod counts;
+pub mod demo;
+mod directive;
+mod errors;
+mod fault;
+mod json;
+mod models;
+mod plan;
+mod quota;
+mod schema;
+mod server;
+mod simulator;
+mod validate;
+mod write;
+
+pub use clock::{Clock, UnixMillis};
+pub use config::{Config, Key, Project, Tier};
+pub use counts::{Counts, KeyCounts};
+pub use directive::WORDS;
+pub use fault::{Condition, Fault, PLAIN as PLAIN_FAULTS};
+pub use plan::{End, Plan, Reply};
+pub use quota::{Limits, Minutes};
+pub use server::{listen, serve};
+pub use simulator::{Simulator, Ticket};

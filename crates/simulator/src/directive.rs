@@ -1,0 +1,181 @@
+//! What a prompt asks of the simulator itself: `{{name=value}}` anywhere in the last text of the user.
+//!
+//! - `{{fault=overloaded}}`: any fault or condition of [`fault`](crate::fault), for this request.
+//! - `{{retry_ms=1500}}`: the delay that a 429 of `{{fault=…}}` names.
+//! - `{{bytes=4096}}`: an answer with so many bytes of text.
+//! - `{{chunks=200}}`: a stream of so many events.
+//! - `{{chunk_bytes=300}}`: events of a stream with so many bytes, framing included.
+//! - `{{delay_ms=50}}`: a pause between events.
+//! - `{{first_delay_ms=1000}}`: a pause between the head and the first byte of the body.
+//!
+//! Other names in double braces are the prompt's own and mean nothing here. A known name with a wrong value is an
+//! error of the request, so that a mistyped test does not pass.
+//!
+//! Some words are short for directives: see [`WORDS`].
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::fault::Condition;
+
+/// Words that other fake upstreams know, so that a driver written for those runs against this one.
+pub const WORDS: &[(&str, &str)] = &[
+    ("TRIGGER_429", "{{fault=minute-limit}}"),
+    ("TRIGGER_503", "{{fault=overloaded}}"),
+    ("TRIGGER_SAFETY", "{{fault=blocked}}"),
+    ("TRIGGER_MAXTOK", "{{fault=max-tokens}}"),
+    ("TRIGGER_EMPTY", "{{fault=empty-candidate}}"),
+    ("TRIGGER_NOCONTENT", "{{fault=no-content}}"),
+    ("TRIGGER_MALFORMED", "{{fault=malformed}}"),
+    ("TRIGGER_MIDSTREAM", "{{fault=event-error}}"),
+];
+
+/// What a prompt asks for. The default is what one without directives asks for: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Directives {
+    pub(crate) fault: Condition,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) shape: Shape,
+    pub(crate) delay: Duration,
+    pub(crate) first_delay: Duration,
+}
+
+/// The size of an answer. All zero: whatever the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Shape {
+    pub(crate) bytes: usize,
+    pub(crate) chunks: usize,
+    pub(crate) chunk_bytes: usize,
+}
+
+/// The most that a shape can ask for, of each: beyond it an answer says more about memory than about gateways.
+const MOST_BYTES: usize = 64 << 20;
+const MOST_CHUNKS: usize = 100_000;
+const LONGEST_DELAY: u64 = 3_600_000;
+
+impl Directives {
+    /// Reads the directives out of a text. The error is a sentence.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let mut found = Self::default();
+        for (word, directive) in WORDS {
+            if text.contains(word) {
+                found.take(directive)?;
+            }
+        }
+        found.take(text)?;
+        if found.shape.chunks.saturating_mul(found.shape.chunk_bytes) > MOST_BYTES {
+            return Err(format!("an answer has at most {MOST_BYTES} bytes"));
+        }
+        Ok(found)
+    }
+
+    fn take(&mut self, text: &str) -> Result<(), String> {
+        for inner in
+            text.split("{{").skip(1).filter_map(|start| start.split_once("}}")).map(|(inner, _)| inner)
+        {
+            let Some((name, value)) = inner.split_once('=') else { continue };
+            let value = value.trim();
+            let number = |most: u64| match value.parse::<u64>() {
+                Ok(number) if number <= most => Ok(number),
+                _ => Err(format!("{{{{{inner}}}}} needs a whole number up to {most}")),
+            };
+            let size = |most: usize| number(most as u64).map(|size| size as usize);
+            match name.trim() {
+                "fault" => self.fault = value.parse()?,
+                "retry_ms" => self.retry_after = Some(Duration::from_millis(number(LONGEST_DELAY)?)),
+                "bytes" => self.shape.bytes = size(MOST_BYTES)?,
+                "chunks" => self.shape.chunks = size(MOST_CHUNKS)?,
+                "chunk_bytes" => self.shape.chunk_bytes = size(MOST_BYTES)?,
+                "delay_ms" => self.delay = Duration::from_millis(number(LONGEST_DELAY)?),
+                "first_delay_ms" => self.first_delay = Duration::from_millis(number(LONGEST_DELAY)?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The last text of the user, read without a tree of the whole body. None: the body is not of that shape, and
+/// has to be read properly to say why.
+pub(crate) fn last_user_text(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Body {
+        contents: Vec<Content>,
+    }
+    #[derive(Deserialize)]
+    struct Content {
+        role: Option<String>,
+        #[serde(default)]
+        parts: Vec<Part>,
+    }
+    #[derive(Deserialize)]
+    struct Part {
+        text: Option<String>,
+    }
+    let body: Body = serde_json::from_slice(body).ok()?;
+    let texts = |content: Content| {
+        let texts: Vec<String> = content.parts.into_iter().filter_map(|part| part.text).collect();
+        (!texts.is_empty()).then(|| texts.join(" "))
+    };
+    body.contents
+        .into_iter()
+        .rev()
+        .filter(|content| content.role.as_deref().is_none_or(|role| role == "user"))
+        .find_map(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+
+    #[test]
+    fn directives_are_read_anywhere() {
+        let check =
+            |text: &str, expected: Directives| assert_eq!(Directives::read(text), Ok(expected), "{text}");
+        let millis = Duration::from_millis;
+        check("Hello {{name}}, {{a=b}}", Directives::default());
+        check(
+            "a {{fault=cut}} b {{ delay_ms = 5 }}{{first_delay_ms=7}}{{retry_ms=9}}",
+            Directives {
+                fault: Condition::Faulty(Fault::Cut),
+                delay: millis(5),
+                first_delay: millis(7),
+                retry_after: Some(millis(9)),
+                ..Directives::default()
+            },
+        );
+        check(
+            "{{bytes=4096}}{{chunks=200}}{{chunk_bytes=300}}",
+            Directives {
+                shape: Shape { bytes: 4096, chunks: 200, chunk_bytes: 300 },
+                ..Directives::default()
+            },
+        );
+        check(
+            "TRIGGER_503",
+            Directives { fault: Condition::Faulty(Fault::Overloaded), ..Directives::default() },
+        );
+        for wrong in ["{{fault=sick}}", "{{bytes=-1}}", "{{chunks=x}}", "{{bytes=99999999999}}"] {
+            assert!(Directives::read(wrong).is_err(), "{wrong}");
+        }
+        assert!(Directives::read("{{chunks=100000}}{{chunk_bytes=60000000}}").is_err());
+    }
+
+    #[test]
+    fn the_last_text_of_the_user_counts() {
+        let check = |body: &str, expected: Option<&str>| {
+            assert_eq!(last_user_text(body.as_bytes()).as_deref(), expected, "{body}");
+        };
+        check(
+            r#"{"contents":[{"role":"user","parts":[{"text":"one"}]},{"role":"model","parts":[{"text":"two"}]},
+               {"role":"user","parts":[{"text":"three"},{"inlineData":{}},{"text":"four"}]},
+               {"role":"user","parts":[{"functionResponse":{}}]}]}"#,
+            Some("three four"),
+        );
+        check(r#"{"contents":[{"parts":[{"text":"one"}]}]}"#, Some("one"));
+        check(r#"{"contents":"text"}"#, None);
+        check(r#"{"contents":["#, None);
+    }
+}

@@ -1,0 +1,350 @@
+//! The simulated Gemini: its state, and the answer to each request.
+//!
+//! Nothing here waits or does I/O: [`Simulator::answer`] takes a request and gives a [`Plan`], which
+//! [`serve`](crate::serve) carries out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::asked::Asked;
+use crate::call::{self, Call};
+use crate::clock::{Clock, UnixMillis};
+use crate::config::{Config, Project};
+use crate::control;
+use crate::counts::{Counts, KeyCounts, Log};
+use crate::directive::Shape;
+use crate::errors::{Form, GoogleError, NOT_FOUND_PAGE};
+use crate::fault::{Condition, Fault};
+use crate::models::Model;
+use crate::plan::{HTML, Plan, Reply};
+use crate::quota::{Exceeded, Usage};
+use crate::write::ShapedAnswers;
+
+/// A Gemini that does what its configuration, its clock and its prompts tell it.
+#[derive(Debug)]
+pub struct Simulator {
+    config: Config,
+    clock: Clock,
+    seed: u64,
+    state: Mutex<State>,
+    shaped: Mutex<ShapedAnswers>,
+}
+
+#[derive(Debug)]
+struct State {
+    keys: Vec<KeyState>,
+    /// Where each key is in `keys`.
+    places: HashMap<String, usize>,
+    projects: Vec<ProjectState>,
+    log: Log,
+    random: fastrand::Rng,
+    /// Requests so far; makes the answers' ids.
+    number: u64,
+}
+
+/// How many keys are told apart that the configuration does not name.
+const MOST_STRANGERS: usize = 4096;
+/// What came without a key.
+const NO_KEY: &str = "(none)";
+/// What came with more than one.
+const SEVERAL_KEYS: &str = "(several)";
+/// What came after [`MOST_STRANGERS`].
+const OTHER_KEYS: &str = "(others)";
+
+#[derive(Debug)]
+struct KeyState {
+    name: String,
+    /// None: there is no such key.
+    project: Option<ProjectId>,
+    condition: Condition,
+    counts: KeyCounts,
+}
+
+/// A project: one of the configuration, or one that a key of an open simulator has to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProjectId {
+    Configured(usize),
+    Own(usize),
+}
+
+#[derive(Debug, Default)]
+struct ProjectState {
+    condition: Condition,
+    /// By model. Models are few.
+    usage: BTreeMap<&'static str, Usage>,
+}
+
+/// A request that is being answered. Its end is counted when it is dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    simulator: Arc<Simulator>,
+    key: usize,
+    is_done: bool,
+}
+
+/// Who asks, and in which condition the key is.
+pub(crate) struct Caller {
+    place: usize,
+    pub(crate) key: String,
+    /// None: there is no such key.
+    pub(crate) project: Option<ProjectId>,
+    /// What the key or its project does to this request.
+    pub(crate) fault: Option<Fault>,
+    /// Of the request, counted from one.
+    pub(crate) number: u64,
+    /// 0 to 99, for a prompt that asks for chance.
+    pub(crate) percent: u8,
+}
+
+impl Simulator {
+    /// A simulator with this configuration. `seed` decides what chance decides: flaky keys.
+    pub fn new(config: Config, clock: Clock, seed: u64) -> Arc<Self> {
+        let state = State::new(&config, seed);
+        Arc::new(Self { config, clock, seed, state: Mutex::new(state), shaped: Mutex::default() })
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The largest body that a request may have, in bytes.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.config.body_limit
+    }
+
+    /// What it got so far.
+    pub fn counts(&self) -> Counts {
+        let state = self.state();
+        let used = state.keys.iter().filter(|key| key.project.is_some() || key.counts.requests > 0);
+        let keys: BTreeMap<String, KeyCounts> =
+            used.map(|key| (key.name.clone(), key.counts.clone())).collect();
+        let mut totals = KeyCounts::default();
+        state.keys.iter().for_each(|key| totals.add(&key.counts));
+        Counts { totals, keys }
+    }
+
+    /// The last requests, as `GET /_simulator/log` shows them.
+    pub fn log(&self) -> Value {
+        self.state().log.show()
+    }
+
+    /// Changes the condition of a key. False: there is no such key.
+    pub fn set_key(&self, key: &str, condition: Condition) -> bool {
+        let mut state = self.state();
+        let Some(place) = state.places.get(key).copied().filter(|place| state.keys[*place].project.is_some())
+        else {
+            return false;
+        };
+        state.keys[place].condition = condition;
+        true
+    }
+
+    /// Changes the condition of a project's keys, those that have one of their own aside. False: there is no such
+    /// project.
+    pub fn set_project(&self, name: &str, condition: Condition) -> bool {
+        let Some(place) = self.config.projects.iter().position(|project| project.name == name) else {
+            return false;
+        };
+        self.state().projects[place].condition = condition;
+        true
+    }
+
+    /// As it was at the start: counts, log, quotas, conditions, chance. The clock stays.
+    pub fn reset(&self) {
+        let mut state = self.state();
+        let fresh = State::new(&self.config, self.seed);
+        for (key, fresh) in state.keys.iter_mut().zip(&fresh.keys) {
+            key.condition = fresh.condition;
+        }
+        state.keys.iter_mut().for_each(|key| key.counts.reset());
+        state.projects = fresh.projects;
+        state.log.clear();
+        state.random = fresh.random;
+        state.number = 0;
+    }
+
+    /// The answer to a request whose body is complete, and the ticket to hold until it is given. No ticket: the
+    /// request was for the simulator itself, under `/_simulator/`.
+    pub fn answer(self: &Arc<Self>, request: &Request<Bytes>) -> (Plan, Option<Ticket>) {
+        if let Some(path) = request.uri().path().strip_prefix("/_simulator/") {
+            return (Plan::Answer(control::answer(self, request, path)), None);
+        }
+        let now = self.clock.now();
+        let call = Call::read(request.method(), request.uri());
+        let credential = call::credential(request.headers(), request.uri());
+        let caller = self.enter(&credential, call.as_ref(), now);
+        let ticket = Ticket { simulator: Arc::clone(self), key: caller.place, is_done: false };
+        let plan = match (call, credential) {
+            (None, _) => Plan::Answer(Reply::whole(404, HTML, NOT_FOUND_PAGE)),
+            (Some(call), Ok(_)) => {
+                Asked { simulator: self, request, call: &call, caller: &caller, now }.plan()
+            }
+            (Some(call), Err(error)) => Plan::Answer(Reply::error(&error, call.operation.form())),
+        };
+        let status = if let Plan::Answer(reply) = &plan { reply.status } else { 0 };
+        let mut state = self.state();
+        state.keys[caller.place].counts.answered(status);
+        state.log.add(request, status, now);
+        drop(state);
+        (plan, Some(ticket))
+    }
+
+    /// Counts a request in.
+    fn enter(
+        &self,
+        credential: &Result<String, GoogleError>,
+        call: Option<&Call>,
+        now: UnixMillis,
+    ) -> Caller {
+        let key = match credential {
+            Ok(key) => key,
+            Err(error) if error.status == 403 => NO_KEY,
+            Err(_) => SEVERAL_KEYS,
+        };
+        let counted = call.map_or(("other", "other"), |call| {
+            let model = Model::named(&call.model).map_or("other", |model| model.id);
+            (if call.model.is_empty() { "models" } else { model }, call.operation.method())
+        });
+        let mut state = self.state();
+        let place = state.place(key, &self.config);
+        let percent = state.random.u8(..100);
+        state.number += 1;
+        let number = state.number;
+        let known = &mut state.keys[place];
+        known.counts.begin(counted, now);
+        let (project, own) = (known.project, known.condition);
+        let condition = match project {
+            Some(ProjectId::Configured(project)) if own == Condition::Healthy => {
+                state.projects[project].condition
+            }
+            _ => own,
+        };
+        Caller { place, key: key.to_owned(), project, fault: condition.fault(|| percent), number, percent }
+    }
+
+    /// The project as configured. None: one that a key has to itself.
+    pub(crate) fn project(&self, id: ProjectId) -> Option<&Project> {
+        match id {
+            ProjectId::Configured(project) => self.config.projects.get(project),
+            ProjectId::Own(_) => None,
+        }
+    }
+
+    /// Takes a request of `tokens` input tokens out of a project's quotas.
+    pub(crate) fn take(
+        &self,
+        project: ProjectId,
+        model: &'static Model,
+        tokens: u64,
+        now: UnixMillis,
+    ) -> Result<(), Exceeded> {
+        let ProjectId::Configured(place) = project else { return Ok(()) };
+        let limits = self.config.projects[place].limits(model.id);
+        let mut state = self.state();
+        let usage = state.projects[place].usage.entry(model.id).or_default();
+        usage.take(limits, self.config.minutes, tokens, now)
+    }
+
+    /// An answer of a size that was asked for.
+    pub(crate) fn shaped(
+        &self,
+        model: &'static Model,
+        form: Form,
+        shape: Shape,
+        tokens: u64,
+    ) -> Arc<[Bytes]> {
+        let mut shaped = self.shaped.lock().unwrap_or_else(PoisonError::into_inner);
+        shaped.answer(model, form, shape, tokens)
+    }
+
+    /// What decides what chance decides.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The condition of each key: `{"key": "leaked"}`.
+    pub(crate) fn conditions(&self) -> Value {
+        let state = self.state();
+        let keys = state.keys.iter().filter(|key| key.project.is_some());
+        keys.map(|key| (key.name.clone(), json!(key.condition.to_string())))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
+    /// A panic elsewhere leaves counts that may be off by one, which is no reason to stop.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn new(config: &Config, seed: u64) -> Self {
+        let mut state = Self {
+            keys: Vec::new(),
+            places: HashMap::new(),
+            projects: Vec::new(),
+            log: Log::new(config.logged_requests),
+            random: fastrand::Rng::with_seed(seed),
+            number: 0,
+        };
+        for (number, project) in config.projects.iter().enumerate() {
+            state.projects.push(ProjectState { condition: project.condition, usage: BTreeMap::new() });
+            for key in &project.keys {
+                let id = Some(ProjectId::Configured(number));
+                state.add(&key.key, id, key.condition, Some(project.name.clone()));
+            }
+        }
+        state
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        project: Option<ProjectId>,
+        condition: Condition,
+        called: Option<String>,
+    ) -> usize {
+        let place = self.keys.len();
+        // Of a key that is there twice, the first counts.
+        let place = *self.places.entry(name.to_owned()).or_insert(place);
+        if place == self.keys.len() {
+            let counts = KeyCounts { project: called, ..KeyCounts::default() };
+            self.keys.push(KeyState { name: name.to_owned(), project, condition, counts });
+        }
+        place
+    }
+
+    /// Where a key is; makes room for one that was never seen.
+    fn place(&mut self, key: &str, config: &Config) -> usize {
+        if let Some(place) = self.places.get(key) {
+            return *place;
+        }
+        let configured: usize = config.projects.iter().map(|project| project.keys.len()).sum();
+        let is_mark = [NO_KEY, SEVERAL_KEYS, OTHER_KEYS].contains(&key);
+        if self.keys.len() >= configured + MOST_STRANGERS && !is_mark {
+            return self.place(OTHER_KEYS, config);
+        }
+        let is_good = config.open && !key.starts_with("bad") && !(is_mark && key != OTHER_KEYS);
+        let project = is_good.then_some(ProjectId::Own(self.keys.len()));
+        let called = is_good.then(|| format!("of {key}"));
+        self.add(key, project, Condition::Healthy, called)
+    }
+}
+
+impl Ticket {
+    /// The answer was given to its end, or as far as it was meant to go.
+    pub fn done(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.simulator.state().keys[self.key].counts.end(!self.is_done);
+    }
+}
