@@ -21,7 +21,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 
 use crate::auth::Access;
-use crate::error::{Dialect, Error, Kind};
+use crate::error::{Error, Kind};
 use crate::event::{Ending, Event, Finished};
 use crate::failure::{self, Answer, Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
@@ -56,6 +56,12 @@ const TAKE_OVER_AFTER: Duration = Duration::from_secs(2);
 
 /// A kept-alive connection that turns out dead is replaced so often; then it is no accident.
 const STALE_RETRIES: u32 = 3;
+
+/// What logs call a request whose client left: nginx's number for it.
+const CLIENT_LEFT: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
 
 /// The number of an operation within its exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -448,6 +454,8 @@ impl Exchange {
             Access::Own(keys) => Some(keys.as_slice()),
         };
         let recovery = self.gateway.pool(own.is_some()).recovery(self.task.model(), own, now);
+        // Clients that are told the same moment would all come at that moment.
+        let recovery = recovery.map(|at| if at > now { at + self.gateway.spread() } else { at });
         let given_up = GivenUp { failures: &self.failures, recovery, own_keys: own.is_some(), now };
         let error = given_up.error();
         self.refuse(&error, now);
@@ -577,9 +585,19 @@ impl Exchange {
         std::mem::take(&mut self.events)
     }
 
-    /// The dialect in which the client is answered.
-    pub fn dialect(&self) -> Dialect {
-        self.task.dialect()
+    /// The client has left before an answer. What was started is to be dropped.
+    pub fn abandon(&mut self, now: Timestamp) {
+        self.running.clear();
+        self.events.push(Event::Finished(Finished {
+            dialect: self.task.dialect(),
+            model: self.task.model().map(str::to_owned),
+            status: CLIENT_LEFT,
+            ending: Ending::ClientLeft,
+            attempts: self.budget.made(),
+            key: None,
+            usage: None,
+            elapsed: now.since(self.times.arrived),
+        }));
     }
 }
 

@@ -48,6 +48,9 @@ const TRUSTED_KEYS: usize = 100;
 /// So many addresses are counted; when there are more, the count begins anew.
 const COUNTED_ADDRESSES: usize = 10_000;
 
+/// Retry-After is spread by up to this long: less than the second to which it is rounded.
+const SPREAD_MILLIS: u64 = 500;
+
 /// The longest name of a model. Google's are below 100 bytes.
 const MODEL_NAME: usize = 256;
 
@@ -60,7 +63,7 @@ pub struct Gateway {
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
     strangers: Mutex<Strangers>,
     seed: u64,
-    answers: AtomicU64,
+    drawn: AtomicU64,
 }
 
 /// The head of a request, as a shell has read it.
@@ -125,7 +128,7 @@ impl Gateway {
             lists: Mutex::default(),
             strangers: Mutex::default(),
             seed,
-            answers: AtomicU64::new(0),
+            drawn: AtomicU64::new(0),
         })
     }
 
@@ -331,9 +334,18 @@ impl Gateway {
 
     /// A fresh identifier for an answer; never the same twice in one process, nor likely in two.
     fn answer_id(&self) -> String {
-        let count = self.answers.fetch_add(1, Ordering::Relaxed);
-        let mut chance = fastrand::Rng::with_seed(self.seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut chance = self.chance();
         format!("chatcmpl-{:016x}{:08x}", chance.u64(..), chance.u32(..))
+    }
+
+    /// A little time, to part clients that would otherwise come back together.
+    pub(crate) fn spread(&self) -> Duration {
+        Duration::from_millis(self.chance().u64(..SPREAD_MILLIS))
+    }
+
+    fn chance(&self) -> fastrand::Rng {
+        let count = self.drawn.fetch_add(1, Ordering::Relaxed);
+        fastrand::Rng::with_seed(self.seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 }
 

@@ -20,14 +20,16 @@ use crate::upstream::{Answer, ClientBody, SendError, Upstream};
 
 /// Drives an exchange to its answer. `body` is the client's, where it is streamed.
 pub(crate) async fn drive(
-    mut exchange: Exchange,
+    exchange: Exchange,
     upstream: &Upstream,
     mut body: Option<ClientBody>,
 ) -> Response<AnswerBody> {
+    let mut exchange = Watched(Some(exchange));
     let mut operations = Operations::default();
     let mut sleep = pin!(clock::Sleep::default());
     loop {
-        match exchange.poll(clock::now()) {
+        let Some(running) = &mut exchange.0 else { unreachable!("the loop ends with the exchange") };
+        match running.poll(clock::now()) {
             Step::Start(op, Op::Upstream(request)) => {
                 let answer = upstream.send(request, &mut body);
                 operations.running.push((op, Operation::Sent(answer)));
@@ -40,20 +42,40 @@ pub(crate) async fn drive(
                     Poll::Pending => sleep.as_mut().poll_elapsed(context).map(|()| None),
                 });
                 if let Some((op, outcome)) = outcome.await {
-                    exchange.handle(op, outcome, clock::now());
+                    running.handle(op, outcome, clock::now());
                 }
             }
             Step::Reply(reply) => {
-                telemetry::record(exchange.take_events());
+                exchange.take();
                 return reply.map(AnswerBody::whole);
             }
             Step::Commit { op, .. } => {
-                telemetry::record(exchange.take_events());
+                let Some(exchange) = exchange.take() else { unreachable!("it was there above") };
                 let mut relay = exchange.commit(op);
                 let (head, first) = relay.begin(clock::now());
                 let upstream = operations.take_body(op);
                 return head.map(|()| AnswerBody::relay(RelayBody::new(relay, first, upstream)));
             }
+        }
+    }
+}
+
+/// An exchange whose end is logged, also when the client leaves and the loop is dropped.
+struct Watched(Option<Exchange>);
+
+impl Watched {
+    fn take(&mut self) -> Option<Exchange> {
+        let mut exchange = self.0.take()?;
+        telemetry::record(exchange.take_events());
+        Some(exchange)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(exchange) = &mut self.0 {
+            exchange.abandon(clock::now());
+            telemetry::record(exchange.take_events());
         }
     }
 }

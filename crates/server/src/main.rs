@@ -140,6 +140,11 @@ fn say(line: &str) {
 }
 
 fn log_to_stderr(directives: &str) {
+    // A bare level is about Libra; its libraries only warn.
+    let directives = match directives.parse::<tracing::Level>() {
+        Ok(level) => format!("warn,libra={level},libra_core={level}"),
+        Err(_) => directives.to_owned(),
+    };
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,5 +1,7 @@
 //! Which model a name stands for, and which models are served.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 use wildmatch::WildMatch;
 
@@ -41,13 +43,25 @@ pub enum AliasFor {
 
 impl AliasFor {
     /// The foreign names that have a meaning without being set, and the model that serves them.
-    const fn built_in(self) -> (&'static [&'static str], &'static str) {
+    fn built_in(self) -> (&'static [WildMatch], &'static str) {
+        // Every request asks: the patterns are made once.
+        static PATTERNS: LazyLock<[Vec<WildMatch>; 5]> = LazyLock::new(|| {
+            let patterns = |list: &[&str]| list.iter().map(|text| WildMatch::new_case_insensitive(text)).collect();
+            [
+                patterns(&["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "codex-*", "claude-*"]),
+                patterns(&["text-embedding-*"]),
+                patterns(&["gpt-image-*", "chatgpt-image-*", "dall-e-*"]),
+                patterns(&["tts-1*", "gpt-*-tts*"]),
+                patterns(&["whisper-*", "gpt-*-transcribe*"]),
+            ]
+        });
+        let [chat, embed, image, speech, transcribe] = &*PATTERNS;
         match self {
-            Self::Chat => (&["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "codex-*", "claude-*"], CHAT),
-            Self::Embed => (&["text-embedding-*"], EMBED),
-            Self::Image => (&["gpt-image-*", "chatgpt-image-*", "dall-e-*"], IMAGE),
-            Self::Speech => (&["tts-1*", "gpt-*-tts*"], SPEECH),
-            Self::Transcribe => (&["whisper-*", "gpt-*-transcribe*"], CHAT),
+            Self::Chat => (chat, CHAT),
+            Self::Embed => (embed, EMBED),
+            Self::Image => (image, IMAGE),
+            Self::Speech => (speech, SPEECH),
+            Self::Transcribe => (transcribe, CHAT),
         }
     }
 }
@@ -62,9 +76,7 @@ impl Config {
             return model;
         }
         let (patterns, model) = operation.built_in();
-        let foreign =
-            patterns.iter().any(|pattern| WildMatch::new_case_insensitive(pattern).matches(requested));
-        if foreign { model } else { requested }
+        if patterns.iter().any(|pattern| pattern.matches(requested)) { model } else { requested }
     }
 
     /// Whether no model is left out of lists.
