@@ -5,6 +5,7 @@
 //! around the same [`Gateway`](gateway::Gateway). `ARCHITECTURE.md` tells the way of a request.
 
 pub mod error;
+pub mod failure;
+pub mod gemini;
 pub mod secret;
 pub mod time;
-pub mod failure;
