@@ -7,5 +7,6 @@
 pub mod error;
 pub mod failure;
 pub mod gemini;
+pub mod openai;
 pub mod secret;
 pub mod time;
