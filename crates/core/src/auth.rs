@@ -1,7 +1,7 @@
 //! Who the client is, and which keys serve it.
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use http::Uri;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
 use crate::config::{ClientKeys, Config};
 use crate::error::{Error, Kind};
@@ -61,7 +61,10 @@ impl Presented {
 
     fn add(&mut self, list: &str) {
         for text in list.split([',', '，']).map(str::trim) {
-            if text.is_empty() || text.len() > MAX_KEY_LENGTH || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            if text.is_empty()
+                || text.len() > MAX_KEY_LENGTH
+                || !text.bytes().all(|byte| byte.is_ascii_graphic())
+            {
                 continue;
             }
             let key = ApiKey::new(text);
@@ -173,7 +176,7 @@ mod tests {
         match access {
             Ok(Access::Pool { client }) => format!("pool for {}", client.expose()),
             Ok(Access::Own(keys)) => keys.iter().map(ApiKey::expose).collect::<Vec<_>>().join("+"),
-            Err(error) => error.status().as_str().to_owned(),
+            Err(error) => error.kind.status().as_str().to_owned(),
         }
     }
 

@@ -178,7 +178,14 @@ pub(crate) enum Phase {
     /// A whole answer is being held.
     Holding { status: StatusCode, headers: HeaderMap, chunks: Vec<Bytes>, size: usize },
     /// A stream whose first good event is being waited for.
-    Judging { status: StatusCode, headers: HeaderMap, decoder: Decoder, held: Vec<Bytes>, size: usize, since: Option<Timestamp> },
+    Judging {
+        status: StatusCode,
+        headers: HeaderMap,
+        decoder: Decoder,
+        held: Vec<Bytes>,
+        size: usize,
+        since: Option<Timestamp>,
+    },
     /// Good.
     Proven { status: StatusCode, headers: HeaderMap, held: Vec<Bytes> },
 }
@@ -200,7 +207,9 @@ impl Exchange {
         // `X-Server-Timeout` is the SDKs' word for how long the client waits, in seconds.
         let asked = headers.get("x-server-timeout").and_then(|value| value.to_str().ok()?.parse().ok());
         let attempt = match (asked, task.framing()) {
-            (Some(seconds), None) => Duration::from_secs(seconds).clamp(Duration::from_secs(1), config.deadline),
+            (Some(seconds), None) => {
+                Duration::from_secs(seconds).clamp(Duration::from_secs(1), config.deadline)
+            }
             _ => patience,
         };
         let keys = match &access {
@@ -209,7 +218,8 @@ impl Exchange {
         };
         let every_key_once = DEFAULT_ATTEMPTS.min(u32::try_from(keys).unwrap_or(u32::MAX));
         let attempts = if body.is_some() { config.max_attempts.unwrap_or(every_key_once) } else { 1 };
-        let times = Times { arrived: now, deadline: now + config.deadline, attempt, idle: config.idle_timeout };
+        let times =
+            Times { arrived: now, deadline: now + config.deadline, attempt, idle: config.idle_timeout };
         Self {
             task,
             access,
@@ -238,7 +248,8 @@ impl Exchange {
         if let Some(reply) = self.reply.take() {
             return Step::Reply(reply);
         }
-        if let Some(op) = self.running.iter().find(|attempt| attempt.is_proven(now)).map(|attempt| attempt.op) {
+        if let Some(op) = self.running.iter().find(|attempt| attempt.is_proven(now)).map(|attempt| attempt.op)
+        {
             let others = self.running.iter().map(|attempt| attempt.op).filter(|&other| other != op);
             return Step::Commit { op, cancel: others.collect() };
         }
@@ -311,7 +322,14 @@ impl Exchange {
     fn request(&self, key: &ApiKey) -> Request<Option<Bytes>> {
         let config = self.gateway.config();
         let (method, path) = self.task.method_and_path();
-        upstream::to_gemini(&config.upstream, method, &path, self.headers.clone(), key, self.body_for_gemini())
+        upstream::to_gemini(
+            &config.upstream,
+            method,
+            &path,
+            self.headers.clone(),
+            key,
+            self.body_for_gemini(),
+        )
     }
 
     fn body_for_gemini(&self) -> Option<Bytes> {
@@ -385,7 +403,9 @@ impl Exchange {
             Verdict::Empty => Some(failure::empty()),
             Verdict::Error => Some(event_error(&body, lease.as_ref(), &self.task, now)),
             Verdict::ProjectDisabled => Some(project_disabled()),
-            Verdict::Broken => Some(Failure::new(Class::Unknown, Elsewhere::One, "The upstream's answer is not JSON.")),
+            Verdict::Broken => {
+                Some(Failure::new(Class::Unknown, Elsewhere::One, "The upstream's answer is not JSON."))
+            }
         };
         if let Some(failure) = failure {
             let phase = Phase::Sent;
@@ -395,7 +415,11 @@ impl Exchange {
             Ok(response) => response,
             Err(error) => {
                 let failure = Failure::new(Class::Unknown, Elsewhere::One, error.to_string());
-                return self.failed(Attempt { op, lease, started, deadline, phase: Phase::Sent }, failure, now);
+                return self.failed(
+                    Attempt { op, lease, started, deadline, phase: Phase::Sent },
+                    failure,
+                    now,
+                );
             }
         };
         let key = lease.as_ref().map(|lease| lease.key.id());
@@ -437,7 +461,8 @@ impl Exchange {
                 self.failures.push(failure);
             }
             None => {
-                let error = Error::new(Kind::BadGateway, "The service that stands in for Gemini cannot be reached.");
+                let error =
+                    Error::new(Kind::BadGateway, "The service that stands in for Gemini cannot be reached.");
                 self.refuse(&error, now);
             }
         }
@@ -739,7 +764,11 @@ fn event_error(data: &[u8], lease: Option<&Lease>, task: &Task, now: Timestamp) 
 fn project_disabled() -> Failure {
     Failure {
         consequence: Consequence::SetAsideProject(Why::Suspended),
-        ..Failure::new(Class::ProjectSuspended, Elsewhere::All, "The project is limited or disabled by Google.")
+        ..Failure::new(
+            Class::ProjectSuspended,
+            Elsewhere::All,
+            "The project is limited or disabled by Google.",
+        )
     }
 }
 

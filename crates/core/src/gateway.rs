@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    self, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    self, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING,
 };
 use http::{Method, Response, StatusCode, Uri};
 
@@ -78,6 +79,7 @@ pub struct Head<'a> {
 
 /// What a head leads to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made and taken apart once a request, at once")]
 pub enum Accepted {
     /// The answer, at once.
     Reply(Response<Bytes>),
@@ -255,7 +257,8 @@ impl Gateway {
         access: Access,
         now: Timestamp,
     ) -> Result<Accepted, Error> {
-        let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let length =
+            head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > self.config.body_limit) {
             return Err(too_large(self.config.body_limit));
         }
@@ -284,14 +287,22 @@ impl Gateway {
         status_page(StatusCode::OK, "ready")
     }
 
-    fn verification(self: &Arc<Self>, head: &Head<'_>, format: VerifyFormat, now: Timestamp) -> Result<Accepted, Error> {
+    fn verification(
+        self: &Arc<Self>,
+        head: &Head<'_>,
+        format: VerifyFormat,
+        now: Timestamp,
+    ) -> Result<Accepted, Error> {
         let presented = Presented::find(head.uri, head.headers);
         let trusted = presented.trusted(&self.config).is_some();
         match self.config.verify {
             Verify::Open => {}
             Verify::Trusted if trusted => {}
             Verify::Trusted => {
-                return Err(Error::new(Kind::Unauthorized, "Only trusted clients may have keys checked here."));
+                return Err(Error::new(
+                    Kind::Unauthorized,
+                    "Only trusted clients may have keys checked here.",
+                ));
             }
             Verify::Off => return Err(Error::new(Kind::NotFound, "Not found.")),
         }
@@ -303,7 +314,10 @@ impl Gateway {
         let guarded = !self.config.keys.is_empty() && !trusted;
         let most = if guarded { STRANGER_KEYS } else { TRUSTED_KEYS };
         if keys.len() > most || presented.too_many() {
-            return Err(Error::new(Kind::BadRequest, format!("At most {most} keys a request can be checked.")));
+            return Err(Error::new(
+                Kind::BadRequest,
+                format!("At most {most} keys a request can be checked."),
+            ));
         }
         if guarded {
             let address = client_address(head, &self.config);
@@ -377,7 +391,6 @@ impl Intake {
     ///
     /// # Errors
     /// The answer to a body that cannot be understood.
-    #[expect(clippy::result_large_err, reason = "an answer is an answer, made once a request at most")]
     pub fn whole(self, body: Bytes, now: Timestamp) -> Result<Exchange, Response<Bytes>> {
         let dialect = self.dialect();
         self.exchange(Some(body), now).map_err(|error| error.response(dialect))
@@ -387,7 +400,6 @@ impl Intake {
     ///
     /// # Errors
     /// The answer to a body that has to be read whole and is too large for that.
-    #[expect(clippy::result_large_err, reason = "an answer is an answer, made once a request at most")]
     pub fn streamed(self) -> Result<Exchange, Response<Bytes>> {
         let (dialect, arrived) = (self.dialect(), self.arrived);
         self.exchange(None, arrived).map_err(|error| error.response(dialect))
@@ -401,7 +413,11 @@ impl Intake {
             (Wanted::Chat, Some(body)) => {
                 let request = ChatRequest::parse(body)?;
                 let custom = matches!(access, Access::Pool { .. })
-                    && gateway.config().custom_llm.as_ref().is_some_and(|custom| custom.serves(&request.model));
+                    && gateway
+                        .config()
+                        .custom_llm
+                        .as_ref()
+                        .is_some_and(|custom| custom.serves(&request.model));
                 let model = match gateway.served_model(&request.model, AliasFor::Chat) {
                     Ok(model) => model.to_owned(),
                     Err(_) if custom => request.model.clone(),
@@ -426,7 +442,8 @@ impl Intake {
 }
 
 pub(crate) fn too_large(limit: u64) -> Error {
-    let message = format!("The body is larger than {limit} bytes (LIBRA_BODY_LIMIT). 请求体超过上限 {limit} 字节。");
+    let message =
+        format!("The body is larger than {limit} bytes (LIBRA_BODY_LIMIT). 请求体超过上限 {limit} 字节。");
     Error::new(Kind::TooLarge, message)
 }
 
@@ -466,7 +483,8 @@ fn client_address(head: &Head<'_>, config: &Config) -> IpAddr {
     let is_proxy = |address: &IpAddr| config.trusted_proxies.iter().any(|proxies| proxies.contains(address));
     let mut address = head.peer;
     let lists = head.headers.get_all("x-forwarded-for");
-    let hops: Vec<&str> = lists.iter().filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).collect();
+    let hops: Vec<&str> =
+        lists.iter().filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).collect();
     for hop in hops.iter().rev() {
         if !is_proxy(&address) {
             break;
@@ -493,7 +511,8 @@ impl Strangers {
         }
         let count = self.counts.entry(network(address)).or_default();
         if count.saturating_add(keys) > STRANGER_KEYS_A_MINUTE {
-            let message = format!("At most {STRANGER_KEYS_A_MINUTE} keys a minute can be checked from one address.");
+            let message =
+                format!("At most {STRANGER_KEYS_A_MINUTE} keys a minute can be checked from one address.");
             let wait = Duration::from_secs(60 - now.as_secs() % 60);
             return Err(Error { retry_after: Some(wait), ..Error::new(Kind::RateLimited, message) });
         }

@@ -1,8 +1,8 @@
 //! The page at `/`: how to call the gateway. Says nothing about its pool or version, as strangers read it.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 
 use crate::auth::CLOSED;
 use crate::config::Config;

@@ -50,7 +50,9 @@ pub fn content(json: &[u8]) -> Verdict {
         }
         let parts = candidate.content.and_then(|content| content.parts).unwrap_or_default();
         // STOP says that the model has spoken; where it has said nothing, that is no answer.
-        if parts.iter().any(Part::says_something) || !matches!(reason, "" | "STOP" | "FINISH_REASON_UNSPECIFIED") {
+        if parts.iter().any(Part::says_something)
+            || !matches!(reason, "" | "STOP" | "FINISH_REASON_UNSPECIFIED")
+        {
             verdict = Verdict::Good;
         }
     }
@@ -215,7 +217,10 @@ mod tests {
         check(r#"{"candidates":[{"content":{},"finishReason":"SAFETY","index":0}]}"#, Verdict::Good);
         check(r#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}"#, Verdict::Good);
         check(r#"{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED"}]}"#, Verdict::ProjectDisabled);
-        check(&part(r#"{"text":"x"}"#, r#","finishReason":"PUP_LIMITED_DISABLED""#), Verdict::ProjectDisabled);
+        check(
+            &part(r#"{"text":"x"}"#, r#","finishReason":"PUP_LIMITED_DISABLED""#),
+            Verdict::ProjectDisabled,
+        );
         check(r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{}}"#, Verdict::Good);
         check(r#"{"promptFeedback":{},"usageMetadata":{}}"#, Verdict::Empty);
         check(r#"{"usageMetadata":{"promptTokenCount":3}}"#, Verdict::Empty);
@@ -238,9 +243,13 @@ mod tests {
 
     #[test]
     fn usage_is_found_without_parsing() {
-        let json = br#"{"usageMetadata": {"promptTokenCount": 11,"totalTokenCount": 304, "x":[{"tokenCount":1}]}}"#;
+        let json =
+            br#"{"usageMetadata": {"promptTokenCount": 11,"totalTokenCount": 304, "x":[{"tokenCount":1}]}}"#;
         assert_eq!(usage(json), Some(Usage { prompt: 11, total: 304 }));
-        assert_eq!(usage(br#"{"usageMetadata":{"promptTokenCount":8}}"#), Some(Usage { prompt: 8, total: 8 }));
+        assert_eq!(
+            usage(br#"{"usageMetadata":{"promptTokenCount":8}}"#),
+            Some(Usage { prompt: 8, total: 8 })
+        );
         assert_eq!(usage(b"{}"), None);
     }
 }

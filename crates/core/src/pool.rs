@@ -245,7 +245,13 @@ impl Pool {
     }
 
     /// Learns from a failure of `key`. Returns why the key (or its project) is now set aside, if it is.
-    pub fn failed(&mut self, key: KeyId, model: Option<&str>, failure: &Failure, now: Timestamp) -> Option<Why> {
+    pub fn failed(
+        &mut self,
+        key: KeyId,
+        model: Option<&str>,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Option<Why> {
         let slot = *self.by_id.get(&key)?;
         let project = self.keys[slot].project;
         match failure.consequence {

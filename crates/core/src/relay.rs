@@ -157,7 +157,8 @@ impl Relay {
                 let too_large = decoder.held() > TRANSLATED_EVENT;
                 let piece = self.translate(now);
                 if too_large && piece.next == Next::More && self.held_back() > TRANSLATED_EVENT {
-                    let error = Error::new(Kind::BadGateway, "The upstream sent an event too large to translate.");
+                    let error =
+                        Error::new(Kind::BadGateway, "The upstream sent an event too large to translate.");
                     return self.end_with(piece.bytes, &error, now);
                 }
                 piece

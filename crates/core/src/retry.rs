@@ -76,10 +76,7 @@ impl GivenUp<'_> {
             Class::Overloaded => 2,
             Class::Timeout => 3,
             Class::Internal | Class::Unknown | Class::Empty | Class::Network => 4,
-            Class::QuotaNone
-            | Class::ModelForbidden
-            | Class::ModelClosed
-            | Class::ProjectBilling => 5,
+            Class::QuotaNone | Class::ModelForbidden | Class::ModelClosed | Class::ProjectBilling => 5,
             Class::KeyInvalid
             | Class::KeyLeaked
             | Class::KeyUnauthenticated
@@ -99,7 +96,10 @@ impl GivenUp<'_> {
         match rank(&truest) {
             0 => truest.to_error(),
             1 => Error { retry_after: wait.or(truest.retry_after), ..truest.to_error() },
-            2 | 4 => Error { retry_after: wait.filter(|wait| *wait < Duration::from_secs(60)), ..truest.to_error() },
+            2 | 4 => Error {
+                retry_after: wait.filter(|wait| *wait < Duration::from_secs(60)),
+                ..truest.to_error()
+            },
             3 => truest.to_error(),
             _ if self.own_keys => truest.to_error(),
             5 => Error { retry_after: wait, ..truest.to_error() },
@@ -153,14 +153,16 @@ mod tests {
 
     #[test]
     fn the_truest_error_is_told() {
-        let check = |failures: &[(Class, u16)], recovery: Option<u64>, own_keys, expected: (u16, Option<&str>)| {
-            let failures: Vec<Failure> = failures.iter().map(|&(class, status)| failure(class, status)).collect();
-            let recovery = recovery.map(|seconds| NOW + Duration::from_secs(seconds));
-            let given_up = GivenUp { failures: &failures, recovery, own_keys, now: NOW };
-            let response = given_up.error().response(Dialect::OpenAi);
-            let wait = response.headers().get("retry-after").map(|wait| wait.to_str().expect("digits"));
-            assert_eq!((response.status().as_u16(), wait), expected, "{failures:?}");
-        };
+        let check =
+            |failures: &[(Class, u16)], recovery: Option<u64>, own_keys, expected: (u16, Option<&str>)| {
+                let failures: Vec<Failure> =
+                    failures.iter().map(|&(class, status)| failure(class, status)).collect();
+                let recovery = recovery.map(|seconds| NOW + Duration::from_secs(seconds));
+                let given_up = GivenUp { failures: &failures, recovery, own_keys, now: NOW };
+                let response = given_up.error().response(Dialect::OpenAi);
+                let wait = response.headers().get("retry-after").map(|wait| wait.to_str().expect("digits"));
+                assert_eq!((response.status().as_u16(), wait), expected, "{failures:?}");
+            };
         use Class::{KeyInvalid, KeyLeaked, Overloaded, QuotaDay, QuotaMinute, Request, Timeout};
         check(&[(QuotaMinute, 429), (Request, 400)], Some(9), false, (400, None));
         check(&[(Overloaded, 503), (QuotaMinute, 429), (Timeout, 504)], Some(9), false, (429, Some("9")));
@@ -168,7 +170,7 @@ mod tests {
         check(&[(Timeout, 504), (Overloaded, 503)], Some(0), false, (503, Some("1")));
         check(&[(Timeout, 504)], Some(0), false, (504, None));
         check(&[(KeyInvalid, 400), (KeyLeaked, 403)], None, false, (503, None));
-        check(&[(KeyInvalid, 400)], None, true, (400, None));
+        check(&[(KeyInvalid, 400)], None, true, (401, None));
         check(&[], Some(2), false, (429, Some("2")));
         check(&[], None, false, (503, None));
     }

@@ -122,7 +122,8 @@ impl Route {
             ["health"] => (Self::other(Operation::Health), &[Method::GET, Method::HEAD][..]),
             ["ready"] => (Self::other(Operation::Ready), &[Method::GET, Method::HEAD][..]),
             ["verify"] => {
-                let json = form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "format" && v == "json");
+                let json =
+                    form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "format" && v == "json");
                 let format = if json { VerifyFormat::Json } else { VerifyFormat::Events };
                 (Self::other(Operation::Verify { format }), &[Method::POST][..])
             }
@@ -142,7 +143,10 @@ impl Route {
                     None if *collection == "models" && !rest.iter().any(|part| part.contains(':')) => {
                         let dialect = path.dialect_of_models(uri, headers);
                         let model = rest.join("/");
-                        (Self { dialect, operation: Operation::ModelGet { version, model } }, &[Method::GET][..])
+                        (
+                            Self { dialect, operation: Operation::ModelGet { version, model } },
+                            &[Method::GET][..],
+                        )
                     }
                     None => return Err(NoRoute::not_found(Dialect::Gemini, whole, headers, base_path)),
                 }
@@ -262,8 +266,7 @@ pub(crate) fn without_credentials(query: &str) -> Option<String> {
         let name = percent_decode_str(name).decode_utf8_lossy();
         matches!(&*name, "key" | "access_token" | "api_key" | "apiKey" | "oauth_token")
     };
-    let kept: Vec<&str> =
-        query.split('&').filter(|pair| !pair.is_empty() && !is_credential(pair)).collect();
+    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !is_credential(pair)).collect();
     (!kept.is_empty()).then(|| kept.join("&"))
 }
 
@@ -421,7 +424,9 @@ mod tests {
     #[test]
     fn a_stream_says_its_framing() {
         let framing = |uri| match find("POST", uri, &[]).expect("a route").operation {
-            Operation::Model(ModelCall { method: ModelMethod::StreamGenerateContent(framing), .. }) => framing,
+            Operation::Model(ModelCall { method: ModelMethod::StreamGenerateContent(framing), .. }) => {
+                framing
+            }
             other => panic!("{other:?}"),
         };
         assert_eq!(framing("/v1/models/m:streamGenerateContent?alt=sse"), Framing::Sse);

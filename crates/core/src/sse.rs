@@ -282,7 +282,8 @@ impl Scanner {
 mod tests {
     use super::*;
 
-    const SSE: &str = "data: {\"a\":\"1\\n\\n\"}\r\n\r\ndata: {\"b\":2}\r\n\r\n: comment\n\ndata: [1,\ndata: 2]\n\n";
+    const SSE: &str =
+        "data: {\"a\":\"1\\n\\n\"}\r\n\r\ndata: {\"b\":2}\r\n\r\n: comment\n\ndata: [1,\ndata: 2]\n\n";
     const ARRAY: &str = "[{\"a\":\"}]\\\"{\"}\n,\r\n{\"b\":{\"c\":[{}]}}\n]\n";
 
     fn frames(framing: Framing, body: &str, cuts: &[usize]) -> (Vec<String>, String) {

@@ -13,8 +13,8 @@ use crate::error::{Dialect, Error};
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::trimmed;
-use crate::openai::chat::stream::Encoder;
 use crate::openai::chat::from_gemini::{self, Context};
+use crate::openai::chat::stream::Encoder;
 use crate::openai::chat::{ChatRequest, to_gemini};
 use crate::openai::models;
 use crate::route::{ModelCall, Version, escape_model};
@@ -46,7 +46,12 @@ pub(crate) struct Chat {
 
 impl Task {
     /// A chat, translated.
-    pub(crate) fn chat_for(request: ChatRequest, model: String, id: String, now: Timestamp) -> Result<Self, Error> {
+    pub(crate) fn chat_for(
+        request: ChatRequest,
+        model: String,
+        id: String,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let body = to_gemini::request(&request, &model)?;
         let context = request.context(id, now.as_secs());
         Ok(Self::Chat(Box::new(Chat { request, model, body, context })))
@@ -105,7 +110,8 @@ impl Task {
             Self::Native { call, model } => (Method::POST, call.path_and_query(model).into()),
             Self::Chat(chat) => {
                 let model = escape_model(&chat.model);
-                let method = if chat.request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+                let method =
+                    if chat.request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
                 (Method::POST, format!("/v1beta/models/{model}:{method}").into())
             }
             Self::ModelList { dialect: Dialect::Gemini, version, query } => {
@@ -183,7 +189,9 @@ impl Task {
             Self::ModelList { dialect: Dialect::Anthropic, .. } => anthropic::models::list(&body, &keep)?,
             Self::ModelGet { dialect: Dialect::Gemini, .. } => body,
             Self::ModelGet { dialect: Dialect::OpenAi, asked, .. } => models::get(&body, asked, created)?,
-            Self::ModelGet { dialect: Dialect::Anthropic, asked, .. } => anthropic::models::get(&body, asked)?,
+            Self::ModelGet { dialect: Dialect::Anthropic, asked, .. } => {
+                anthropic::models::get(&body, asked)?
+            }
         };
         let mut response = Response::new(body);
         *response.status_mut() = status;

@@ -24,12 +24,16 @@ fn good(call: &Call) -> Canned {
 
 fn error(status: u16, message: &str, google_status: &str, details: &str) -> Canned {
     let details = if details.is_empty() { String::new() } else { format!(r#","details":[{details}]"#) };
-    let body = format!(r#"{{"error":{{"code":{status},"message":"{message}","status":"{google_status}"{details}}}}}"#);
+    let body = format!(
+        r#"{{"error":{{"code":{status},"message":"{message}","status":"{google_status}"{details}}}}}"#
+    );
     Canned::json(status, body)
 }
 
 fn reason(reason: &str) -> String {
-    format!(r#"{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"googleapis.com"}}"#)
+    format!(
+        r#"{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"googleapis.com"}}"#
+    )
 }
 
 fn quota(id: &str, value: &str, delay: &str) -> String {
@@ -43,7 +47,12 @@ fn leaked() -> Canned {
 }
 
 fn invalid() -> Canned {
-    error(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT", &reason("API_KEY_INVALID"))
+    error(
+        400,
+        "API key not valid. Please pass a valid API key.",
+        "INVALID_ARGUMENT",
+        &reason("API_KEY_INVALID"),
+    )
 }
 
 fn unauthenticated() -> Canned {
@@ -51,11 +60,21 @@ fn unauthenticated() -> Canned {
 }
 
 fn minute() -> Canned {
-    error(429, "Quota.", "RESOURCE_EXHAUSTED", &quota("GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "10", "30s"))
+    error(
+        429,
+        "Quota.",
+        "RESOURCE_EXHAUSTED",
+        &quota("GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "10", "30s"),
+    )
 }
 
 fn day() -> Canned {
-    error(429, "Quota.", "RESOURCE_EXHAUSTED", &quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "250", "22s"))
+    error(
+        429,
+        "Quota.",
+        "RESOURCE_EXHAUSTED",
+        &quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "250", "22s"),
+    )
 }
 
 fn overloaded() -> Canned {
@@ -110,7 +129,8 @@ fn where_another_key_can_help_it_is_tried_at_once() {
 #[test]
 fn a_200_that_is_no_answer_fails_over_too() {
     let error = r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
-    let empty = r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP"}]}"#;
+    let empty =
+        r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP"}]}"#;
     let disabled = r#"{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED"}]}"#;
     for call in calls() {
         let is_sse = good(&call).content_type == "text/event-stream";
@@ -120,7 +140,8 @@ fn a_200_that_is_no_answer_fails_over_too() {
             (_, true) => Canned::json(200, format!("[{json}]")),
             _ => Canned::json(200, json.to_owned()),
         };
-        let mut firsts = vec![wrap(error), wrap(empty), wrap(disabled), wrap(GOOD).ending(End::Broken).cut_at(&[40])];
+        let mut firsts =
+            vec![wrap(error), wrap(empty), wrap(disabled), wrap(GOOD).ending(End::Broken).cut_at(&[40])];
         firsts[3].chunks.truncate(1);
         if is_sse {
             firsts.push(Canned::sse(error.to_owned()));
@@ -143,8 +164,19 @@ fn a_fault_of_the_request_is_told_at_once_as_google_wrote_it() {
         ("bad request", bad_request()),
         ("no such model", error(404, "models/x is not found for API version v1beta.", "NOT_FOUND", "")),
         ("too large", error(413, "Request too large.", "INVALID_ARGUMENT", "")),
-        ("foreign file", error(403, "You do not have permission to access the File abc or it may not exist.", "PERMISSION_DENIED", "")),
-        ("location", error(400, "User location is not supported for the API use.", "FAILED_PRECONDITION", "")),
+        (
+            "foreign file",
+            error(
+                403,
+                "You do not have permission to access the File abc or it may not exist.",
+                "PERMISSION_DENIED",
+                "",
+            ),
+        ),
+        (
+            "location",
+            error(400, "User location is not supported for the API use.", "FAILED_PRECONDITION", ""),
+        ),
     ] {
         for call in calls() {
             let mut harness = Harness::new(config(&["first", "second"]));
@@ -156,7 +188,11 @@ fn a_fault_of_the_request_is_told_at_once_as_google_wrote_it() {
             }
             let again = harness.send(&call, |_| good(&call));
             let again_first = harness.send(&call, |_| good(&call));
-            assert_eq!([&again.calls[0], &again_first.calls[0]], ["second", "first"], "{what}: a key paid for it");
+            assert_eq!(
+                [&again.calls[0], &again_first.calls[0]],
+                ["second", "first"],
+                "{what}: a key paid for it"
+            );
         }
     }
 }
@@ -181,8 +217,10 @@ fn a_bad_key_is_not_used_again_and_a_limited_one_rests() {
         "day" => day(),
         _ => Canned::json(200, GOOD),
     };
-    let mut send = |harness: &mut Harness| {
-        harness.send(&Call::native(), |request| answer(request.headers()["x-goog-api-key"].to_str().expect("ASCII")))
+    let send = |harness: &mut Harness| {
+        harness.send(&Call::native(), |request| {
+            answer(request.headers()["x-goog-api-key"].to_str().expect("ASCII"))
+        })
     };
     let seen = send(&mut harness);
     assert_eq!(seen.calls, ["leaked", "invalid", "minute", "day", "good"]);
@@ -218,20 +256,26 @@ fn when_all_fail_the_truest_error_is_told_with_the_time_to_wait() {
         assert_eq!(seen.status, status, "{keys:?}: {}", seen.text());
         let wait: Option<u64> = seen.header("retry-after").map(|wait| wait.parse().expect("seconds"));
         match (wait, retry_after) {
-            (Some(wait), Some(expected)) => assert!((expected..=expected + 1).contains(&wait), "{keys:?}: {wait}"),
+            (Some(wait), Some(expected)) => {
+                assert!((expected..=expected + 1).contains(&wait), "{keys:?}: {wait}")
+            }
             (wait, expected) => assert_eq!(wait, expected, "{keys:?}"),
         }
-        assert!(!seen.text().contains("first") && !seen.text().contains("second"), "a key in {}", seen.text());
+        assert!(
+            !seen.text().contains("pool-"),
+            "a key in {}",
+            seen.text()
+        );
         seen
     };
-    check(&[("first", minute()), ("second", day())], Call::native(), 429, Some(30));
-    check(&[("first", day()), ("second", overloaded())], Call::chat(), 429, Some(1));
-    check(&[("first", day())], Call::chat(), 429, Some(24 * 3600));
-    check(&[("first", leaked()), ("second", invalid())], Call::native(), 503, None);
-    let seen = check(&[("first", invalid())], Call::chat(), 503, None);
+    check(&[("pool-1", minute()), ("pool-2", day())], Call::native(), 429, Some(30));
+    check(&[("pool-1", day()), ("pool-2", overloaded())], Call::chat(), 429, Some(1));
+    check(&[("pool-1", day())], Call::chat(), 429, Some(24 * 3600));
+    check(&[("pool-1", leaked()), ("pool-2", invalid())], Call::native(), 503, None);
+    let seen = check(&[("pool-1", invalid())], Call::chat(), 503, None);
     assert!(seen.text().contains("\"code\":\"service_unavailable\""), "{}", seen.text());
-    check(&[("first", Canned::nothing(End::Silence))], Call::chat_stream(), 504, None);
-    check(&[("first", Canned::nothing(End::Refused))], Call::native(), 502, Some(1));
+    check(&[("pool-1", Canned::nothing(End::Silence))], Call::chat_stream(), 504, None);
+    check(&[("pool-1", Canned::nothing(End::Refused))], Call::native(), 502, Some(1));
 }
 
 #[test]
@@ -269,17 +313,23 @@ fn a_stale_connection_is_nobodys_fault() {
     assert_eq!((seen.status, &seen.calls[..]), (200, &["first".to_owned(), "first".to_owned()][..]));
     assert!(!seen.events.iter().any(|event| matches!(event, Event::AttemptFailed { .. })));
     let mut harness = Harness::new(config(&["first", "second"]));
-    let seen = harness.send(&Call::native(), |request| match request.headers()["x-goog-api-key"] == "first" {
-        true => Canned::nothing(End::Stale),
-        false => Canned::json(200, GOOD),
-    });
+    let seen =
+        harness.send(&Call::native(), |request| match request.headers()["x-goog-api-key"] == "first" {
+            true => Canned::nothing(End::Stale),
+            false => Canned::json(200, GOOD),
+        });
     assert_eq!((seen.status, seen.calls.len()), (200, 5), "stale again and again is no accident");
 }
 
 #[test]
 fn a_short_rest_is_waited_out_and_a_long_one_is_not() {
     let quota = |delay| {
-        error(429, "Quota.", "RESOURCE_EXHAUSTED", &quota("GenerateRequestsPerMinutePerProjectPerModel", "10", delay))
+        error(
+            429,
+            "Quota.",
+            "RESOURCE_EXHAUSTED",
+            &quota("GenerateRequestsPerMinutePerProjectPerModel", "10", delay),
+        )
     };
     let mut harness = Harness::new(config(&["only"]));
     assert_eq!(harness.send(&Call::chat(), |_| quota("2s")).status, 429);
@@ -298,21 +348,30 @@ fn several_keys_of_a_client_are_its_pool() {
     assert_eq!(Harness::new(closed).send(&call, |_| Canned::json(200, GOOD)).status, 401);
 
     let mut harness = Harness::new(config(&["pool"]));
-    let answer = |request: &http::Request<_>| match request.headers()["x-goog-api-key"].to_str().expect("ASCII") {
-        "own-bad" => invalid(),
-        "own-good" => Canned::json(200, GOOD),
-        other => panic!("{other} went upstream"),
-    };
+    let answer =
+        |request: &http::Request<_>| match request.headers()["x-goog-api-key"].to_str().expect("ASCII") {
+            "own-bad" => invalid(),
+            "own-good" => Canned::json(200, GOOD),
+            other => panic!("{other} went upstream"),
+        };
     let seen = harness.send(&call, answer);
     assert_eq!((seen.status, &seen.calls[..]), (200, &["own-bad".to_owned(), "own-good".to_owned()][..]));
     assert_eq!(harness.send(&call, answer).calls, ["own-good"], "bad keys are remembered");
 
     let only_bad = Call::native().without_key().with("x-goog-api-key", "own-bad,own-bad2");
     let seen = harness.send(&only_bad, |_| invalid());
-    assert_eq!((seen.status, seen.body), (400, invalid().chunks[0].to_vec()), "Google's own word, for its own keys");
+    assert_eq!(
+        (seen.status, seen.body),
+        (400, invalid().chunks[0].to_vec()),
+        "Google's own word, for its own keys"
+    );
 
     let mixed = Call::native().without_key().with("x-goog-api-key", "own-good, client-key");
-    assert_eq!(harness.send(&mixed, |_| Canned::json(200, GOOD)).calls, ["pool"], "a trusted key opens the pool");
+    assert_eq!(
+        harness.send(&mixed, |_| Canned::json(200, GOOD)).calls,
+        ["pool"],
+        "a trusted key opens the pool"
+    );
 }
 
 #[test]
@@ -341,12 +400,17 @@ fn a_custom_service_takes_over_when_the_pool_is_exhausted() {
         upstream(request)
     });
     assert_eq!((seen.status, seen.text(), seen.calls.len()), (201, theirs, 2));
-    let listed = Call::post("/v1/chat/completions", r#"{"model":"deepseek-chat","messages":[{"role":"user","content":"Hi"}]}"#);
+    let listed = Call::post(
+        "/v1/chat/completions",
+        r#"{"model":"deepseek-chat","messages":[{"role":"user","content":"Hi"}]}"#,
+    );
     let seen = harness.send(&listed, upstream);
     assert_eq!((seen.status, &seen.calls[..]), (201, &["Bearer custom".to_owned()][..]));
     assert_eq!(harness.send(&Call::native(), upstream).status, 429, "only chats are taken over");
     let own = Call::post("/v1/chat/completions", listed.body.clone()).without_key().with("x-api-key", "x,y");
-    let seen = harness.send(&own, |_| error(404, "models/deepseek-chat is not found for API version v1beta.", "NOT_FOUND", ""));
+    let seen = harness.send(&own, |_| {
+        error(404, "models/deepseek-chat is not found for API version v1beta.", "NOT_FOUND", "")
+    });
     assert_eq!(seen.status, 404, "the service is for trusted clients only");
 }
 

@@ -31,7 +31,9 @@ pub(crate) fn lines(address: SocketAddr) -> String {
     let bearer = format!("-H 'Authorization: Bearer {CLIENT}'");
     let gemini = r#"-d '{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}'"#;
     let chat = |more: &str| {
-        format!(r#"-d '{{"model":"gemini-2.5-flash","messages":[{{"role":"user","content":"Hello"}}]{more}}}'"#)
+        format!(
+            r#"-d '{{"model":"gemini-2.5-flash","messages":[{{"role":"user","content":"Hello"}}]{more}}}'"#
+        )
     };
     let model = format!("{base}/v1beta/models/gemini-2.5-flash");
     [

@@ -128,7 +128,9 @@ impl Operation {
                     (Self::Answering(body), Outcome::Head(head.status, head.headers))
                 }
                 Err(SendError::BodyTooLarge) => (Self::Over, Outcome::TooLarge),
-                Err(SendError::Network { stale, message }) => (Self::Over, Outcome::Failed { stale, message }),
+                Err(SendError::Network { stale, message }) => {
+                    (Self::Over, Outcome::Failed { stale, message })
+                }
             },
             Self::Answering(body) => match ready!(poll_data(body, context)) {
                 Some(Ok(chunk)) => return Poll::Ready(Outcome::Chunk(chunk)),
@@ -146,7 +148,10 @@ impl Operation {
 }
 
 /// The next data of a body; trailers are nobody's business here.
-pub(crate) fn poll_data(body: &mut Incoming, context: &mut Context<'_>) -> Poll<Option<hyper::Result<Bytes>>> {
+pub(crate) fn poll_data(
+    body: &mut Incoming,
+    context: &mut Context<'_>,
+) -> Poll<Option<hyper::Result<Bytes>>> {
     loop {
         match ready!(Pin::new(&mut *body).poll_frame(context)) {
             Some(Ok(frame)) => {

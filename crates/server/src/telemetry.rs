@@ -20,15 +20,32 @@ pub(crate) fn record(events: Vec<Event>) {
             }
             Event::Finished(end) => {
                 let key = end.key.map(tracing::field::display);
-                let (status, attempts, ms) = (end.status.as_u16(), end.attempts, end.elapsed.as_millis() as u64);
+                let (status, attempts, ms) =
+                    (end.status.as_u16(), end.attempts, end.elapsed.as_millis() as u64);
                 let tokens = end.usage.map(|usage| usage.total);
                 let (dialect, model, ending) = (end.dialect, end.model, end.ending);
                 match ending {
                     Ending::Complete | Ending::ClientLeft => tracing::debug!(
-                        ?dialect, model, status, ?ending, attempts, key, tokens, ms, "answered"
+                        ?dialect,
+                        model,
+                        status,
+                        ?ending,
+                        attempts,
+                        key,
+                        tokens,
+                        ms,
+                        "answered"
                     ),
                     Ending::Refused | Ending::Cut => tracing::info!(
-                        ?dialect, model, status, ?ending, attempts, key, tokens, ms, "not answered"
+                        ?dialect,
+                        model,
+                        status,
+                        ?ending,
+                        attempts,
+                        key,
+                        tokens,
+                        ms,
+                        "not answered"
                     ),
                 }
             }

@@ -18,7 +18,9 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, HttpConnector, capture_connection};
+use hyper_util::client::legacy::connect::{
+    CaptureConnection, Connected, Connection, HttpConnector, capture_connection,
+};
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -120,7 +122,10 @@ impl Upstream {
 }
 
 impl Answer {
-    pub(crate) fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<Incoming>, SendError>> {
+    pub(crate) fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Response<Incoming>, SendError>> {
         match ready!(Pin::new(&mut self.response).poll(context)) {
             Ok(response) => {
                 if let Some(ServedBefore(served)) = response.extensions().get() {
@@ -136,14 +141,20 @@ impl Answer {
                 if let Some(connected) = &*self.connection.connection_metadata() {
                     connected.get_extras(&mut extensions);
                 }
-                let served = extensions.get::<ServedBefore>().is_some_and(|ServedBefore(it)| it.load(Ordering::Relaxed));
+                let served = extensions
+                    .get::<ServedBefore>()
+                    .is_some_and(|ServedBefore(it)| it.load(Ordering::Relaxed));
                 let stale = served && !error.is_connect();
                 // The error's own text has the address in it, its cause says what happened.
                 let mut cause = error.source();
                 while let Some(deeper) = cause.and_then(|cause| cause.source()) {
                     cause = Some(deeper);
                 }
-                let what = if error.is_connect() { "cannot connect to the upstream" } else { "the connection to the upstream failed" };
+                let what = if error.is_connect() {
+                    "cannot connect to the upstream"
+                } else {
+                    "the connection to the upstream failed"
+                };
                 let message = match cause {
                     Some(cause) => format!("{what}: {cause}"),
                     None => what.to_owned(),
@@ -243,8 +254,7 @@ impl Service<Uri> for Dialer {
                 None => http.call(target).await?,
                 Some(proxy) => match proxy.uri().scheme_str() {
                     Some(scheme @ ("socks5" | "socks5h")) => {
-                        let mut socks =
-                            SocksV5::new(proxy.uri().clone(), http).local_dns(scheme == "socks5");
+                        let mut socks = SocksV5::new(proxy.uri().clone(), http).local_dns(scheme == "socks5");
                         if let Some((user, password)) = proxy.raw_auth() {
                             socks = socks.with_auth(user.to_owned(), password.to_owned());
                         }

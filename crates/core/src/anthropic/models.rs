@@ -34,7 +34,8 @@ struct Info<'a> {
 pub fn list(gemini: &[u8], keep: &dyn Fn(&str) -> bool) -> Result<Bytes, Error> {
     let page: ModelPage<'_> = serde_json::from_slice(gemini).map_err(|_| not_a_list())?;
     let models = page.models.unwrap_or_default();
-    let data: Vec<Info<'_>> = models.iter().filter(|model| keep(model.id())).map(|model| info(model, model.id())).collect();
+    let data: Vec<Info<'_>> =
+        models.iter().filter(|model| keep(model.id())).map(|model| info(model, model.id())).collect();
     let ends = (data.first().map(|model| model.id), data.last().map(|model| model.id));
     let list = List { first_id: ends.0, last_id: ends.1, data, has_more: false };
     serde_json::to_vec(&list).map(Bytes::from).map_err(|_| not_a_list())

@@ -46,7 +46,8 @@ impl AliasFor {
     fn built_in(self) -> (&'static [WildMatch], &'static str) {
         // Every request asks: the patterns are made once.
         static PATTERNS: LazyLock<[Vec<WildMatch>; 5]> = LazyLock::new(|| {
-            let patterns = |list: &[&str]| list.iter().map(|text| WildMatch::new_case_insensitive(text)).collect();
+            let patterns =
+                |list: &[&str]| list.iter().map(|text| WildMatch::new_case_insensitive(text)).collect();
             [
                 patterns(&["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "codex-*", "claude-*"]),
                 patterns(&["text-embedding-*"]),

@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn models_are_left_out_and_the_others_stay_as_they_are() {
-        let page = br#"{"models": [{"name": "models/a", "x": 1.0}, {"name":"models/b"}], "nextPageToken": "t"}"#;
+        let page =
+            br#"{"models": [{"name": "models/a", "x": 1.0}, {"name":"models/b"}], "nextPageToken": "t"}"#;
         let trimmed = trimmed(page, &|model| model == "a").expect("a page");
         assert_eq!(trimmed, r#"{"models":[{"name": "models/a", "x": 1.0}],"nextPageToken":"t"}"#);
     }

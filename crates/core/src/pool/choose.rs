@@ -57,9 +57,9 @@ enum Standing {
 impl Pool {
     /// Chooses a key and leases it.
     pub fn pick(&mut self, want: &Want<'_>, now: Timestamp) -> Pick {
-        let own: Option<Vec<usize>> = want.own.map(|keys| {
-            keys.iter().map(|key| self.insert(key, ProjectId::of_key(key.id()))).collect()
-        });
+        let own: Option<Vec<usize>> = want
+            .own
+            .map(|keys| keys.iter().map(|key| self.insert(key, ProjectId::of_key(key.id()))).collect());
         let guests = own.is_some();
         let count = own.as_ref().map_or(self.usable.len(), Vec::len);
         if count == 0 {

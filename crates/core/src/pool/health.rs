@@ -9,7 +9,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// How long to the first, second, third and every further probe of a key that is set aside.
-const PROBES: [Duration; 4] = [Duration::from_secs(600), HOUR, Duration::from_secs(6 * 3600), Duration::from_secs(24 * 3600)];
+const PROBES: [Duration; 4] =
+    [Duration::from_secs(600), HOUR, Duration::from_secs(6 * 3600), Duration::from_secs(24 * 3600)];
 
 /// Penalties double from one second; Google's overloads pass within a minute or so.
 const LONGEST_PENALTY: Duration = MINUTE;

@@ -61,8 +61,7 @@ fn round_robin_takes_one_after_the_other() {
 fn time_window_splits_ten_seconds_among_the_keys() {
     let mut pool = Pool::new(&keys(&["a", "b", "c", "d"]), Strategy::TimeWindow, 1);
     let start = Timestamp::from_millis(1_800_000_000_000);
-    let seen: Vec<String> =
-        (0..10).map(|second| served(&mut pool, 1, start + secs(second))).collect();
+    let seen: Vec<String> = (0..10).map(|second| served(&mut pool, 1, start + secs(second))).collect();
     assert_eq!(seen.join(" "), "a a a b b c c c d d");
     pool.failed(id("b"), MODEL, &failure(Consequence::SetAside(Why::Invalid)), NOW);
     assert_eq!(served(&mut pool, 2, start + secs(3)), "c c");

@@ -48,7 +48,12 @@ pub enum End {
 
 impl Canned {
     pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
-        Self { status, content_type: "application/json; charset=UTF-8", chunks: vec![body.into()], end: End::Complete }
+        Self {
+            status,
+            content_type: "application/json; charset=UTF-8",
+            chunks: vec![body.into()],
+            end: End::Complete,
+        }
     }
 
     pub fn sse(body: impl Into<Bytes>) -> Self {
@@ -158,7 +163,8 @@ impl Call {
 
 const NATIVE: &str = r#"{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}"#;
 const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hi"}]}"#;
-const CHAT_STREAM: &str = r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+const CHAT_STREAM: &str =
+    r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
 
 /// A configuration with these pool keys, in order, and one client.
 pub fn config(keys: &[&str]) -> Config {
@@ -209,7 +215,11 @@ impl Harness {
         }
     }
 
-    fn drive(&mut self, mut exchange: Exchange, upstream: &mut dyn FnMut(&Request<Option<Bytes>>) -> Canned) -> Seen {
+    fn drive(
+        &mut self,
+        mut exchange: Exchange,
+        upstream: &mut dyn FnMut(&Request<Option<Bytes>>) -> Canned,
+    ) -> Seen {
         let began = self.now;
         let mut calls = Vec::new();
         let mut events = Vec::new();
@@ -220,13 +230,14 @@ impl Harness {
             match step {
                 Step::Start(op, Op::Upstream(request)) => {
                     let key = request.headers().get("x-goog-api-key");
-                    let key = key.or(request.headers().get("authorization"));
+                    let key = key.or_else(|| request.headers().get("authorization"));
                     calls.push(key.map_or("", |key| key.to_str().expect("ASCII")).to_owned());
                     running.push((op, outcomes(upstream(&request))));
                 }
                 Step::Cancel(op) => running.retain(|(running, _)| *running != op),
                 Step::WaitUntil(until) => {
-                    let next = running.iter_mut().find_map(|(op, outcomes)| Some((*op, outcomes.pop_front()?)));
+                    let next =
+                        running.iter_mut().find_map(|(op, outcomes)| Some((*op, outcomes.pop_front()?)));
                     match next {
                         Some((op, outcome)) => exchange.handle(op, outcome, self.now),
                         None => {

@@ -1,0 +1,230 @@
+//! Chat completions: [`to_gemini`] translates the request, [`from_gemini`] a whole answer, [`stream`] an
+//! answer in events.
+//!
+//! A request is read once ([`ChatRequest::parse`]) and can be translated for one model after another. Fields
+//! that have no counterpart (`user`, `metadata`, `store`, `logit_bias`, `prediction` and so on) are accepted
+//! and ignored, as are fields that nobody knows; a field of the wrong type is the client's fault and named.
+
+mod fields;
+mod finish;
+pub mod from_gemini;
+mod grounding;
+mod logprobs;
+mod message;
+
+mod piece;
+pub mod stream;
+mod thinking;
+pub mod to_gemini;
+mod tools;
+mod turns;
+mod usage;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use self::fields::{lenient_whole, one_or_many, string_or};
+pub use self::from_gemini::Context;
+use self::message::Message;
+use self::tools::{Function, FunctionChoice, ToolChoice, ToolSpec};
+use crate::error::Error;
+use crate::gemini::names::FunctionNames;
+
+/// A request to `/v1/chat/completions`, as far as it says anything to Gemini.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct ChatRequest {
+    /// The model, as the client names it.
+    #[serde(default, deserialize_with = "fields::or_default")]
+    pub model: String,
+    /// Whether the answer is to come in events.
+    #[serde(default, deserialize_with = "fields::or_default")]
+    pub stream: bool,
+    messages: Option<Vec<Message>>,
+    stream_options: Option<StreamOptions>,
+
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    #[serde(default, deserialize_with = "lenient_whole")]
+    top_k: Option<i64>,
+    #[serde(default, deserialize_with = "lenient_whole")]
+    seed: Option<i64>,
+    #[serde(default, deserialize_with = "lenient_whole")]
+    n: Option<i64>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    stop: Vec<String>,
+    presence_penalty: Option<f64>,
+    frequency_penalty: Option<f64>,
+    #[serde(default, deserialize_with = "lenient_whole")]
+    max_tokens: Option<i64>,
+    #[serde(default, deserialize_with = "lenient_whole")]
+    max_completion_tokens: Option<i64>,
+    #[serde(default, deserialize_with = "fields::or_default")]
+    logprobs: bool,
+    #[serde(default, deserialize_with = "lenient_whole")]
+    top_logprobs: Option<i64>,
+    reasoning_effort: Option<String>,
+
+    response_format: Option<ResponseFormat>,
+    tools: Option<Vec<ToolSpec>>,
+    #[serde(default, deserialize_with = "string_or")]
+    tool_choice: Option<ToolChoice>,
+    parallel_tool_calls: Option<bool>,
+    /// The form of 2023.
+    functions: Option<Vec<Function>>,
+    #[serde(default, deserialize_with = "string_or")]
+    function_call: Option<FunctionChoice>,
+    /// Asks for web search; its settings have no counterpart.
+    web_search_options: Option<serde::de::IgnoredAny>,
+
+    modalities: Option<Vec<String>>,
+    audio: Option<Audio>,
+    service_tier: Option<String>,
+    /// Google's own additions; the SDKs send them as `extra_body` within the body.
+    extra_body: Option<ExtraBody>,
+    google: Option<Google>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ResponseFormat {
+    r#type: String,
+    json_schema: Option<JsonSchema>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct JsonSchema {
+    schema: Option<Box<RawValue>>,
+}
+
+/// `audio`: the voice and the form of a spoken answer.
+#[derive(Debug, Clone, Deserialize)]
+struct Audio {
+    voice: Option<Voice>,
+    format: Option<String>,
+}
+
+/// A voice by name, or one of OpenAI's custom voices by id.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Voice {
+    Name(String),
+    Custom { id: String },
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ExtraBody {
+    google: Option<Google>,
+}
+
+/// What Google's own OpenAI-compatible endpoint takes under `extra_body.google`.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Google {
+    #[serde(alias = "thinkingConfig")]
+    thinking_config: Option<thinking::Config>,
+    #[serde(alias = "cachedContent")]
+    cached_content: Option<String>,
+    #[serde(alias = "safetySettings")]
+    safety_settings: Option<Box<RawValue>>,
+}
+
+/// The form of sound that the client asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AudioFormat {
+    /// What Gemini speaks: 16 bits, little-endian, mono, 24 kHz.
+    Pcm16,
+    /// The same behind a header.
+    Wav,
+}
+
+impl ChatRequest {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// 400, with the field at fault as OpenAI names it.
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let request: Self = fields::parse(body)?;
+        if request.model.trim().is_empty() {
+            return Err(Error::bad_request("you must provide a model parameter", "model"));
+        }
+        match &request.messages {
+            None => Err(Error::bad_request("Missing required parameter: 'messages'.", "messages")),
+            Some(messages) if messages.is_empty() => Err(Error::bad_request(
+                "Invalid 'messages': empty array. Expected an array with minimum length 1.",
+                "messages",
+            )),
+            Some(_) => Ok(request),
+        }
+    }
+
+    /// What the answer's translation has to know of this request.
+    ///
+    /// `id` is the answer's (`chatcmpl-…`), made by the caller and unique; `created` its time in seconds since
+    /// 1970.
+    pub fn context(&self, id: impl Into<String>, created: u64) -> Context {
+        Context {
+            model: self.model.clone(),
+            id: id.into(),
+            created,
+            include_usage: self.stream_options.as_ref().and_then(|options| options.include_usage)
+                == Some(true),
+            names: self.function_names(),
+            single_call: self.parallel_tool_calls == Some(false),
+            legacy_call: self.tools.is_none() && self.functions.is_some(),
+            grounded: self.searches(),
+            audio: self.audio_format().ok().flatten(),
+        }
+    }
+
+    fn messages(&self) -> &[Message] {
+        self.messages.as_deref().unwrap_or_default()
+    }
+
+    /// The names of all functions that this request offers.
+    fn function_names(&self) -> FunctionNames {
+        FunctionNames::new(self.functions().map(|function| function.name.as_str()))
+    }
+
+    /// The functions that this request offers, in either form.
+    fn functions(&self) -> impl Iterator<Item = &Function> + Clone {
+        let tools = self.tools.iter().flatten().filter_map(|tool| tool.function.as_ref());
+        tools.chain(self.functions.iter().flatten())
+    }
+
+    /// Whether it asks for web search.
+    fn searches(&self) -> bool {
+        self.web_search_options.is_some()
+            || self.tools.iter().flatten().any(|tool| tool.built_in() == Some(tools::BuiltIn::Search))
+    }
+
+    fn google(&self) -> Option<&Google> {
+        self.google.as_ref().or_else(|| self.extra_body.as_ref()?.google.as_ref())
+    }
+
+    fn modality(&self, name: &str) -> bool {
+        self.modalities.iter().flatten().any(|modality| modality.eq_ignore_ascii_case(name))
+    }
+
+    /// The form in which a spoken answer is to come; none where none was asked for.
+    fn audio_format(&self) -> Result<Option<AudioFormat>, Error> {
+        if !self.modality("audio") {
+            return Ok(None);
+        }
+        match self.audio.as_ref().and_then(|audio| audio.format.as_deref()) {
+            None | Some("pcm16" | "pcm") => Ok(Some(AudioFormat::Pcm16)),
+            Some("wav") if !self.stream => Ok(Some(AudioFormat::Wav)),
+            Some("wav") => Err(Error::bad_request(
+                "Unsupported value: 'audio.format' has to be 'pcm16' where 'stream' is true.",
+                "audio.format",
+            )),
+            Some(_) => Err(Error::bad_request(
+                "Unsupported value: Gemini speaks PCM, so 'audio.format' has to be 'pcm16' or 'wav'.",
+                "audio.format",
+            )),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Why an answer ended, in OpenAI's five words.
+//!
+//! Clients know no others, so Gemini's own word goes beside, as `native_finish_reason`, where it says more.
+
+use super::Context;
+
+/// `finish_reason` for Gemini's reason and for whether there was a call.
+pub(super) fn reason(native: &str, called: bool, context: &Context) -> &'static str {
+    match native {
+        // An answer that Gemini wants to go on with is one that was cut off.
+        "MAX_TOKENS" | "CONTINUATION" => "length",
+        "SAFETY"
+        | "RECITATION"
+        | "LANGUAGE"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "MODEL_ARMOR"
+        | "NO_IMAGE"
+        | "ESCALATION"
+        | "PUP_LIMITED_DISABLED" => "content_filter",
+        _ if native.starts_with("IMAGE_") => "content_filter",
+        _ if called && context.legacy_call => "function_call",
+        _ if called => "tool_calls",
+        // Malformed calls and whatever is new: the answer ends here, and not by the client's wish.
+        _ => "stop",
+    }
+}
+
+/// Whether OpenAI's word says it all.
+pub(super) fn is_ordinary(native: &str) -> bool {
+    matches!(native, "STOP" | "MAX_TOKENS" | "FINISH_REASON_UNSPECIFIED" | "")
+}
+
+/// What stands in `refusal` where nothing was answered at all; none where the answer was not refused.
+pub(super) fn refusal(reason: &str, native: &str, of_prompt: bool) -> Option<String> {
+    (reason == "content_filter").then(|| {
+        let what = if of_prompt { "the prompt" } else { "the answer" };
+        format!("Gemini blocked {what} ({native}).")
+    })
+}

@@ -1,0 +1,346 @@
+//! A whole answer: `generateContent` to `chat.completion`.
+//!
+//! Written straight into the buffer that goes out. Gemini's strings are JSON already and are copied as they
+//! came.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::piece::Piece;
+use super::{AudioFormat, finish, grounding, logprobs, usage};
+use crate::error::{Error, Kind};
+use crate::gemini::names::FunctionNames;
+use crate::gemini::response::{Blob, Candidate, FunctionCall, GenerateContentResponse, Text};
+use crate::openai::json;
+
+/// What the translation of an answer has to know of its request. Made by
+/// [`ChatRequest::context`](super::ChatRequest::context).
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The model, as the client asked for it.
+    pub model: String,
+    /// `chatcmpl-…`, unique. Calls that Gemini gives no id get theirs from it.
+    pub id: String,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// Whether a stream ends with an event that tells the tokens.
+    pub include_usage: bool,
+    /// The client's names of its functions.
+    pub(super) names: FunctionNames,
+    /// `parallel_tool_calls: false`. Gemini cannot be told, so further calls are left out.
+    pub(super) single_call: bool,
+    /// The request was in the form of 2023, and calls are `function_call`.
+    pub(super) legacy_call: bool,
+    /// The model may search, so that citations can come.
+    pub(super) grounded: bool,
+    /// The form of sound that was asked for.
+    pub(super) audio: Option<AudioFormat>,
+}
+
+/// Translates the body of a successful answer.
+///
+/// # Errors
+/// 502 where the body is no answer, or has neither a candidate nor a reason for having none; the status that
+/// it names where it is an error.
+pub fn answer(body: &[u8], context: &Context) -> Result<Bytes, Error> {
+    let body = std::str::from_utf8(body).map_err(|_| not_an_answer())?;
+    let response: GenerateContentResponse<'_> = parse(body)?;
+    let blocked = response.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason);
+    if response.candidates.is_empty() && blocked.is_none() {
+        return Err(Error::new(Kind::BadGateway, "the upstream's answer holds no candidate"));
+    }
+
+    let mut out = Vec::with_capacity(body.len() + 512);
+    out.extend_from_slice(br#"{"id":"#);
+    json::string(&mut out, &context.id);
+    out.extend_from_slice(br#","object":"chat.completion","created":"#);
+    json::number(&mut out, context.created);
+    out.extend_from_slice(br#","model":"#);
+    json::string(&mut out, &context.model);
+    out.extend_from_slice(br#","choices":["#);
+    for (position, candidate) in response.candidates.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        let index = candidate.index.map_or(position as u64, u64::from);
+        choice(&mut out, candidate, index, context);
+    }
+    if let Some(blocked) = blocked.filter(|_| response.candidates.is_empty()) {
+        blocked_prompt(&mut out, blocked);
+    }
+    out.extend_from_slice(br#"],"usage":"#);
+    usage::write(&mut out, response.usage_metadata.map_or("null", RawValue::get));
+    out.push(b'}');
+    Ok(out.into())
+}
+
+/// Reads an answer or an event; an error in the place of one is an [`Error`] with its status.
+pub(super) fn parse(body: &str) -> Result<GenerateContentResponse<'_>, Error> {
+    let response: GenerateContentResponse<'_> = serde_json::from_str(body).map_err(|_| not_an_answer())?;
+    match response.error {
+        None => Ok(response),
+        Some(error) => {
+            let status = error.code.and_then(|code| http::StatusCode::from_u16(code).ok());
+            let kind = status.map_or(Kind::BadGateway, Kind::from_status);
+            // Google's own words may hold what no client should see.
+            Err(Error::new(kind, "the upstream broke the answer off with an error"))
+        }
+    }
+}
+
+pub(super) fn not_an_answer() -> Error {
+    Error::new(Kind::BadGateway, "the upstream's answer could not be understood")
+}
+
+/// Writes one of `choices`.
+fn choice(out: &mut Vec<u8>, candidate: &Candidate<'_>, index: u64, context: &Context) {
+    let pieces = || {
+        let parts = candidate.content.iter().flat_map(|content| content.parts.iter());
+        parts.filter_map(Piece::of)
+    };
+    let calls = || {
+        let calls = pieces().filter_map(|piece| match piece {
+            Piece::Call { call, signature } => Some((call, signature)),
+            _ => None,
+        });
+        calls.take(if context.takes_one_call() { 1 } else { usize::MAX })
+    };
+    let called = calls().next().is_some();
+    let audio =
+        || pieces().filter_map(|piece| if let Piece::Audio(blob) = piece { Some(blob) } else { None });
+    let speaks = audio().next().is_some();
+    let native = candidate.finish_reason.map(Text::decode).unwrap_or_default();
+    let reason = finish::reason(&native, called, context);
+
+    out.extend_from_slice(br#"{"index":"#);
+    json::number(out, index);
+    out.extend_from_slice(br#","message":{"role":"assistant","content":"#);
+    if !pieces().any(Piece::is_content) && (called || speaks) {
+        out.extend_from_slice(b"null");
+    } else {
+        out.push(b'"');
+        pieces().for_each(|piece| piece.write_content(out));
+        out.push(b'"');
+    }
+    out.extend_from_slice(br#","refusal":"#);
+    let refusal = if pieces().next().is_none() { finish::refusal(reason, &native, false) } else { None };
+    match refusal {
+        Some(refusal) => json::string(out, &refusal),
+        None => out.extend_from_slice(b"null"),
+    }
+    let mut reasoning = pieces().filter_map(|piece| match piece {
+        Piece::Reasoning(text) => Some(text.escaped().as_bytes()),
+        _ => None,
+    });
+    if let Some(first) = reasoning.next() {
+        out.extend_from_slice(br#","reasoning_content":""#);
+        out.extend_from_slice(first);
+        reasoning.for_each(|text| out.extend_from_slice(text));
+        out.push(b'"');
+    }
+    if called {
+        let opening: &[u8] =
+            if context.legacy_call { br#","function_call":"# } else { br#","tool_calls":["# };
+        out.extend_from_slice(opening);
+        for (number, (call, signature)) in calls().enumerate() {
+            if number > 0 {
+                out.push(b',');
+            }
+            if context.legacy_call {
+                function(out, call, context);
+            } else {
+                out.push(b'{');
+                tool_call(out, call, signature, (index, number as u64), context);
+            }
+        }
+        if !context.legacy_call {
+            out.push(b']');
+        }
+    }
+    let mut images = 0;
+    for piece in pieces() {
+        if let Piece::Image(blob) = piece {
+            out.extend_from_slice(if images == 0 { br#","images":["# } else { b"," });
+            image(out, blob, images);
+            images += 1;
+        }
+    }
+    if images > 0 {
+        out.push(b']');
+    }
+    if speaks {
+        sound(out, audio(), context);
+    }
+    if let Some(metadata) = candidate.grounding_metadata {
+        annotations(out, pieces(), metadata);
+    }
+    out.extend_from_slice(br#"},"logprobs":"#);
+    logprobs::write(out, candidate.logprobs_result);
+    out.extend_from_slice(br#","finish_reason":""#);
+    out.extend_from_slice(reason.as_bytes());
+    out.push(b'"');
+    if !finish::is_ordinary(&native) {
+        out.extend_from_slice(br#","native_finish_reason":"#);
+        json::string(out, &native);
+    }
+    out.push(b'}');
+}
+
+/// Writes the one choice that stands for a prompt that Gemini did not answer.
+fn blocked_prompt(out: &mut Vec<u8>, blocked: Text<'_>) {
+    let native = blocked.decode();
+    out.extend_from_slice(br#"{"index":0,"message":{"role":"assistant","content":"","refusal":"#);
+    json::string(out, &finish::refusal("content_filter", &native, true).unwrap_or_default());
+    out.extend_from_slice(br#"},"logprobs":null,"finish_reason":"content_filter","native_finish_reason":"#);
+    json::string(out, &native);
+    out.push(b'}');
+}
+
+/// Writes `annotations`, for which the content has to be text.
+fn annotations<'p, 'a: 'p>(
+    out: &mut Vec<u8>,
+    pieces: impl Iterator<Item = Piece<'p, 'a>>,
+    metadata: &RawValue,
+) {
+    let mut content = vec![b'"'];
+    pieces.for_each(|piece| piece.write_content(&mut content));
+    content.push(b'"');
+    let content = serde_json::from_slice::<String>(&content).unwrap_or_default();
+    if let Some(annotations) = grounding::annotations(std::iter::once(metadata.get()), &content) {
+        out.extend_from_slice(br#","annotations":"#);
+        out.extend_from_slice(annotations.as_bytes());
+    }
+}
+
+impl Context {
+    /// Whether only the first call counts. The form of 2023 has no place for more.
+    pub(super) fn takes_one_call(&self) -> bool {
+        self.single_call || self.legacy_call
+    }
+}
+
+/// Writes a call after its opening brace. `place` is the numbers of the choice and of the call in it.
+pub(super) fn tool_call(
+    out: &mut Vec<u8>,
+    call: &FunctionCall<'_>,
+    signature: Option<Text<'_>>,
+    place: (u64, u64),
+    context: &Context,
+) {
+    out.extend_from_slice(br#""id":"#);
+    match call.id.filter(|id| !id.is_empty()) {
+        Some(id) => out.extend_from_slice(id.literal().as_bytes()),
+        None => call_id(out, place, context),
+    }
+    out.extend_from_slice(br#","type":"function","function":"#);
+    function(out, call, context);
+    if let Some(signature) = signature {
+        out.extend_from_slice(br#","extra_content":{"google":{"thought_signature":"#);
+        out.extend_from_slice(signature.literal().as_bytes());
+        out.extend_from_slice(b"}}");
+    }
+    out.push(b'}');
+}
+
+/// Writes a call's name and its arguments, which OpenAI has as JSON in a string.
+pub(super) fn function(out: &mut Vec<u8>, call: &FunctionCall<'_>, context: &Context) {
+    out.extend_from_slice(br#"{"name":"#);
+    match call.name {
+        None => out.extend_from_slice(br#""""#),
+        Some(name) if context.names.is_identity() => out.extend_from_slice(name.literal().as_bytes()),
+        Some(name) => json::string(out, context.names.to_client(&name.decode())),
+    }
+    out.extend_from_slice(br#","arguments":"#);
+    match call.args.map(RawValue::get) {
+        Some(args) if args.starts_with('{') => json::document_as_string(out, args),
+        Some(_) | None => out.extend_from_slice(br#""{}""#),
+    }
+    out.push(b'}');
+}
+
+/// Writes an id for a call that came without one: as unique as the answer's, within the 40 characters that
+/// some clients take.
+fn call_id(out: &mut Vec<u8>, (choice, number): (u64, u64), context: &Context) {
+    let id = context.id.strip_prefix("chatcmpl-").unwrap_or(&context.id).as_bytes();
+    let tail = &id[id.len().saturating_sub(24)..];
+    out.extend_from_slice(br#""call_"#);
+    out.extend(tail.iter().filter(|byte| byte.is_ascii_alphanumeric()));
+    out.push(b'_');
+    json::number(out, choice);
+    out.push(b'_');
+    json::number(out, number);
+    out.push(b'"');
+}
+
+/// Writes an image in the shape that clients of OpenRouter and its like know.
+pub(super) fn image(out: &mut Vec<u8>, blob: &Blob<'_>, index: u64) {
+    out.extend_from_slice(br#"{"type":"image_url","index":"#);
+    json::number(out, index);
+    out.extend_from_slice(br#","image_url":{"url":"data:"#);
+    out.extend_from_slice(blob.mime_type.map(Text::escaped).unwrap_or_default().as_bytes());
+    out.extend_from_slice(b";base64,");
+    out.extend_from_slice(blob.data.map(Text::escaped).unwrap_or_default().as_bytes());
+    out.extend_from_slice(br#""}}"#);
+}
+
+/// Writes `audio`. Nothing is kept here, so that it expires as it is made.
+fn sound<'p, 'a: 'p>(out: &mut Vec<u8>, audio: impl Iterator<Item = &'p Blob<'a>>, context: &Context) {
+    let mut rate = 24_000;
+    let mut pcm = Vec::new();
+    for blob in audio {
+        rate = blob.mime_type.and_then(sample_rate).unwrap_or(rate);
+        let data = blob.data.map(Text::decode).unwrap_or_default();
+        pcm.append(&mut STANDARD.decode(data.as_bytes()).unwrap_or_default());
+    }
+    if context.audio == Some(AudioFormat::Wav) {
+        pcm.splice(..0, wav_header(rate, pcm.len()));
+    }
+    out.push(b',');
+    audio_opening(out, context);
+    out.extend_from_slice(br#","data":""#);
+    out.extend_from_slice(STANDARD.encode(pcm).as_bytes());
+    out.extend_from_slice(br#"","expires_at":"#);
+    json::number(out, context.created);
+    out.extend_from_slice(br#","transcript":""}"#);
+}
+
+/// Writes `audio` up to its id.
+pub(super) fn audio_opening(out: &mut Vec<u8>, context: &Context) {
+    out.extend_from_slice(br#""audio":{"id":"#);
+    json::string(out, &format!("audio_{}", context.id.strip_prefix("chatcmpl-").unwrap_or(&context.id)));
+}
+
+/// `audio/L16;codec=pcm;rate=24000`
+fn sample_rate(mime_type: Text<'_>) -> Option<u32> {
+    mime_type.escaped().split(';').find_map(|field| field.trim().strip_prefix("rate=")?.parse().ok())
+}
+
+/// The header of a WAV file: 16 bits, mono.
+fn wav_header(rate: u32, length: usize) -> Vec<u8> {
+    let length = u32::try_from(length).unwrap_or(u32::MAX - 36);
+    let mut header = Vec::with_capacity(44);
+    header.extend_from_slice(b"RIFF");
+    header.extend_from_slice(&length.saturating_add(36).to_le_bytes());
+    header.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    header.extend_from_slice(&rate.to_le_bytes());
+    header.extend_from_slice(&rate.saturating_mul(2).to_le_bytes());
+    header.extend_from_slice(b"\x02\0\x10\0data");
+    header.extend_from_slice(&length.to_le_bytes());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wav_header_is_44_bytes_long() {
+        let header = wav_header(24_000, 480);
+        assert_eq!(header.len(), 44);
+        assert_eq!(header[4..8], 516_u32.to_le_bytes());
+        assert_eq!(header[24..28], 24_000_u32.to_le_bytes());
+        assert_eq!(header[40..], 480_u32.to_le_bytes());
+    }
+}

@@ -1,0 +1,223 @@
+//! Messages as clients write them.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+
+use super::fields::{StringOr, or_default, string_or};
+
+/// One of `messages`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Message {
+    pub(super) role: Role,
+    #[serde(default)]
+    pub(super) content: Content,
+    /// Of the model: a refusal in place of content.
+    pub(super) refusal: Option<String>,
+    /// Of the model: the calls it made.
+    pub(super) tool_calls: Option<Vec<ToolCall>>,
+    /// Of the model: its call, in the form of 2023.
+    pub(super) function_call: Option<CalledFunction>,
+    /// Of a tool: the call it answers.
+    pub(super) tool_call_id: Option<String>,
+    /// Of a function (the form of 2023): which one it is.
+    pub(super) name: Option<String>,
+    /// Google's addition: the signature of a text.
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) extra_content: ExtraContent,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Role {
+    #[serde(alias = "developer")]
+    System,
+    User,
+    #[serde(alias = "model")]
+    Assistant,
+    Tool,
+    Function,
+}
+
+/// What is said.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Content {
+    #[default]
+    Nothing,
+    Text(String),
+    Parts(Vec<ContentPart>),
+}
+
+/// A part of what is said. Which field counts is a matter of `type`; old clients leave it out for text.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct ContentPart {
+    pub(super) r#type: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) refusal: Option<String>,
+    #[serde(default, deserialize_with = "string_or")]
+    pub(super) image_url: Option<Url>,
+    /// Not OpenAI's, but what gateways in front of Gemini agree on.
+    #[serde(default, deserialize_with = "string_or")]
+    pub(super) video_url: Option<Url>,
+    pub(super) input_audio: Option<InputAudio>,
+    pub(super) file: Option<File>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Url {
+    pub(super) url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct InputAudio {
+    pub(super) data: String,
+    pub(super) format: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct File {
+    pub(super) file_data: Option<String>,
+    pub(super) file_id: Option<String>,
+    pub(super) filename: Option<String>,
+}
+
+/// A call that the model made.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ToolCall {
+    pub(super) id: Option<String>,
+    pub(super) function: Option<CalledFunction>,
+    /// A call of a custom tool, whose argument is plain text.
+    pub(super) custom: Option<CalledCustom>,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) extra_content: ExtraContent,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct CalledFunction {
+    pub(super) name: String,
+    /// JSON in a string; empty where there are none.
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) arguments: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct CalledCustom {
+    pub(super) name: String,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) input: String,
+}
+
+/// `{"google": {"thought_signature": …}}`
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct ExtraContent {
+    google: Option<GoogleContent>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct GoogleContent {
+    thought_signature: Option<String>,
+}
+
+/// A function that is named, and nothing else.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct NamedFunction {
+    pub(super) name: String,
+}
+
+impl Content {
+    /// All text, in order.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let (text, parts) = match self {
+            Self::Nothing => (None, [].as_slice()),
+            Self::Text(text) => (Some(text.as_str()), [].as_slice()),
+            Self::Parts(parts) => (None, parts.as_slice()),
+        };
+        text.into_iter().chain(parts.iter().filter_map(ContentPart::as_text)).filter(|text| !text.is_empty())
+    }
+
+    /// The parts, where there are any but a single text.
+    pub(super) fn parts(&self) -> &[ContentPart] {
+        match self {
+            Self::Nothing | Self::Text(_) => &[],
+            Self::Parts(parts) => parts,
+        }
+    }
+}
+
+impl ContentPart {
+    /// The text of a part that is text.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match self.r#type.as_deref() {
+            None | Some("text" | "input_text" | "output_text") => self.text.as_deref(),
+            Some("refusal") => self.refusal.as_deref(),
+            Some(_) => None,
+        }
+    }
+}
+
+impl ToolCall {
+    pub(super) fn name(&self) -> Option<&str> {
+        match (&self.function, &self.custom) {
+            (Some(function), _) => Some(&function.name),
+            (None, Some(custom)) => Some(&custom.name),
+            (None, None) => None,
+        }
+    }
+}
+
+impl ExtraContent {
+    /// The signature, if there is one.
+    pub(super) fn signature(&self) -> Option<&str> {
+        self.google.as_ref()?.thought_signature.as_deref().filter(|signature| !signature.is_empty())
+    }
+}
+
+impl From<String> for Url {
+    fn from(url: String) -> Self {
+        Self { url }
+    }
+}
+
+impl From<String> for ContentPart {
+    fn from(text: String) -> Self {
+        Self { text: Some(text), ..Self::default() }
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Content;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, an array of parts or null")
+            }
+
+            fn visit_unit<E>(self) -> Result<Content, E> {
+                Ok(Content::Nothing)
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Content, E> {
+                Ok(Content::Text(text))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Content, A::Error> {
+                let mut parts = Vec::new();
+                while let Some(StringOr(part)) = elements.next_element()? {
+                    parts.push(part);
+                }
+                Ok(Content::Parts(parts))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}

@@ -1,0 +1,176 @@
+//! How much the model thinks: `reasoning_effort`, or Google's own `thinking_config`, in the words of a model.
+//!
+//! Gemini 2.5 is told in tokens, later models by level; both together are refused. Google's own
+//! OpenAI-compatible endpoint turns efforts into 1,024, 8,192 and 24,576 tokens, and so does this one.
+
+use serde::Deserialize;
+
+use super::fields::lenient_whole;
+use crate::error::Error;
+use crate::gemini::model::{Level, Model, Thinking};
+use crate::gemini::request::ThinkingConfig;
+
+/// `extra_body.google.thinking_config`, in either spelling.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Config {
+    #[serde(alias = "includeThoughts")]
+    include_thoughts: Option<bool>,
+    #[serde(alias = "thinkingBudget", default, deserialize_with = "lenient_whole")]
+    thinking_budget: Option<i64>,
+    #[serde(alias = "thinkingLevel")]
+    thinking_level: Option<String>,
+}
+
+/// What the client wants, in nobody's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Amount {
+    Off,
+    AsMuchAsItLikes,
+    Level(Level),
+    Most,
+    Tokens(i64),
+}
+
+/// What to send. The client's `config` goes before its `effort`; with neither, the model decides.
+pub(super) fn translate(
+    effort: Option<&str>,
+    config: Option<&Config>,
+    model: Model,
+) -> Result<Option<ThinkingConfig>, Error> {
+    let effort = effort.map(|effort| amount(effort, "reasoning_effort")).transpose()?.flatten();
+    let level = config.and_then(|config| config.thinking_level.as_deref());
+    let level = level
+        .map(|level| amount(level, "extra_body.google.thinking_config.thinking_level"))
+        .transpose()?
+        .flatten();
+    let budget = config.and_then(|config| config.thinking_budget).map(|budget| match budget {
+        0 => Amount::Off,
+        ..0 => Amount::AsMuchAsItLikes,
+        tokens => Amount::Tokens(tokens),
+    });
+    // Where both are given, the one that the model knows.
+    let amount = match model.thinking() {
+        Thinking::Fixed => return Ok(None),
+        Thinking::Budget { .. } => budget.or(level),
+        Thinking::Level { .. } => level.or(budget),
+    };
+    let amount = amount.or(effort);
+    let include_thoughts = config
+        .and_then(|config| config.include_thoughts)
+        .or_else(|| amount.and_then(|amount| (amount != Amount::Off).then_some(true)));
+    let mut thinking = ThinkingConfig { include_thoughts, ..ThinkingConfig::default() };
+    match (model.thinking(), amount) {
+        (Thinking::Fixed, _) | (_, None) => {}
+        (Thinking::Budget { least, most, can_be_off }, Some(amount)) => {
+            thinking.thinking_budget = Some(tokens(amount, least, most, can_be_off));
+        }
+        (Thinking::Level { levels }, Some(amount)) => thinking.thinking_level = nearest(amount, levels),
+    }
+    Ok((thinking != ThinkingConfig::default()).then_some(thinking))
+}
+
+/// Reads an effort or a level, which have the same names. None: the model decides.
+fn amount(text: &str, param: &str) -> Result<Option<Amount>, Error> {
+    Ok(Some(match text.to_ascii_lowercase().as_str() {
+        "none" | "disable" | "disabled" | "off" => Amount::Off,
+        "minimal" => Amount::Level(Level::Minimal),
+        "low" => Amount::Level(Level::Low),
+        "medium" => Amount::Level(Level::Medium),
+        "high" => Amount::Level(Level::High),
+        "xhigh" | "max" => Amount::Most,
+        "" | "auto" | "default" | "thinking_level_unspecified" => return Ok(None),
+        _ => {
+            return Err(Error::bad_request(
+                format!(
+                    "Invalid value for '{param}'. Supported values are: 'none', 'minimal', 'low', 'medium', \
+                     'high', 'xhigh' and 'max'."
+                ),
+                param,
+            ));
+        }
+    }))
+}
+
+fn tokens(amount: Amount, least: i32, most: i32, can_be_off: bool) -> i32 {
+    let tokens = match amount {
+        Amount::Off if can_be_off => return 0,
+        Amount::Off => least,
+        Amount::AsMuchAsItLikes => return -1,
+        Amount::Level(Level::Minimal) => 512,
+        Amount::Level(Level::Low) => 1_024,
+        Amount::Level(Level::Medium) => 8_192,
+        Amount::Level(Level::High) => 24_576,
+        Amount::Most => most,
+        Amount::Tokens(tokens) => i32::try_from(tokens).unwrap_or(i32::MAX),
+    };
+    tokens.clamp(least, most)
+}
+
+fn nearest(amount: Amount, levels: &[Level]) -> Option<Level> {
+    let level = match amount {
+        Amount::AsMuchAsItLikes => return None,
+        Amount::Off => return levels.first().copied(),
+        Amount::Most => return levels.last().copied(),
+        Amount::Level(level) => level,
+        Amount::Tokens(..=512) => Level::Minimal,
+        Amount::Tokens(..=1_024) => Level::Low,
+        Amount::Tokens(..=8_192) => Level::Medium,
+        Amount::Tokens(_) => Level::High,
+    };
+    level.nearest(levels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(model: &str, effort: Option<&str>, config: &str, expected: &str) {
+        let config: Option<Config> = serde_json::from_str(config).expect("a config");
+        let thinking = translate(effort, config.as_ref(), Model::parse(model)).expect("known efforts");
+        assert_eq!(serde_json::to_string(&thinking).expect("writes"), expected, "{model} {effort:?}");
+    }
+
+    #[test]
+    fn efforts() {
+        let check = |model, effort, expected| check(model, Some(effort), "null", expected);
+        check("gemini-2.5-flash", "none", r#"{"thinkingBudget":0}"#);
+        check("gemini-2.5-flash", "minimal", r#"{"includeThoughts":true,"thinkingBudget":512}"#);
+        check("gemini-2.5-flash", "low", r#"{"includeThoughts":true,"thinkingBudget":1024}"#);
+        check("gemini-2.5-flash", "medium", r#"{"includeThoughts":true,"thinkingBudget":8192}"#);
+        check("gemini-2.5-flash", "high", r#"{"includeThoughts":true,"thinkingBudget":24576}"#);
+        check("gemini-2.5-flash", "max", r#"{"includeThoughts":true,"thinkingBudget":24576}"#);
+        check("gemini-2.5-pro", "none", r#"{"thinkingBudget":128}"#);
+        check("gemini-2.5-pro", "xhigh", r#"{"includeThoughts":true,"thinkingBudget":32768}"#);
+        check("gemini-3-pro-preview", "medium", r#"{"includeThoughts":true,"thinkingLevel":"HIGH"}"#);
+        check("gemini-3-flash-preview", "none", r#"{"thinkingLevel":"MINIMAL"}"#);
+        check("gemini-3.8-flash", "minimal", r#"{"includeThoughts":true,"thinkingLevel":"LOW"}"#);
+        check("gemini-4-argon", "xhigh", r#"{"includeThoughts":true,"thinkingLevel":"HIGH"}"#);
+        check("gemini-2.0-flash", "high", "null");
+        check("gemini-2.5-flash-image", "high", "null");
+        check("gemini-2.5-flash", "default", "null");
+        assert!(translate(Some("much"), None, Model::parse("gemini-2.5-pro")).is_err());
+    }
+
+    #[test]
+    fn googles_own_words_go_first_and_are_translated_too() {
+        let budget = r#"{"thinking_budget":2000,"include_thoughts":false}"#;
+        check("gemini-2.5-flash", Some("high"), budget, r#"{"includeThoughts":false,"thinkingBudget":2000}"#);
+        check("gemini-3.5-flash", None, budget, r#"{"includeThoughts":false,"thinkingLevel":"MEDIUM"}"#);
+        check(
+            "gemini-2.5-flash",
+            None,
+            r#"{"thinkingBudget":-1}"#,
+            r#"{"includeThoughts":true,"thinkingBudget":-1}"#,
+        );
+        check(
+            "gemini-2.5-flash-lite",
+            None,
+            r#"{"thinkingBudget":9}"#,
+            r#"{"includeThoughts":true,"thinkingBudget":512}"#,
+        );
+        let both = r#"{"thinkingBudget":0,"thinkingLevel":"HIGH"}"#;
+        check("gemini-2.5-flash", None, both, r#"{"thinkingBudget":0}"#);
+        check("gemini-3.5-flash", None, both, r#"{"includeThoughts":true,"thinkingLevel":"HIGH"}"#);
+        check("gemini-3.5-flash", None, r#"{"includeThoughts":true}"#, r#"{"includeThoughts":true}"#);
+    }
+}

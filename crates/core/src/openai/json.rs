@@ -1,0 +1,78 @@
+//! Writing JSON straight into a buffer of bytes.
+
+/// Writes `text` as a JSON string, quotes included.
+pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a string can be written, and a buffer takes it");
+}
+
+/// Writes a whole number.
+pub(super) fn number(out: &mut Vec<u8>, number: u64) {
+    if let Some(digit) = u8::try_from(number).ok().filter(|digit| *digit < 10) {
+        out.push(b'0' + digit);
+    } else {
+        out.extend_from_slice(number.to_string().as_bytes());
+    }
+}
+
+/// Writes `json`, a document that is valid, as a JSON string: without the white space between its tokens,
+/// and escaped.
+///
+/// Inside of strings valid JSON has no control characters, so only quotes and backslashes need an escape.
+pub(super) fn document_as_string(out: &mut Vec<u8>, json: &str) {
+    out.reserve(json.len() + json.len() / 8 + 2);
+    out.push(b'"');
+    let mut in_string = false;
+    let mut escaped = false;
+    for byte in json.bytes() {
+        match byte {
+            b'"' => {
+                out.extend_from_slice(br#"\""#);
+                in_string = !in_string || escaped;
+                escaped = false;
+            }
+            b'\\' => {
+                out.extend_from_slice(br"\\");
+                escaped = in_string && !escaped;
+            }
+            b' ' | b'\n' | b'\r' | b'\t' if !in_string => {}
+            _ => {
+                out.push(byte);
+                escaped = false;
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_become_strings_without_white_space() {
+        let check = |json: &str, expected: &str| {
+            let mut out = Vec::new();
+            document_as_string(&mut out, json);
+            let text: String = serde_json::from_slice(&out).expect("a JSON string");
+            assert_eq!(text, expected);
+            let same = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("valid");
+            assert_eq!(same(json), same(&text));
+        };
+        check("{}", "{}");
+        check("{\n  \"a b\": [1, 2],\r\n\t\"c\": \"d e\"\n}", r#"{"a b":[1,2],"c":"d e"}"#);
+        check(
+            r#"{"q": "say \"hi  there\" \\", "r": " \\\" "}"#,
+            r#"{"q":"say \"hi  there\" \\","r":" \\\" "}"#,
+        );
+        check(r#"{"u": "\u003c é 😀"}"#, r#"{"u":"\u003c é 😀"}"#);
+    }
+
+    #[test]
+    fn numbers_are_written() {
+        for value in [0, 7, 10, 255, 256, u64::MAX] {
+            let mut out = Vec::new();
+            number(&mut out, value);
+            assert_eq!(out, value.to_string().as_bytes());
+        }
+    }
+}

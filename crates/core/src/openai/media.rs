@@ -1,0 +1,261 @@
+//! Images, sound and documents in requests: data URLs become inline data, addresses become file data.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+
+use crate::error::Error;
+use crate::gemini::request::{Blob, FileData, Part};
+
+/// Where the Files API keeps `files/…`; Google knows its own files by this address.
+const FILES: &str = "https://generativelanguage.googleapis.com/v1beta/";
+
+/// A part from an address: a data URL, a file of the Files API, or anything that Google fetches itself.
+///
+/// `param` names the field in errors.
+pub(super) fn from_url<'a>(url: &'a str, param: impl Fn() -> String) -> Result<Part<'a>, Error> {
+    let url = url.trim();
+    if let Some(rest) = strip_prefix_ignoring_case(url, "data:") {
+        return from_data_url(rest, None, param);
+    }
+    if url.starts_with("files/") {
+        return Ok(file(None, Cow::Owned(format!("{FILES}{url}"))));
+    }
+    if ["http://", "https://", "gs://"].iter().any(|scheme| strip_prefix_ignoring_case(url, scheme).is_some())
+    {
+        return Ok(file(mime_type_of_name(path_of(url)).map(Cow::Borrowed), Cow::Borrowed(url)));
+    }
+    // Base64 without `data:` in front, as some clients send it.
+    match mime_type_of_data(url) {
+        Some(mime_type) => Ok(inline(Cow::Borrowed(mime_type), base64_of(url, param)?)),
+        None => Err(Error::bad_request(
+            "Invalid URL: expected a data URL with base64, or an http(s) address.",
+            param(),
+        )),
+    }
+}
+
+/// A part from a document: a data URL, or plain base64 whose kind the file's name tells.
+pub(super) fn from_file<'a>(
+    data: &'a str,
+    name: Option<&str>,
+    param: impl Fn() -> String,
+) -> Result<Part<'a>, Error> {
+    let named = name.and_then(mime_type_of_name);
+    if let Some(rest) = strip_prefix_ignoring_case(data.trim(), "data:") {
+        return from_data_url(rest, named, param);
+    }
+    match named.or_else(|| mime_type_of_data(data)) {
+        Some(mime_type) => Ok(inline(Cow::Borrowed(mime_type), base64_of(data, param)?)),
+        None => Err(Error::bad_request(
+            "Invalid file data: expected a data URL with a media type, as in 'data:application/pdf;base64,…'.",
+            param(),
+        )),
+    }
+}
+
+/// A part from recorded sound.
+pub(super) fn from_audio<'a>(
+    data: &'a str,
+    format: Option<&str>,
+    param: impl Fn() -> String,
+) -> Result<Part<'a>, Error> {
+    if let Some(rest) = strip_prefix_ignoring_case(data.trim(), "data:") {
+        return from_data_url(rest, None, param);
+    }
+    let mime_type = match format.unwrap_or("wav") {
+        "wav" => Cow::Borrowed("audio/wav"),
+        "mp3" => Cow::Borrowed("audio/mp3"),
+        "pcm16" | "pcm" => Cow::Borrowed("audio/pcm"),
+        "m4a" | "mp4" => Cow::Borrowed("audio/mp4"),
+        other if !other.is_empty() && other.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            Cow::Owned(format!("audio/{other}"))
+        }
+        _ => return Err(Error::bad_request("Invalid audio format.", param())),
+    };
+    Ok(inline(mime_type, base64_of(data, param)?))
+}
+
+fn inline<'a>(mime_type: Cow<'a, str>, data: Cow<'a, str>) -> Part<'a> {
+    Part { inline_data: Some(Blob { mime_type, data }), ..Part::default() }
+}
+
+fn file<'a>(mime_type: Option<Cow<'a, str>>, file_uri: Cow<'a, str>) -> Part<'a> {
+    Part { file_data: Some(FileData { mime_type, file_uri }), ..Part::default() }
+}
+
+/// What follows `data:`.
+fn from_data_url<'a>(
+    rest: &'a str,
+    named: Option<&'static str>,
+    param: impl Fn() -> String,
+) -> Result<Part<'a>, Error> {
+    let Some((head, payload)) = rest.split_once(',') else {
+        return Err(Error::bad_request("Invalid data URL: it has no data.", param()));
+    };
+    let mut fields = head.split(';').map(str::trim);
+    let said = fields.next().unwrap_or_default();
+    let data = if fields.any(|field| field.eq_ignore_ascii_case("base64")) {
+        base64_of(payload, &param)?
+    } else {
+        Cow::Owned(STANDARD.encode(percent_decode_str(payload).collect::<Vec<u8>>()))
+    };
+    let mime_type = match said {
+        "" | "application/octet-stream" => {
+            let known = named.or_else(|| mime_type_of_data(&data));
+            Cow::Borrowed(known.unwrap_or(if said.is_empty() { "text/plain" } else { said }))
+        }
+        // What people write, and Gemini does not know.
+        "image/jpg" => Cow::Borrowed("image/jpeg"),
+        _ if said.bytes().any(|byte| byte.is_ascii_uppercase()) => Cow::Owned(said.to_ascii_lowercase()),
+        _ => Cow::Borrowed(said),
+    };
+    Ok(inline(mime_type, data))
+}
+
+/// Base64 in the standard alphabet. White space goes, the alphabet for URLs is translated; as it usually is
+/// standard already, it usually is not copied.
+fn base64_of<'a>(text: &'a str, param: impl Fn() -> String) -> Result<Cow<'a, str>, Error> {
+    let text = text.trim();
+    // Without branches on single bytes, so that megabytes take no time.
+    let is_standard = |block: &[u8]| {
+        block.iter().fold(true, |standard, byte| {
+            standard & (byte.is_ascii_alphanumeric() | (*byte == b'+') | (*byte == b'/') | (*byte == b'='))
+        })
+    };
+    if !text.is_empty() && text.as_bytes().chunks(4096).all(is_standard) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let decoded = percent_decode_str(text).collect::<Vec<u8>>();
+    let standard: Option<String> = decoded
+        .iter()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .map(|byte| match byte {
+            b'-' => Some('+'),
+            b'_' => Some('/'),
+            b'+' | b'/' | b'=' => Some(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => Some(char::from(*byte)),
+            _ => None,
+        })
+        .collect();
+    match standard {
+        Some(standard) if !standard.is_empty() => Ok(Cow::Owned(standard)),
+        _ => Err(Error::bad_request("Invalid base64 data.", param())),
+    }
+}
+
+/// What the first bytes say, in base64.
+fn mime_type_of_data(base64: &str) -> Option<&'static str> {
+    let known = [
+        ("iVBORw0KGgo", "image/png"),
+        ("/9j/", "image/jpeg"),
+        ("R0lGOD", "image/gif"),
+        ("UklGR", "image/webp"),
+        ("JVBERi0", "application/pdf"),
+    ];
+    known.iter().find(|(start, _)| base64.starts_with(start)).map(|(_, mime_type)| *mime_type)
+}
+
+/// What the extension of a name says, for what Gemini can read.
+fn mime_type_of_name(name: &str) -> Option<&'static str> {
+    let (_, extension) = name.rsplit_once('.')?;
+    let known = [
+        ("png", "image/png"),
+        ("jpg", "image/jpeg"),
+        ("jpeg", "image/jpeg"),
+        ("webp", "image/webp"),
+        ("gif", "image/gif"),
+        ("heic", "image/heic"),
+        ("heif", "image/heif"),
+        ("pdf", "application/pdf"),
+        ("txt", "text/plain"),
+        ("md", "text/markdown"),
+        ("csv", "text/csv"),
+        ("html", "text/html"),
+        ("xml", "text/xml"),
+        ("json", "application/json"),
+        ("mp3", "audio/mp3"),
+        ("wav", "audio/wav"),
+        ("flac", "audio/flac"),
+        ("ogg", "audio/ogg"),
+        ("aac", "audio/aac"),
+        ("m4a", "audio/mp4"),
+        ("mp4", "video/mp4"),
+        ("mov", "video/mov"),
+        ("webm", "video/webm"),
+        ("mpeg", "video/mpeg"),
+        ("mpg", "video/mpeg"),
+    ];
+    known.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|(_, mime_type)| *mime_type)
+}
+
+/// An address without its query and fragment. Only the part after the last slash can have an extension.
+fn path_of(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let head = text.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(part: Result<Part<'_>, Error>, expected: &str) {
+        let json = match part {
+            Ok(part) => serde_json::to_string(&part).expect("writes"),
+            Err(error) => format!("{}: {error}", error.param.as_deref().unwrap_or_default()),
+        };
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn urls() {
+        let check = |url, expected| check(from_url(url, || "p".to_owned()), expected);
+        check("data:image/png;base64,AAAA", r#"{"inlineData":{"mimeType":"image/png","data":"AAAA"}}"#);
+        check(
+            " DATA:image/jpg;base64, A-_ \nAA== ",
+            r#"{"inlineData":{"mimeType":"image/jpeg","data":"A+/AA=="}}"#,
+        );
+        check(
+            "data:;base64,iVBORw0KGgoA",
+            r#"{"inlineData":{"mimeType":"image/png","data":"iVBORw0KGgoA"}}"#,
+        );
+        check("data:image/png;base64,AA%2BA", r#"{"inlineData":{"mimeType":"image/png","data":"AA+A"}}"#);
+        check("data:,a%20b", r#"{"inlineData":{"mimeType":"text/plain","data":"YSBi"}}"#);
+        check("/9j/4AAQ", r#"{"inlineData":{"mimeType":"image/jpeg","data":"/9j/4AAQ"}}"#);
+        check(
+            "https://example.com/a.b/cat.JPG?size=1",
+            r#"{"fileData":{"mimeType":"image/jpeg","fileUri":"https://example.com/a.b/cat.JPG?size=1"}}"#,
+        );
+        check("https://youtu.be/abc", r#"{"fileData":{"fileUri":"https://youtu.be/abc"}}"#);
+        check(
+            "files/abc",
+            r#"{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}"#,
+        );
+        check("data:image/png;base64", "p: Invalid data URL: it has no data.");
+        check("data:image/png;base64,", "p: Invalid base64 data.");
+        check("data:image/png;base64,é", "p: Invalid base64 data.");
+        check("cat.png", "p: Invalid URL: expected a data URL with base64, or an http(s) address.");
+    }
+
+    #[test]
+    fn files_and_sound() {
+        let file = |data, name| from_file(data, name, || "p".to_owned());
+        check(
+            file("data:application/octet-stream;base64,AAAA", Some("a.pdf")),
+            r#"{"inlineData":{"mimeType":"application/pdf","data":"AAAA"}}"#,
+        );
+        check(file("AAAA", Some("a.csv")), r#"{"inlineData":{"mimeType":"text/csv","data":"AAAA"}}"#);
+        assert!(file("AAAA", None).is_err());
+        let audio = |data, format| from_audio(data, format, || "p".to_owned());
+        check(audio("AAAA", Some("mp3")), r#"{"inlineData":{"mimeType":"audio/mp3","data":"AAAA"}}"#);
+        check(audio("AAAA", Some("flac")), r#"{"inlineData":{"mimeType":"audio/flac","data":"AAAA"}}"#);
+        assert!(audio("AAAA", Some("a/b")).is_err());
+    }
+}

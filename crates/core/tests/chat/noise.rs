@@ -1,0 +1,213 @@
+//! Noise: whatever comes in, the translators answer or refuse, and never panic.
+
+use libra_core::openai::chat::stream::Encoder;
+use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::shape::{check_chunks, check_completion};
+use crate::{ANSWERS, REQUESTS, cases, context, value};
+
+/// Any JSON, made of the words that the translators look for.
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = prop::sample::select(vec![
+        "model",
+        "messages",
+        "role",
+        "content",
+        "user",
+        "assistant",
+        "tool",
+        "system",
+        "function",
+        "text",
+        "type",
+        "image_url",
+        "url",
+        "tool_calls",
+        "tool_call_id",
+        "id",
+        "name",
+        "arguments",
+        "{}",
+        "tools",
+        "parameters",
+        "properties",
+        "required",
+        "enum",
+        "const",
+        "allOf",
+        "$ref",
+        "definitions",
+        "items",
+        "array",
+        "tool_choice",
+        "response_format",
+        "json_schema",
+        "schema",
+        "candidates",
+        "parts",
+        "functionCall",
+        "args",
+        "finishReason",
+        "STOP",
+        "inlineData",
+        "mimeType",
+        "image/png",
+        "audio/L16;rate=1",
+        "data",
+        "data:,",
+        "groundingMetadata",
+        "groundingChunks",
+        "groundingSupports",
+        "segment",
+        "startIndex",
+        "endIndex",
+        "index",
+        "usageMetadata",
+        "promptFeedback",
+        "blockReason",
+        "logprobsResult",
+        "thought",
+        "extra_body",
+        "google",
+        "thinking_config",
+        "reasoning_effort",
+        "low",
+        "stop",
+        "n",
+        "seed",
+        "",
+        "é😀\u{2028}\u{0}\"\\",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word.clone().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((word.clone(), inner), 0..6).prop_map(|entries| Value::from_iter(
+                entries.into_iter().map(|(key, value)| (key.to_owned(), value))
+            )),
+        ]
+    })
+}
+
+/// Good JSON with one of its values replaced.
+fn mutated(files: &'static [&'static str], member: &'static str) -> impl Strategy<Value = Value> {
+    let originals: Vec<Value> =
+        files.iter().flat_map(|file| cases(file)).map(|case| case[member].clone()).collect();
+    (prop::sample::select(originals), any::<prop::sample::Index>(), any_json()).prop_map(
+        |(mut value, place, other)| {
+            let count = count(&value);
+            replace(&mut value, &mut place.index(count), other);
+            value
+        },
+    )
+}
+
+fn children(value: &mut Value) -> Vec<&mut Value> {
+    match value {
+        Value::Array(elements) => elements.iter_mut().collect(),
+        Value::Object(entries) => entries.values_mut().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(elements) => elements.iter().map(count).sum(),
+        Value::Object(entries) => entries.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+fn replace(value: &mut Value, place: &mut usize, other: Value) -> bool {
+    if *place == 0 {
+        *value = other;
+        return true;
+    }
+    *place -= 1;
+    children(value).into_iter().any(|child| replace(child, place, other.clone()))
+}
+
+const MODELS: [&str; 6] =
+    ["gemini-2.0-flash", "gemini-2.5-pro", "gemini-3.5-flash", "gemini-4-argon", "gemma-3-27b-it", "x"];
+
+fn try_request(request: &Value) {
+    let Ok(chat) = ChatRequest::parse(request.to_string().as_bytes()) else { return };
+    for model in MODELS {
+        if let Ok(body) = to_gemini::request(&chat, model) {
+            let body = value(&body);
+            let contents = body["contents"].as_array().expect("contents");
+            assert!(!contents.is_empty());
+            assert!(
+                contents.iter().all(|turn| turn["parts"].as_array().is_some_and(|parts| !parts.is_empty()))
+            );
+        }
+    }
+}
+
+fn try_answer(answer: &Value) {
+    let body = answer.to_string();
+    for fields in [
+        json!({}),
+        json!({ "functions": [{ "name": "a b" }] }),
+        json!({ "web_search_options": {}, "modalities": ["audio"], "audio": { "format": "wav" } }),
+    ] {
+        let context = context(&fields);
+        if let Ok(completion) = from_gemini::answer(body.as_bytes(), &context) {
+            check_completion(&value(&completion));
+        }
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(context);
+        if encoder.push(body.as_bytes(), &mut out).is_ok() && encoder.is_finished() {
+            encoder.finish(&mut out);
+            let text = String::from_utf8(out).expect("UTF-8");
+            let frames = text.split_terminator("\n\n").filter_map(|frame| frame.strip_prefix("data: {"));
+            let chunks: Vec<_> = frames.map(|frame| value(format!("{{{frame}").as_bytes())).collect();
+            check_chunks(&chunks);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_json_is_a_request_or_an_error(request in any_json()) {
+        try_request(&request);
+        try_request(&json!({ "model": "m", "messages": request, "tools": request }));
+        try_request(&json!({ "model": "m", "messages": [{ "role": "user", "content": "a" }], "tools": [
+            { "function": { "name": "a", "parameters": request } },
+        ], "response_format": { "type": "json_schema", "json_schema": { "schema": request } } }));
+    }
+
+    #[test]
+    fn a_mutated_request_is_a_request_or_an_error(request in mutated(&REQUESTS, "request")) {
+        try_request(&request);
+    }
+
+    #[test]
+    fn any_json_is_an_answer_or_an_error(answer in any_json()) {
+        try_answer(&answer);
+        try_answer(&json!({ "candidates": [{ "content": { "parts": [answer] }, "groundingMetadata": answer, "logprobsResult": answer, "finishReason": "STOP" }] }));
+    }
+
+    #[test]
+    fn a_mutated_answer_is_an_answer_or_an_error(answer in mutated(&[ANSWERS], "answer")) {
+        try_answer(&answer);
+    }
+
+    #[test]
+    fn any_bytes_are_an_error(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        prop_assert!(ChatRequest::parse(&bytes).is_err());
+        let answered = from_gemini::answer(&bytes, &context(&json!({})));
+        prop_assert!(answered.is_err());
+    }
+}
