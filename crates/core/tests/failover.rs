@@ -261,11 +261,7 @@ fn when_all_fail_the_truest_error_is_told_with_the_time_to_wait() {
             }
             (wait, expected) => assert_eq!(wait, expected, "{keys:?}"),
         }
-        assert!(
-            !seen.text().contains("pool-"),
-            "a key in {}",
-            seen.text()
-        );
+        assert!(!seen.text().contains("pool-"), "a key in {}", seen.text());
         seen
     };
     check(&[("pool-1", minute()), ("pool-2", day())], Call::native(), 429, Some(30));

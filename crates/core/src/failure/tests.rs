@@ -422,7 +422,10 @@ fn what_goes_on_to_clients_is_whole_and_clean() {
     let clean = body.replace(KEY, "REDACTED").replace("4005006007", "REDACTED");
     assert_eq!(failure.body, clean);
     let error = failure.to_error();
-    assert_eq!((error.kind, error.status(crate::error::Dialect::Gemini)), (Kind::Forbidden, StatusCode::FORBIDDEN));
+    assert_eq!(
+        (error.kind, error.status(crate::error::Dialect::Gemini)),
+        (Kind::Forbidden, StatusCode::FORBIDDEN)
+    );
     let passed = error.body.expect("the body is passed on");
     assert_eq!(passed.bytes, clean);
     assert_eq!(passed.content_type, Some(HeaderValue::from_static("text/event-stream")));

@@ -1,7 +1,7 @@
 //! Chat completions against golden fixtures, against themselves, and against noise.
 //!
-//! A fixture file is an array of cases. `cargo test -p libra-core --test chat -- --ignored` writes what the code
-//! answers today into them, to be read before it is committed.
+//! A fixture file is an array of cases. With `LIBRA_WRITE_FIXTURES=1` the tests write what the code answers today
+//! into them, to be read before it is committed, and fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,6 +75,15 @@ fn chunks(context: Context, events: &[Value]) -> Vec<Value> {
 
 /// Runs `translate` on every case of a file, and compares.
 fn check(file: &str, translate: impl Fn(&Value) -> Value) {
+    if std::env::var_os("LIBRA_WRITE_FIXTURES").is_some() {
+        let mut cases = cases(file);
+        for case in &mut cases {
+            case["expected"] = translate(case);
+        }
+        let text = serde_json::to_string_pretty(&cases).expect("JSON") + "\n";
+        fs::write(fixture(file), text).expect("the fixture can be written");
+        panic!("{file} was written anew: read the difference");
+    }
     for case in cases(file) {
         let translated = translate(&case);
         assert_eq!(
@@ -129,22 +138,6 @@ fn streams() {
     check(STREAMS, translated_stream);
     for case in cases(STREAMS) {
         check_chunks(case["expected"].as_array().expect("chunks"));
-    }
-}
-
-#[test]
-#[ignore = "writes the fixtures anew"]
-fn rewrite_fixtures() {
-    let files = REQUESTS.iter().map(|file| (*file, translated_request as fn(&Value) -> Value));
-    for (file, translate) in
-        files.chain([(ANSWERS, translated_answer as fn(&Value) -> Value), (STREAMS, translated_stream)])
-    {
-        let mut cases = cases(file);
-        for case in &mut cases {
-            case["expected"] = translate(case);
-        }
-        let text = serde_json::to_string_pretty(&cases).expect("JSON") + "\n";
-        fs::write(fixture(file), text).expect("the fixture can be written");
     }
 }
 

@@ -170,7 +170,8 @@ const CHAT_STREAM: &str =
 pub fn config(keys: &[&str]) -> Config {
     Config {
         keys: keys.iter().map(|key| PoolKey { key: ApiKey::new(key), project: None }).collect(),
-        clients: [ApiKey::new(CLIENT)].into_iter().collect(),
+        // Without a pool the client is served with its own key.
+        clients: keys.iter().map(|_| ApiKey::new(CLIENT)).collect(),
         strategy: Strategy::RoundRobin,
         ..Config::default()
     }

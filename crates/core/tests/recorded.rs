@@ -1,0 +1,110 @@
+//! Real exchanges with Google, replayed through the gateway, where a folder of them lies beside the project.
+//!
+//! Native answers must come back byte for byte, chats must come out whole. Without the folder this checks
+//! nothing, and says so.
+
+mod harness;
+
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+use harness::{Call, Canned, Harness, config};
+use http::Method;
+use serde_json::Value;
+
+struct Recording {
+    name: String,
+    call: Call,
+    answer: Canned,
+    generates: bool,
+}
+
+/// The recordings of methods that are served.
+fn recordings() -> Vec<Recording> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/recorded");
+    let Ok(files) = fs::read_dir(&folder) else {
+        eprintln!("no recordings beside the project: nothing is replayed");
+        return Vec::new();
+    };
+    let mut found: Vec<Recording> = files.flatten().filter_map(|file| recording(&file.path())).collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(!found.is_empty(), "the folder is there, and none of its recordings is");
+    eprintln!("{} recordings are replayed", found.len());
+    found
+}
+
+fn recording(path: &Path) -> Option<Recording> {
+    let name = path.file_stem()?.to_str()?.to_owned();
+    let file: Value = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
+    let (request, response) = (file.get("request")?, file.get("response")?);
+    let address: http::Uri = request["url"].as_str()?.parse().ok()?;
+    let path = address.path_and_query()?.as_str().to_owned();
+    let served =
+        ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"];
+    let method = address.path().rsplit_once(':').map(|(_, method)| method.to_owned());
+    let is_list = address.path().ends_with("/models");
+    if !is_list && !method.as_deref().is_some_and(|method| served.contains(&method)) {
+        return None;
+    }
+    if response["body_encoding"] != "utf-8" {
+        return None;
+    }
+    let body = request["body"].as_str().unwrap_or("").to_owned();
+    let mut call = Call::post(&path, body).with("x-goog-api-client", "replay");
+    if is_list {
+        call.method = Method::GET;
+    }
+    let event_stream = response["headers"]["content-type"].as_str()?.starts_with("text/event-stream");
+    let answer = Canned {
+        status: u16::try_from(response["status"].as_u64()?).ok()?,
+        content_type: if event_stream { "text/event-stream" } else { "application/json; charset=UTF-8" },
+        chunks: vec![Bytes::from(response["body"].as_str()?.to_owned())],
+        end: harness::End::Complete,
+    };
+    let generates = method.is_some_and(|method| method.ends_with("enerateContent"));
+    Some(Recording { name, call, answer, generates })
+}
+
+#[test]
+fn native_answers_come_back_byte_for_byte() {
+    for Recording { name, call, answer, .. } in recordings() {
+        // As one piece, and in pieces of 100 bytes.
+        let size: usize = answer.chunks.iter().map(Bytes::len).sum();
+        for step in [size.max(1), 100] {
+            let places: Vec<usize> = (1..size.div_ceil(step)).map(|piece| piece * step).collect();
+            let answer = answer.clone().cut_at(&places);
+            // As a plain proxy for the client's own key, so that errors about the key are passed on, too.
+            let seen = Harness::new(config(&[])).send(&call, |_| answer.clone());
+            assert_eq!(seen.status, answer.status, "{name}");
+            assert_eq!(seen.body, answer.chunks.concat(), "{name}");
+            assert_eq!(seen.calls.len(), 1, "{name}");
+        }
+    }
+}
+
+#[test]
+fn chats_come_out_whole() {
+    for Recording { name, answer, generates, .. } in recordings() {
+        if !generates || answer.status != 200 {
+            continue;
+        }
+        let body = String::from_utf8(answer.chunks.concat()).expect("UTF-8");
+        let is_sse = answer.content_type == "text/event-stream";
+        if body.trim_start().starts_with('[') {
+            continue; // a chat asks for events, never for an array
+        }
+        let call = if is_sse { Call::chat_stream() } else { Call::chat() };
+        let seen = Harness::new(config(&["pool-key-one"])).send(&call, |_| answer.clone());
+        assert_eq!(seen.status, 200, "{name}: {}", seen.text());
+        if is_sse {
+            assert!(seen.text().ends_with("data: [DONE]\n\n"), "{name}: {}", seen.text());
+            let finishes = seen.text().matches("\"finish_reason\":\"").count();
+            assert_eq!(finishes, 1, "{name}: {}", seen.text());
+        } else {
+            let chat: Value = serde_json::from_str(seen.text()).expect("JSON");
+            assert!(chat["choices"][0]["finish_reason"].is_string(), "{name}: {chat}");
+            assert_eq!(chat["model"], "gemini-2.5-flash", "{name}: the client's name for the model");
+        }
+    }
+}
