@@ -205,9 +205,7 @@ impl Task {
     /// Under which name a good answer may be kept for a while; none for what is asked anew each time.
     pub(crate) fn cached_as(&self) -> Option<String> {
         match self {
-            Self::ModelList { dialect, version, query } => {
-                Some(format!("{dialect:?} {} {}", version.as_str(), query.as_deref().unwrap_or("")))
-            }
+            Self::ModelList { .. } => Some(format!("{:?} {}", self.dialect(), self.method_and_path().1)),
             Self::Native { .. } | Self::Chat(_) | Self::ModelGet { .. } => None,
         }
     }
