@@ -40,7 +40,12 @@ fn strangers_are_refused_in_their_dialect_and_told_what_to_do() {
     check(open(), stranger(Call::chat()), 401, &["\"code\":\"invalid_api_key\"", "\"param\":null"]);
     check(open(), Call::chat().without_key(), 401, &["No API key"]);
     check(closed(), stranger(Call::chat()), 401, &["LIBRA_CLIENTS", "请管理员设置"]);
-    check(open(), Call::post("/v1/messages", "{}"), 404, &[r#"{"type":"error","error":{"type":"not_found_error""#]);
+    check(
+        open(),
+        Call::post("/v1/messages", "{}"),
+        404,
+        &[r#"{"type":"error","error":{"type":"not_found_error""#],
+    );
     check(open(), Call::get("/v1beta/nothing"), 404, &["\"status\":\"NOT_FOUND\"", "/v1 for OpenAI"]);
     check(closed(), Call::get("/").without_key(), 200, &["LIBRA_CLIENTS", "base"]);
     check(open(), Call::get("/health").without_key(), 200, &["alive"]);
@@ -83,7 +88,8 @@ fn wrong_chats_are_told_the_field() {
         (r#"{"model":"gemini-2.5-flash"}"#, "\"messages\""),
         (r#"{"messages":[{"role":"user","content":"x"}]}"#, "\"model\""),
     ] {
-        let seen = Harness::new(config(&["pool-key-one"])).send(&Call::post("/v1/chat/completions", body), never);
+        let seen =
+            Harness::new(config(&["pool-key-one"])).send(&Call::post("/v1/chat/completions", body), never);
         assert_eq!(seen.status, 400, "{body}");
         assert!(seen.text().contains(&format!("\"param\":{param}")), "{body}: {}", seen.text());
     }
@@ -101,10 +107,11 @@ fn foreign_model_names_are_served_and_echoed() {
         });
         assert!(seen.text().contains(&format!("\"model\":\"{asked}\"")), "{}", seen.text());
     }
-    let seen = harness.send(&Call::post("/v1beta/models/text-embedding-3-small:embedContent", "{}"), |request| {
-        assert_eq!(request.uri().path(), "/v1beta/models/gemini-embedding-001:embedContent");
-        Canned::json(200, r#"{"embedding":{"values":[1]}}"#)
-    });
+    let seen =
+        harness.send(&Call::post("/v1beta/models/text-embedding-3-small:embedContent", "{}"), |request| {
+            assert_eq!(request.uri().path(), "/v1beta/models/gemini-embedding-001:embedContent");
+            Canned::json(200, r#"{"embedding":{"values":[1]}}"#)
+        });
     assert_eq!(seen.status, 200);
     for strange in ["/v1beta/models/..%2F..%2Ffiles:generateContent", "/v1beta/models/%0A:generateContent"] {
         assert_eq!(harness.send(&Call::post(strange, "{}"), never).status, 404, "{strange}");
@@ -116,27 +123,45 @@ fn lists_are_trimmed_kept_and_in_the_callers_dialect() {
     let trimmed = Config { models_deny: vec![WildMatch::new("*-pro")], ..config(&["pool-key-one"]) };
     let mut harness = Harness::new(trimmed);
     let list = |request: &http::Request<Option<bytes::Bytes>>| {
-        assert_eq!(request.uri().path_and_query().map(|path| path.as_str()), Some("/v1beta/models?pageSize=1000"));
+        assert_eq!(
+            request.uri().path_and_query().map(|path| path.as_str()),
+            Some("/v1beta/models?pageSize=1000")
+        );
         Canned::json(200, LIST)
     };
     let seen = harness.send(&Call::get("/v1/models"), list);
-    assert!(seen.text().starts_with(r#"{"object":"list","data":[{"id":"gemini-2.5-flash","object":"model""#), "{}", seen.text());
+    assert!(
+        seen.text().starts_with(r#"{"object":"list","data":[{"id":"gemini-2.5-flash","object":"model""#),
+        "{}",
+        seen.text()
+    );
     assert!(!seen.text().contains("pro"));
     assert_eq!(harness.send(&Call::get("/models"), never).body.len(), seen.body.len(), "kept for a while");
     let anthropic = Call::get("/v1/models").with("anthropic-version", "2023-06-01");
     assert!(harness.send(&anthropic, list).text().contains(r#""type":"model","id":"gemini-2.5-flash""#));
     let google = Call::get("/v1beta/models?pageSize=2&key=client-key");
     let seen = harness.send(&google, |request| {
-        assert_eq!(request.uri().path_and_query().map(|path| path.as_str()), Some("/v1beta/models?pageSize=2"));
+        assert_eq!(
+            request.uri().path_and_query().map(|path| path.as_str()),
+            Some("/v1beta/models?pageSize=2")
+        );
         Canned::json(200, LIST)
     });
-    assert_eq!(seen.text(), r#"{"models":[{"name":"models/gemini-2.5-flash","displayName":"Gemini 2.5 Flash"}]}"#);
+    assert_eq!(
+        seen.text(),
+        r#"{"models":[{"name":"models/gemini-2.5-flash","displayName":"Gemini 2.5 Flash"}]}"#
+    );
     harness.now = harness.now + Duration::from_secs(301);
     assert_eq!(harness.send(&Call::get("/v1/models"), list).calls.len(), 1, "asked anew in the end");
-    let chat = Call::post("/v1/chat/completions", r#"{"model":"gemini-2.5-pro","messages":[{"role":"user","content":"x"}]}"#);
+    let chat = Call::post(
+        "/v1/chat/completions",
+        r#"{"model":"gemini-2.5-pro","messages":[{"role":"user","content":"x"}]}"#,
+    );
     let seen = harness.send(&chat, never);
     assert!(seen.status == 404 && seen.text().contains("\"code\":\"model_not_found\""), "{}", seen.text());
-    let one = harness.send(&Call::get("/v1/models/gemini-2.5-flash"), |_| Canned::json(200, r#"{"name":"models/gemini-2.5-flash"}"#));
+    let one = harness.send(&Call::get("/v1/models/gemini-2.5-flash"), |_| {
+        Canned::json(200, r#"{"name":"models/gemini-2.5-flash"}"#)
+    });
     assert!(one.text().contains(r#""id":"gemini-2.5-flash""#), "{}", one.text());
 }
 
@@ -148,7 +173,10 @@ fn browsers_are_let_in() {
         .with("access-control-request-headers", "authorization,content-type,x-stainless-os");
     let seen = Harness::new(config(&["pool-key-one"])).send(&asked, never);
     assert_eq!(seen.status, 204);
-    assert_eq!(seen.header("access-control-allow-headers"), Some("authorization,content-type,x-stainless-os"));
+    assert_eq!(
+        seen.header("access-control-allow-headers"),
+        Some("authorization,content-type,x-stainless-os")
+    );
     assert!(seen.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST")));
 }
 
@@ -171,7 +199,9 @@ fn verify(harness: &Harness, peer: &str, headers: &[(&'static str, &str)]) -> Re
 fn strangers_may_have_a_few_keys_checked() {
     let keys = |count: usize| (0..count).map(|key| format!("key-{key}")).collect::<Vec<_>>().join(",");
     let mut harness = Harness::new(config(&["pool-key-one"]));
-    let from = |harness: &Harness, peer: &str, count: usize| verify(harness, peer, &[("x-goog-api-key", &keys(count))]);
+    let from = |harness: &Harness, peer: &str, count: usize| {
+        verify(harness, peer, &[("x-goog-api-key", &keys(count))])
+    };
     assert_eq!(from(&harness, "192.0.2.1", 6), Err(StatusCode::BAD_REQUEST));
     assert_eq!(from(&harness, "192.0.2.1", 5), Ok(5));
     assert_eq!(from(&harness, "192.0.2.1", 5), Ok(5));
@@ -182,11 +212,15 @@ fn strangers_may_have_a_few_keys_checked() {
     harness.now = harness.now + Duration::from_secs(60);
     assert_eq!(from(&harness, "192.0.2.1", 1), Ok(1));
     let bearer = format!("Bearer {CLIENT}");
-    let trusted = |count: usize| verify(&harness, "192.0.2.1", &[("authorization", &bearer), ("x-goog-api-key", &keys(count))]);
+    let trusted = |count: usize| {
+        verify(&harness, "192.0.2.1", &[("authorization", &bearer), ("x-goog-api-key", &keys(count))])
+    };
     assert_eq!(trusted(99), Ok(99));
     assert_eq!(trusted(101), Err(StatusCode::BAD_REQUEST));
     assert_eq!(trusted(0), Err(StatusCode::BAD_REQUEST), "a trusted key is not one to check");
-    for (setting, expected) in [(Verify::Trusted, StatusCode::UNAUTHORIZED), (Verify::Off, StatusCode::NOT_FOUND)] {
+    for (setting, expected) in
+        [(Verify::Trusted, StatusCode::UNAUTHORIZED), (Verify::Off, StatusCode::NOT_FOUND)]
+    {
         let harness = Harness::new(Config { verify: setting, ..config(&["pool-key-one"]) });
         assert_eq!(from(&harness, "192.0.2.1", 1), Err(expected));
     }
@@ -194,14 +228,21 @@ fn strangers_may_have_a_few_keys_checked() {
 
 #[test]
 fn a_forwarded_address_counts_where_the_proxy_is_trusted() {
-    let trusting = Config { trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")], ..config(&["pool-key-one"]) };
+    let trusting = Config {
+        trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        ..config(&["pool-key-one"])
+    };
     let harness = Harness::new(trusting);
     let via = |peer: &str, forwarded: &str| {
         verify(&harness, peer, &[("x-forwarded-for", forwarded), ("x-goog-api-key", "a,b,c,d,e")])
     };
     assert_eq!(via("10.0.0.1", "198.51.100.1").and(via("10.0.0.1", "198.51.100.1")), Ok(5));
     assert_eq!(via("10.0.0.1", "198.51.100.1"), Err(StatusCode::TOO_MANY_REQUESTS));
-    assert_eq!(via("10.0.0.1", "203.0.113.9, 198.51.100.1, 10.0.0.2"), Err(StatusCode::TOO_MANY_REQUESTS), "invented hops do not count");
+    assert_eq!(
+        via("10.0.0.1", "203.0.113.9, 198.51.100.1, 10.0.0.2"),
+        Err(StatusCode::TOO_MANY_REQUESTS),
+        "invented hops do not count"
+    );
     assert_eq!(via("10.0.0.1", "198.51.100.2"), Ok(5));
     assert_eq!(via("192.0.2.1", "198.51.100.3").and(via("192.0.2.1", "198.51.100.4")), Ok(5));
     assert_eq!(via("192.0.2.1", "198.51.100.5"), Err(StatusCode::TOO_MANY_REQUESTS), "a stranger's word");
@@ -210,18 +251,29 @@ fn a_forwarded_address_counts_where_the_proxy_is_trusted() {
 #[test]
 fn a_check_says_what_a_key_is_worth() {
     let harness = Harness::new(config(&[]));
-    let check = harness.gateway.check(libra_core::secret::ApiKey::new("AIzaSyB-a-made-up-key-for-this-test-99"));
+    let check =
+        harness.gateway.check(libra_core::secret::ApiKey::new("AIzaSyB-a-made-up-key-for-this-test-99"));
     let request = check.request();
-    assert!(request.uri().path().ends_with(":generateContent") && request.headers()["x-goog-api-key"] == "AIzaSyB-a-made-up-key-for-this-test-99");
+    assert!(
+        request.uri().path().ends_with(":generateContent")
+            && request.headers()["x-goog-api-key"] == "AIzaSyB-a-made-up-key-for-this-test-99"
+    );
     let result = |answer: CheckAnswer| check.result(&answer, harness.now);
     let answered = |status: u16, body: &'static str| {
-        Ok((StatusCode::from_u16(status).expect("a status"), HeaderMap::new(), bytes::Bytes::from_static(body.as_bytes())))
+        Ok((
+            StatusCode::from_u16(status).expect("a status"),
+            HeaderMap::new(),
+            bytes::Bytes::from_static(body.as_bytes()),
+        ))
     };
     let good = result(answered(200, GOOD));
     assert_eq!(good.to_json(), r#"{"key":"AIzaSyB......test-99","status":"GOOD"}"#);
     let leaked = r#"{"error":{"code":403,"message":"Your API key was reported as leaked. Please use another API key.","status":"PERMISSION_DENIED"}}"#;
     assert_eq!(result(answered(403, leaked)).status, KeyStatus::Bad);
-    let limited = result(answered(429, r#"{"error":{"code":429,"message":"Quota of AIzaSyB-a-made-up-key-for-this-test-99","status":"RESOURCE_EXHAUSTED"}}"#));
+    let limited = result(answered(
+        429,
+        r#"{"error":{"code":429,"message":"Quota of AIzaSyB-a-made-up-key-for-this-test-99","status":"RESOURCE_EXHAUSTED"}}"#,
+    ));
     assert_eq!(limited.status, KeyStatus::Error);
     assert!(!limited.to_json().contains("made-up"), "{}", limited.to_json());
     assert_eq!(result(Err("no route".to_owned())).status, KeyStatus::Error);
@@ -231,10 +283,11 @@ fn a_check_says_what_a_key_is_worth() {
 fn a_key_that_is_set_aside_comes_back_by_a_probe() {
     let mut harness = Harness::new(config(&["first", "second"]));
     let invalid = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}"#;
-    let seen = harness.send(&Call::native(), |request| match request.headers()["x-goog-api-key"] == "first" {
-        true => Canned::json(400, invalid),
-        false => Canned::json(200, GOOD),
-    });
+    let seen =
+        harness.send(&Call::native(), |request| match request.headers()["x-goog-api-key"] == "first" {
+            true => Canned::json(400, invalid),
+            false => Canned::json(200, GOOD),
+        });
     assert_eq!(seen.calls, ["first", "second"]);
     assert_eq!(harness.gateway.pool_size(), (2, 1));
     assert!(!harness.gateway.take_changes().is_empty());

@@ -21,6 +21,10 @@ use crate::upstream::{ClientBody, Upstream};
 /// A client that sends nothing of its body for so long is given up.
 const BODY_SILENCE: Duration = Duration::from_secs(60);
 
+/// Of a body that nobody wants, so much is read before the refusal is sent, and for so long.
+const DRAINED: usize = 64 << 20;
+const DRAINED_WITHIN: Duration = Duration::from_secs(10);
+
 /// What every connection shares.
 #[derive(Clone)]
 pub(crate) struct App {
@@ -34,7 +38,10 @@ impl App {
         let (parts, body) = request.into_parts();
         let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
         let mut answer = match self.gateway.accept(&head, clock::now()) {
-            Accepted::Reply(reply) => reply.map(AnswerBody::whole),
+            Accepted::Reply(reply) => {
+                drain(body).await;
+                reply.map(AnswerBody::whole)
+            }
             Accepted::Stream(exchange) => {
                 let body = ClientBody::new(None, body, self.gateway.config().body_limit);
                 drive(exchange, &self.upstream, Some(body)).await
@@ -46,13 +53,17 @@ impl App {
         answer
     }
 
-    async fn with_body(&self, intake: Intake, body: Incoming) -> Response<AnswerBody> {
+    async fn with_body(&self, intake: Intake, mut body: Incoming) -> Response<AnswerBody> {
         let limit = intake.body_limit();
-        let (exchange, streamed) = match read(body, intake.whole_limit()).await {
+        let (exchange, streamed) = match read(&mut body, intake.whole_limit()).await {
             ReadBody::Whole(bytes) => (intake.whole(bytes, clock::now()), None),
-            ReadBody::Larger(prefix, rest) => {
-                (intake.streamed(), Some(ClientBody::new(Some(prefix), rest, limit)))
-            }
+            ReadBody::Larger(prefix) => match intake.streamed() {
+                Ok(exchange) => (Ok(exchange), Some(ClientBody::new(Some(prefix), body, limit))),
+                Err(refusal) => {
+                    drain(body).await;
+                    (Err(refusal), None)
+                }
+            },
             ReadBody::Faulty(fault) => return intake.refuse(fault).map(AnswerBody::whole),
         };
         match exchange {
@@ -64,16 +75,33 @@ impl App {
 
 enum ReadBody {
     Whole(Bytes),
-    /// Larger than is kept: what was read, and the rest.
-    Larger(Bytes, Incoming),
+    /// Larger than is kept: what was read so far.
+    Larger(Bytes),
     Faulty(BodyFault),
 }
 
-async fn read(mut body: Incoming, most: u64) -> ReadBody {
+/// Reads what is left of a body and drops it, within bounds: a client that is still sending would not see the
+/// answer, as the connection would be closed under it.
+async fn drain(mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    let drained = async {
+        let mut size = 0;
+        while size < DRAINED
+            && let Some(Ok(chunk)) = poll_fn(|context| poll_data(&mut body, context)).await
+        {
+            size += chunk.len();
+        }
+    };
+    let _ = tokio::time::timeout(DRAINED_WITHIN, drained).await;
+}
+
+async fn read(body: &mut Incoming, most: u64) -> ReadBody {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {
-        let chunk = poll_fn(|context| poll_data(&mut body, context));
+        let chunk = poll_fn(|context| poll_data(body, context));
         let chunk = match tokio::time::timeout(BODY_SILENCE, chunk).await {
             Ok(Some(Ok(chunk))) => chunk,
             Ok(Some(Err(_))) => return ReadBody::Faulty(BodyFault::Broken),
@@ -95,7 +123,7 @@ async fn read(mut body: Incoming, most: u64) -> ReadBody {
         }
         if (first.len() + all.len()) as u64 > most {
             let prefix = if all.is_empty() { first } else { all.freeze() };
-            return ReadBody::Larger(prefix, body);
+            return ReadBody::Larger(prefix);
         }
     }
     ReadBody::Whole(if all.is_empty() { first } else { all.freeze() })

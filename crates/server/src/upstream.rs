@@ -265,7 +265,7 @@ impl Service<Uri> for Dialer {
                         if let Some(credentials) = proxy.basic_auth() {
                             tunnel = tunnel.with_auth(credentials.clone());
                         }
-                        tunnel.call(target).await?
+                        tunnel.call(with_port(target)).await?
                     }
                     _ => return Err("a proxy must be http, socks5 or socks5h".into()),
                 },
@@ -273,6 +273,15 @@ impl Service<Uri> for Dialer {
             Ok(Stream { inner, served: ServedBefore(Arc::default()) })
         })
     }
+}
+
+/// CONNECT names a port; without one, the tunnel would take 443 even for plain http.
+fn with_port(target: Uri) -> Uri {
+    let (Some("http"), None, Some(host)) = (target.scheme_str(), target.port(), target.host()) else {
+        return target;
+    };
+    let named = format!("http://{host}:80{}", target.path());
+    named.parse().unwrap_or(target)
 }
 
 impl Connection for Stream {
