@@ -1,1 +1,51 @@
-fn main() {}
+//! The project's tasks, as `cargo xtask TASK`: tests, conformance, benchmark, fuzzing.
+//!
+//! Every task is a sequence of other programs; what they print goes through, and a task that failed says which step it
+//! was and exits with 1.
+
+#![expect(clippy::print_stdout, reason = "a command-line tool: standard output is where its results go")]
+
+mod bench;
+mod conformance;
+mod fuzz;
+mod test;
+mod wasm;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask TASK
+
+  test [--fast]                     everything that must pass before a commit lands; --fast leaves out WebAssembly
+  conformance [CLIENT…]             the official OpenAI and Google SDKs for Python against libra and the simulator;
+                                    LIBRA_JUDGES=FOLDER adds the drivers and the upstream of that folder
+  bench [--quick] [SCENARIO…]       libra beside nginx and a bare hyper proxy; `cargo xtask bench --help` says more
+  fuzz [SECONDS] [TARGET]           the fuzz targets (default: 60 seconds each), with a nightly compiler and cargo-fuzz
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let task = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match task.as_str() {
+        "test" => test::run(&rest),
+        "conformance" => conformance::run(&rest),
+        "bench" => bench::run(&rest),
+        "fuzz" => fuzz::run(&rest),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("\nxtask {task}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
