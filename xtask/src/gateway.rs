@@ -20,7 +20,8 @@ pub fn libra(program: &Path, folder: &Path, upstream: &str, pool: usize) -> Comm
     let mut command = Command::new(program);
     command.args(["--listen", "127.0.0.1:0", "--upstream", upstream]);
     alone(&mut command, folder);
-    let keys: Vec<String> = (1..=pool).map(|number| format!("pool-key-{number:02}")).collect();
+    // As long as Gemini's keys are, so that the gateway has nothing to warn of.
+    let keys: Vec<String> = (1..=pool).map(|number| format!("pool-key-{number:030}")).collect();
     command.env("LIBRA_KEYS", keys.join(",")).env("LIBRA_CLIENTS", CLIENT_KEY);
     command
 }
