@@ -63,6 +63,9 @@ pub struct Config {
     pub replay_limit: u64,
     /// The largest body taken at all, in bytes: `LIBRA_BODY_LIMIT`.
     pub body_limit: u64,
+    /// How much of request bodies and answers is held in memory altogether, in bytes: `LIBRA_MEMORY`. None: the
+    /// shell decides by what the machine has, else [`DEFAULT_MEMORY`].
+    pub memory: Option<u64>,
     /// Foreign model names and what they stand for: `LIBRA_MODEL_ALIASES`, before the built-in ones.
     pub model_aliases: Vec<ModelAlias>,
     /// The models that are listed and served: `LIBRA_MODELS`. Empty: all.
@@ -98,6 +101,7 @@ impl Default for Config {
             deadline: Duration::from_secs(600),
             replay_limit: 32 * values::MIB,
             body_limit: 100 * values::MIB,
+            memory: None,
             model_aliases: Vec::new(),
             models: Vec::new(),
             models_deny: Vec::new(),
@@ -166,6 +170,8 @@ impl Config {
             body_limit: source
                 .value("LIBRA_BODY_LIMIT", |text| values::size(text, values::KIB, 16 * values::GIB))?
                 .unwrap_or(default.body_limit),
+            memory: source
+                .value("LIBRA_MEMORY", |text| values::size(text, values::MIB, 1024 * values::GIB))?,
             model_aliases: source
                 .value("LIBRA_MODEL_ALIASES", models::aliases)?
                 .unwrap_or(default.model_aliases),
@@ -188,6 +194,9 @@ impl Config {
         Ok((config, notices))
     }
 }
+
+/// What is held in memory where nobody knows how much there is, in bytes.
+pub const DEFAULT_MEMORY: u64 = 256 * values::MIB;
 
 /// The names of the strategies.
 const STRATEGIES: [(&str, Strategy); 4] = [

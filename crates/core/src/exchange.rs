@@ -26,6 +26,7 @@ use crate::event::{Ending, Event, Finished};
 use crate::failure::{self, Answer, Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
+use crate::memory::Held;
 use crate::pool::{LeaseId, Pick, Want};
 use crate::relay::{Mode, Relay};
 use crate::retry::{Budget, DEFAULT_ATTEMPTS, GivenUp};
@@ -143,6 +144,8 @@ pub struct Exchange {
     headers: HeaderMap,
     /// None: larger than what is kept; the shell streams it, once.
     body: Option<Bytes>,
+    /// The share of the common memory that body and answers take.
+    held: Held,
     times: Times,
     budget: Budget,
     tried: Vec<KeyId>,
@@ -197,6 +200,7 @@ impl Exchange {
         access: Access,
         headers: HeaderMap,
         body: Option<Bytes>,
+        held: Held,
         now: Timestamp,
     ) -> Self {
         let config = gateway.config();
@@ -225,6 +229,7 @@ impl Exchange {
             access,
             headers,
             body,
+            held,
             times,
             budget: Budget::new(attempts),
             tried: Vec::new(),
@@ -357,7 +362,10 @@ impl Exchange {
                 };
                 return;
             }
-            Outcome::Chunk(chunk) => attempt.take(chunk, &self.task, now),
+            Outcome::Chunk(chunk) => {
+                let room = attempt.lease.is_none() || self.held.grow(chunk.len());
+                attempt.take(chunk, room, &self.task, now)
+            }
             Outcome::End => attempt.end(&self.task, now),
             Outcome::Failed { stale: true, .. }
                 if matches!(attempt.phase, Phase::Sent) && self.stale_retries < STALE_RETRIES =>
@@ -650,7 +658,8 @@ impl Attempt {
         }
     }
 
-    fn take(&mut self, chunk: Bytes, task: &Task, now: Timestamp) -> Over {
+    /// `room` says whether the common memory has room for the chunk.
+    fn take(&mut self, chunk: Bytes, room: bool, task: &Task, now: Timestamp) -> Over {
         match &mut self.phase {
             Phase::Refused { body, .. } => {
                 let room = ERROR_BODY.saturating_sub(body.len());
@@ -662,11 +671,14 @@ impl Attempt {
                 chunks.push(chunk);
                 let translated = task.is_translated();
                 let (size, limit) = (*size, if translated { TRANSLATED_ANSWER } else { HELD_ANSWER });
-                if size <= limit {
+                if size <= limit && room {
                     return Over::NotYet;
                 }
                 if translated {
-                    let message = "The upstream's answer is too large to translate.";
+                    let message = match room {
+                        true => "The upstream's answer is too large to translate.",
+                        false => "The gateway holds too much at the moment to translate this answer.",
+                    };
                     return Over::Failed(Failure::new(Class::Unknown, Elsewhere::None, message));
                 }
                 let (status, headers) = (*status, std::mem::take(headers));
@@ -678,7 +690,7 @@ impl Attempt {
                 *size += chunk.len();
                 held.push(chunk.clone());
                 decoder.push(chunk);
-                let mut proven = *size > JUDGED_BYTES;
+                let mut proven = *size > JUDGED_BYTES || !room;
                 while let Some(frame) = decoder.next_frame() {
                     let Some(data) = frame.data() else { continue };
                     match judge::content(&data) {

@@ -18,10 +18,11 @@ use http::{Method, Response, StatusCode, Uri};
 
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
-use crate::config::{AliasFor, Config, Verify};
+use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
 use crate::exchange::Exchange;
 use crate::home;
+use crate::memory::{Held, Memory};
 use crate::openai::chat::ChatRequest;
 use crate::pool::{Due, Pool, StateChange};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
@@ -63,6 +64,7 @@ pub struct Gateway {
     guests: Mutex<Pool>,
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
     strangers: Mutex<Strangers>,
+    memory: Arc<Memory>,
     seed: u64,
     drawn: AtomicU64,
 }
@@ -99,6 +101,7 @@ pub struct Intake {
     access: Access,
     headers: HeaderMap,
     arrived: Timestamp,
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -112,6 +115,8 @@ enum Wanted {
 pub enum BodyFault {
     /// Larger than the limit.
     TooLarge,
+    /// There is no room for it now.
+    NoRoom,
     /// It did not arrive in time.
     TooSlow,
     /// The client broke off.
@@ -122,6 +127,7 @@ impl Gateway {
     /// A gateway with this configuration. `seed` decides what chance decides.
     pub fn new(config: Config, seed: u64) -> Arc<Self> {
         let pool = Pool::new(&config.keys, config.strategy, seed);
+        let memory = config.memory.unwrap_or(DEFAULT_MEMORY);
         let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
         Arc::new(Self {
             config,
@@ -129,6 +135,7 @@ impl Gateway {
             guests: Mutex::new(guests),
             lists: Mutex::default(),
             strangers: Mutex::default(),
+            memory: Memory::new(memory),
             seed,
             drawn: AtomicU64::new(0),
         })
@@ -269,7 +276,8 @@ impl Gateway {
             return Err(Error::new(Kind::UnsupportedEncoding, message));
         }
         let headers = upstream::forwarded(head.headers);
-        let intake = Intake { gateway: Arc::clone(self), wanted, access, headers, arrived: now };
+        let held = self.memory.share();
+        let intake = Intake { gateway: Arc::clone(self), wanted, access, headers, arrived: now, held };
         if length.is_none() && !head.headers.contains_key(TRANSFER_ENCODING) {
             return Ok(intake.whole(Bytes::new(), now).map_or_else(Accepted::Reply, Accepted::Stream));
         }
@@ -387,6 +395,18 @@ impl Intake {
         self.gateway.config().body_limit
     }
 
+    /// Takes the room for `more` bytes of the body from the common budget. False: there is not so much left; a
+    /// native body is then [streamed](Self::streamed), any other [refused](Self::refuse).
+    #[must_use]
+    pub fn hold(&mut self, more: usize) -> bool {
+        self.held.grow(more)
+    }
+
+    /// Whether a body can be passed on without being read whole.
+    pub fn can_stream(&self) -> bool {
+        matches!(self.wanted, Wanted::Task(_))
+    }
+
     /// The exchange, with the whole body.
     ///
     /// # Errors
@@ -406,7 +426,10 @@ impl Intake {
     }
 
     fn exchange(self, body: Option<Bytes>, now: Timestamp) -> Result<Exchange, Error> {
-        let Self { gateway, wanted, access, headers, arrived } = self;
+        let Self { gateway, wanted, access, headers, arrived, mut held } = self;
+        if body.is_none() {
+            held.release();
+        }
         let task = match (wanted, &body) {
             (Wanted::Task(task), _) => task,
             (Wanted::Chat, None) => return Err(too_large(gateway.config().body_limit)),
@@ -427,13 +450,20 @@ impl Intake {
                 Task::chat_for(request, model, id, now)?
             }
         };
-        Ok(Exchange::new(gateway, task, access, headers, body, arrived))
+        Ok(Exchange::new(gateway, task, access, headers, body, held, arrived))
     }
 
     /// The answer to a body that did not come whole.
     pub fn refuse(&self, fault: BodyFault) -> Response<Bytes> {
         let error = match fault {
             BodyFault::TooLarge => too_large(self.body_limit()),
+            BodyFault::NoRoom => Error {
+                retry_after: Some(Duration::from_secs(1)),
+                ..Error::new(
+                    Kind::Unavailable,
+                    "The gateway holds too much at the moment. 网关当前负载过高。",
+                )
+            },
             BodyFault::TooSlow => Error::new(Kind::RequestTimeout, "The body did not arrive in time."),
             BodyFault::Broken => Error::new(Kind::BadRequest, "The body broke off."),
         };

@@ -16,6 +16,7 @@ pub mod gateway;
 pub mod gemini;
 mod home;
 pub mod judge;
+pub mod memory;
 pub mod openai;
 pub mod pool;
 pub mod relay;

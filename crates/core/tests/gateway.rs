@@ -299,3 +299,18 @@ fn a_key_that_is_set_aside_comes_back_by_a_probe() {
     assert!(due[0].conclude(&Ok((StatusCode::OK, HeaderMap::new(), tokens)), harness.now).is_some());
     assert_eq!(harness.gateway.pool_size(), (2, 2));
 }
+
+#[test]
+fn what_is_held_has_a_common_bound() {
+    let tight = Config { memory: Some(1000), ..config(&["a", "b"]) };
+    let mut harness = Harness::new(tight);
+    // A native answer that there is no room for is not held, and so cannot fail over any more.
+    let large = Canned::json(200, format!("{}{}", GOOD, " ".repeat(2000)));
+    let seen = harness.send(&Call::native(), |_| large.clone().ending(harness::End::Broken));
+    assert!(seen.status == 200 && seen.reset, "{}", seen.text());
+    let seen = harness.send(&Call::chat(), |_| large.clone());
+    assert_eq!(seen.status, 502, "{}", seen.text());
+    // Everything has been given back.
+    let seen = harness.send(&Call::chat(), good);
+    assert_eq!(seen.status, 200, "{}", seen.text());
+}

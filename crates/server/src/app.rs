@@ -53,9 +53,10 @@ impl App {
         answer
     }
 
-    async fn with_body(&self, intake: Intake, mut body: Incoming) -> Response<AnswerBody> {
+    async fn with_body(&self, mut intake: Intake, mut body: Incoming) -> Response<AnswerBody> {
         let limit = intake.body_limit();
-        let (exchange, streamed) = match read(&mut body, intake.whole_limit()).await {
+        let read = read(&mut body, &mut intake).await;
+        let (exchange, streamed) = match read {
             ReadBody::Whole(bytes) => (intake.whole(bytes, clock::now()), None),
             ReadBody::Larger(prefix) => match intake.streamed() {
                 Ok(exchange) => (Ok(exchange), Some(ClientBody::new(Some(prefix), body, limit))),
@@ -64,7 +65,10 @@ impl App {
                     (Err(refusal), None)
                 }
             },
-            ReadBody::Faulty(fault) => return intake.refuse(fault).map(AnswerBody::whole),
+            ReadBody::Faulty(fault) => {
+                drain(body).await;
+                return intake.refuse(fault).map(AnswerBody::whole);
+            }
         };
         match exchange {
             Ok(exchange) => drive(exchange, &self.upstream, streamed).await,
@@ -97,7 +101,8 @@ async fn drain(mut body: Incoming) {
     let _ = tokio::time::timeout(DRAINED_WITHIN, drained).await;
 }
 
-async fn read(body: &mut Incoming, most: u64) -> ReadBody {
+async fn read(body: &mut Incoming, intake: &mut Intake) -> ReadBody {
+    let most = intake.whole_limit();
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {
@@ -108,10 +113,14 @@ async fn read(body: &mut Incoming, most: u64) -> ReadBody {
             Ok(None) => break,
             Err(_) => return ReadBody::Faulty(BodyFault::TooSlow),
         };
+        let room = intake.hold(chunk.len());
+        if !room && !intake.can_stream() {
+            return ReadBody::Faulty(BodyFault::NoRoom);
+        }
         // Most bodies come in one piece, which is then kept as it is.
         if first.is_empty() && all.is_empty() {
             first = chunk;
-            if first.len() as u64 <= most && body.is_end_stream() {
+            if first.len() as u64 <= most && room && body.is_end_stream() {
                 return ReadBody::Whole(first);
             }
         } else {
@@ -121,7 +130,7 @@ async fn read(body: &mut Incoming, most: u64) -> ReadBody {
             }
             all.extend_from_slice(&chunk);
         }
-        if (first.len() + all.len()) as u64 > most {
+        if !room || (first.len() + all.len()) as u64 > most {
             let prefix = if all.is_empty() { first } else { all.freeze() };
             return ReadBody::Larger(prefix);
         }

@@ -9,6 +9,7 @@ mod cli;
 mod clock;
 mod demo;
 mod drive;
+mod machine;
 mod serve;
 mod settings;
 mod telemetry;
@@ -84,6 +85,7 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
     if settings.demo {
         demo::prepare(&mut settings.config)?;
     }
+    settings.config.memory = settings.config.memory.or_else(|| Some(machine::memory()? / 4));
     let listen = settings.config.listen;
     let listener = serve::listen(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;

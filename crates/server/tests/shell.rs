@@ -314,3 +314,15 @@ async fn an_empty_body_and_noise_are_answered() {
     assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
     assert_eq!(running.get("/health").await.0, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_room_a_native_body_streams_and_a_chat_is_refused() {
+    let settings = [("LIBRA_KEYS", "a,b"), ("LIBRA_MEMORY", "1MiB")];
+    let running = Running::start(simulator(&[("a", HEALTHY), ("b", HEALTHY)]), &settings).await;
+    let padded = |body: String| format!("{body}{}", " ".repeat(2 << 20));
+    let (status, body) = running.post(GENERATE, padded(native("Hello"))).await;
+    assert_eq!(status, 200, "{body}");
+    let (status, body) = running.post(CHAT, padded(chat("Hello", false))).await;
+    assert!(status == 503 && body.contains("service_unavailable"), "{body}");
+    assert_eq!(running.post(CHAT, chat("Hello", false)).await.0, 200);
+}

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 36] = [
+pub const VARIABLES: [Variable; 37] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -124,6 +124,12 @@ pub const VARIABLES: [Variable; 36] = [
         "LIBRA_BODY_LIMIT",
         "100MiB",
         "the largest request body that is taken at all, 1KiB to 16GiB",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_MEMORY",
+        "",
+        "how much of bodies and answers is held in memory altogether; not set: a quarter of what there is",
     ),
     variable(
         Group::Models,
