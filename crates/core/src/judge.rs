@@ -59,6 +59,22 @@ pub fn content(json: &[u8]) -> Verdict {
     verdict
 }
 
+/// Whether one of the events in a stretch of a server-sent stream could be an error object. Looks at beginnings
+/// of lines only: Google's events are one line each, and a bare error begins a line, too.
+pub fn has_error_event(events: &[u8]) -> bool {
+    let mut from = 0;
+    loop {
+        let line = events[from..].strip_prefix(b"data:").unwrap_or(&events[from..]).trim_ascii_start();
+        if line.strip_prefix(b"{").is_some_and(|object| object.trim_ascii_start().starts_with(b"\"error\"")) {
+            return true;
+        }
+        match memchr::memchr(b'\n', &events[from..]) {
+            Some(at) => from += at + 1,
+            None => return false,
+        }
+    }
+}
+
 /// Whether the bytes hold an unescaped key `"error"`. Inside a JSON string its quotes would be escaped.
 pub fn mentions_error(json: &[u8]) -> bool {
     static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
@@ -81,9 +97,9 @@ pub fn is_error(json: &[u8]) -> bool {
 /// Whether an event ends its stream as it should: with a finish reason, or with the reason why the prompt was
 /// blocked. A stream without either was cut.
 pub fn finishes(json: &[u8]) -> bool {
-    static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finishReason\""));
-    static BLOCK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"blockReason\""));
-    FINISH.find(json).is_some() || BLOCK.find(json).is_some()
+    // One look for both: every event of every stream passes here.
+    static REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"Reason\""));
+    REASON.find_iter(json).any(|at| json[..at].ends_with(b"\"finish") || json[..at].ends_with(b"\"block"))
 }
 
 /// Whether an event says that the project is limited or disabled for policy violations.
@@ -239,6 +255,23 @@ mod tests {
         assert!(is_error(br#"{"error":"busy"}"#));
         assert!(!is_error(br#"{"candidates":[{"error":1}]}"#));
         assert!(!is_error(b"nothing"));
+    }
+
+    #[test]
+    fn error_events_are_suspected_by_their_beginning() {
+        assert!(has_error_event(b"data: {\"error\": {}}\r\n\r\n"));
+        assert!(has_error_event(b"data: {\"a\":1}\r\n\r\n{\n  \"error\": {\n"));
+        assert!(has_error_event(b"data:{ \"error\":{}}\n\n"));
+        assert!(!has_error_event(b"data: {\"candidates\":[{\"error\":1}]}\r\n\r\n"));
+        assert!(!has_error_event(b""));
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_recognised() {
+        assert!(finishes(br#"{"candidates":[{"finishReason":"STOP"}]}"#));
+        assert!(finishes(br#"{"promptFeedback":{"blockReason": "SAFETY"}}"#));
+        assert!(!finishes(br#"{"candidates":[{"content":{"parts":[{"text":"\"finishReason\""}]}}]}"#));
+        assert!(!finishes(br#"{"otherReason":1}"#));
     }
 
     #[test]

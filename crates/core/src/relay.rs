@@ -235,11 +235,15 @@ impl Relay {
 
     /// Passes whole native events on, up to an error among them.
     fn pass(&mut self, piece: Bytes, now: Timestamp) -> Piece {
-        if !judge::mentions_error(&piece) {
+        let Mode::Native { decoder, .. } = &self.mode else { return Piece::more(piece) };
+        let suspicious = match decoder.framing() {
+            Framing::Sse => judge::has_error_event(&piece),
+            Framing::Array => judge::mentions_error(&piece),
+        };
+        if !suspicious {
             self.look_at(&piece);
             return Piece::more(piece);
         }
-        let Mode::Native { decoder, .. } = &self.mode else { return Piece::more(piece) };
         let mut frames = Decoder::new(decoder.framing());
         let mut good = 0;
         if decoder.framing() == Framing::Array && !piece.trim_ascii_start().starts_with(b"[") {

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt as _};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -75,37 +75,99 @@ pub(crate) struct RelayBody {
     heard: Timestamp,
     silence: Pin<Box<clock::Sleep>>,
     next: Next,
+    gathered: Gathered,
+    /// How often in vain was asked for another piece since the last one.
+    in_vain: u8,
+}
+
+/// Pieces that go out in one write.
+#[derive(Default)]
+struct Gathered {
+    first: Bytes,
+    more: BytesMut,
+}
+
+/// So often is asked in vain before what there is goes out. The upstream's connection is another task and needs a turn
+/// to bring more; hyper asks a body twice in a turn.
+const ASKED: u8 = 2;
+
+/// So many bytes go out in one write at most.
+const GATHERED: usize = 8 << 10;
+
+impl Gathered {
+    fn add(&mut self, bytes: Bytes) {
+        if self.first.is_empty() {
+            self.first = bytes;
+            return;
+        }
+        if self.more.is_empty() {
+            self.more.reserve(GATHERED.max(self.first.len() + bytes.len()));
+            self.more.extend_from_slice(&self.first);
+        }
+        self.more.extend_from_slice(&bytes);
+    }
+
+    fn len(&self) -> usize {
+        self.first.len().max(self.more.len())
+    }
+
+    fn take(&mut self) -> Bytes {
+        let first = std::mem::take(&mut self.first);
+        if self.more.is_empty() { first } else { self.more.split().freeze() }
+    }
 }
 
 impl RelayBody {
     pub(crate) fn new(relay: Relay, first: Piece, upstream: Option<Incoming>) -> Self {
         let silence = Box::pin(clock::Sleep::default());
         let first = (!first.bytes.is_empty() || first.next != Next::More).then_some(first);
-        Self { relay, first, upstream, heard: clock::now(), silence, next: Next::More }
+        Self {
+            relay,
+            first,
+            upstream,
+            heard: clock::now(),
+            silence,
+            next: Next::More,
+            gathered: Gathered::default(),
+            in_vain: 0,
+        }
     }
 
+    /// What goes out next. Pieces that have come together go out together, as every write costs a system call:
+    /// a piece is held for one turn of the upstream's connection, and if that brings another, for the next.
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
-        loop {
-            match self.next {
-                Next::More => {}
-                Next::End => return Poll::Ready(None),
-                Next::Reset => {
-                    self.next = Next::End;
-                    return Poll::Ready(Some(Err(io::Error::other("the answer was cut"))));
-                }
-            }
+        while self.next == Next::More && self.gathered.len() < GATHERED {
             let piece = match self.first.take() {
                 Some(piece) => piece,
-                None => ready!(self.poll_upstream(context)),
+                None => match self.poll_upstream(context) {
+                    Poll::Ready(piece) => piece,
+                    Poll::Pending if self.gathered.len() == 0 => return Poll::Pending,
+                    Poll::Pending if self.in_vain < ASKED => {
+                        self.in_vain += 1;
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => break,
+                },
             };
+            self.in_vain = 0;
             self.next = piece.next;
             if self.next != Next::More {
                 telemetry::record(self.relay.take_events());
                 self.upstream = None;
             }
-            if !piece.bytes.is_empty() {
-                return Poll::Ready(Some(Ok(piece.bytes)));
+            self.gathered.add(piece.bytes);
+        }
+        self.in_vain = 0;
+        if self.gathered.len() > 0 {
+            return Poll::Ready(Some(Ok(self.gathered.take())));
+        }
+        match self.next {
+            Next::Reset => {
+                self.next = Next::End;
+                Poll::Ready(Some(Err(io::Error::other("the answer was cut"))))
             }
+            Next::End | Next::More => Poll::Ready(None),
         }
     }
 

@@ -67,14 +67,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// One core needs no work stealing.
+/// Work stealing also on one core: its slot for the task woken last suits answers that hop from the upstream's
+/// connection to the client's, and measures faster than the runtime of one thread.
 fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
-    let single = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
-    let mut builder = match single {
-        true => tokio::runtime::Builder::new_current_thread(),
-        false => tokio::runtime::Builder::new_multi_thread(),
-    };
-    Ok(builder.enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 async fn run(mut settings: Settings) -> Result<(), StartError> {
