@@ -21,7 +21,13 @@ const GOOD: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hello"}],"rol
 const PART: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hel"}],"role":"model"},"index":0}]}"#;
 const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hi"}]}"#;
 
-fn exchange(harness: &Harness, method: Method, path: &str, headers: &[(&'static str, &str)], body: &str) -> Exchange {
+fn exchange(
+    harness: &Harness,
+    method: Method,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: &str,
+) -> Exchange {
     let mut map = HeaderMap::new();
     map.insert("authorization", HeaderValue::from_static("Bearer client-key"));
     map.insert("content-length", HeaderValue::from(body.len()));
@@ -135,7 +141,11 @@ fn a_rest_told_late_counts_from_then() {
 /// A translated body is JSON, whatever the client called its own.
 #[test]
 fn a_translated_body_goes_up_as_json() {
-    for (sent, what) in [(None, "none"), (Some("application/x-www-form-urlencoded"), "curl's"), (Some("text/plain"), "a browser's")] {
+    for (sent, what) in [
+        (None, "none"),
+        (Some("application/x-www-form-urlencoded"), "curl's"),
+        (Some("text/plain"), "a browser's"),
+    ] {
         let harness = Harness::new(config(&["only"]));
         let headers: Vec<(&'static str, &str)> = sent.iter().map(|value| ("content-type", *value)).collect();
         let mut running = exchange(&harness, Method::POST, "/v1/chat/completions", &headers, CHAT);
@@ -164,7 +174,11 @@ fn an_error_in_a_200_is_no_list_of_models() {
         let first = harness.send(&call, |_| Canned::json(200, error));
         let second = harness.send(&call, |_| Canned::json(200, r#"{"models":[{"name":"models/m"}]}"#));
         assert!(first.status != 200, "{path}: {} {}", first.status, first.text());
-        assert!(second.text().contains("\"m\"") || second.text().contains("models/m"), "{path}: {}", second.text());
+        assert!(
+            second.text().contains("\"m\"") || second.text().contains("models/m"),
+            "{path}: {}",
+            second.text()
+        );
     }
 }
 
@@ -242,7 +256,8 @@ fn a_request_that_ran_out_of_time_is_not_told_that_projects_are_at_their_limit()
     map.insert("authorization", HeaderValue::from_static("Bearer client-key"));
     map.insert("content-length", HeaderValue::from(CHAT.len()));
     let uri = "/v1/chat/completions".parse().expect("a path");
-    let head = Head { method: &Method::POST, uri: &uri, headers: &map, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+    let head =
+        Head { method: &Method::POST, uri: &uri, headers: &map, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
     let Accepted::NeedBody(intake) = harness.gateway.accept(&head, harness.now) else { panic!("a body") };
     harness.now = harness.now + Duration::from_secs(601);
     let mut running = intake.whole(CHAT.into(), harness.now).expect("an exchange");
@@ -337,12 +352,10 @@ fn the_other_spelling_of_alt_is_a_stream_of_events_too() {
 fn a_fault_of_the_request_in_a_stream_is_no_penalty() {
     let error = r#"{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT"}}"#;
     let mut harness = Harness::new(config(&["first", "second"]));
-    let _ = harness.send(&Call::native_stream(), |_| {
-        Canned::sse(format!("data: {PART}\r\n\r\ndata: {error}\r\n\r\n"))
-    });
-    let next: Vec<String> = (0..2)
-        .map(|_| harness.send(&Call::native(), |_| Canned::json(200, GOOD)).calls[0].clone())
-        .collect();
+    let _ = harness
+        .send(&Call::native_stream(), |_| Canned::sse(format!("data: {PART}\r\n\r\ndata: {error}\r\n\r\n")));
+    let next: Vec<String> =
+        (0..2).map(|_| harness.send(&Call::native(), |_| Canned::json(200, GOOD)).calls[0].clone()).collect();
     assert_eq!(next, ["second", "first"], "the first key was penalised");
 }
 
@@ -350,14 +363,16 @@ fn a_fault_of_the_request_in_a_stream_is_no_penalty() {
 #[test]
 fn a_pool_keys_fault_in_a_stream_is_not_the_clients() {
     let error = r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#;
-    let seen = Harness::new(config(&["first", "second"])).send(&Call::chat_stream(), |_| {
-        Canned::sse(format!("data: {PART}\r\n\r\ndata: {error}\r\n\r\n"))
-    });
+    let seen = Harness::new(config(&["first", "second"]))
+        .send(&Call::chat_stream(), |_| Canned::sse(format!("data: {PART}\r\n\r\ndata: {error}\r\n\r\n")));
     assert!(!seen.text().contains("API key not valid"), "{}", seen.text());
 }
 
 fn limited(until: libra_core::time::Timestamp) -> Failure {
-    Failure { consequence: Consequence::RestModel(until), ..Failure::new(Class::QuotaMinute, Elsewhere::All, "") }
+    Failure {
+        consequence: Consequence::RestModel(until),
+        ..Failure::new(Class::QuotaMinute, Elsewhere::All, "")
+    }
 }
 
 fn pick(pool: &mut Pool, keys: &[ApiKey], now: libra_core::time::Timestamp) {
@@ -410,7 +425,12 @@ fn rests_that_are_over_make_room() {
     let keys = [libra_core::config::PoolKey { key: key.clone(), project: None }];
     let mut pool = Pool::new(&keys, Strategy::RoundRobin, 1);
     for number in 0..1_100 {
-        pool.failed(key.id(), Some(&format!("model-{number}")), &limited(START + Duration::from_secs(1)), START);
+        pool.failed(
+            key.id(),
+            Some(&format!("model-{number}")),
+            &limited(START + Duration::from_secs(1)),
+            START,
+        );
     }
     let later = START + Duration::from_secs(3600);
     pool.failed(key.id(), Some("gemini-2.5-flash"), &limited(later + Duration::from_secs(60)), later);
@@ -435,7 +455,8 @@ fn a_set_aside_that_comes_again_does_not_undo_a_restoration() {
 #[test]
 fn a_doubled_slash_before_the_base_path_is_forgiven() {
     let config = Config { base_path: "/base".to_owned(), ..config(&["only"]) };
-    let seen = Harness::new(config).send(&Call::post("//base/v1/chat/completions", CHAT), |_| Canned::json(200, GOOD));
+    let seen = Harness::new(config)
+        .send(&Call::post("//base/v1/chat/completions", CHAT), |_| Canned::json(200, GOOD));
     assert_eq!(seen.status, 200, "{}", seen.text());
 }
 
@@ -447,7 +468,8 @@ fn a_full_width_comma_parts_keys_in_a_header() {
     map.insert("x-goog-api-key", HeaderValue::from_bytes("key-a，key-b".as_bytes()).expect("opaque bytes"));
     map.insert("content-length", HeaderValue::from(CHAT.len()));
     let uri = "/v1/chat/completions".parse().expect("a path");
-    let head = Head { method: &Method::POST, uri: &uri, headers: &map, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+    let head =
+        Head { method: &Method::POST, uri: &uri, headers: &map, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
     let accepted = harness.gateway.accept(&head, harness.now);
     assert!(matches!(accepted, Accepted::NeedBody(_)), "{accepted:?}");
 }
@@ -455,7 +477,8 @@ fn a_full_width_comma_parts_keys_in_a_header() {
 /// Two candidates were asked for, one came: that is a cut.
 #[test]
 fn a_choice_that_never_came_is_a_cut() {
-    let body = r#"{"model":"gemini-2.5-flash","n":2,"stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+    let body =
+        r#"{"model":"gemini-2.5-flash","n":2,"stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
     let seen = Harness::new(config(&["only"]))
         .send(&Call::post("/v1/chat/completions", body), |_| Canned::sse(format!("data: {GOOD}\r\n\r\n")));
     assert!(seen.text().contains("\"error\""), "{}", seen.text());
@@ -469,7 +492,8 @@ fn a_models_name_decides_nothing() {
         r#"{{"error":{{"code":404,"message":"models/{name} is not found for API version v1beta, or is not supported for generateContent.","status":"NOT_FOUND"}}}}"#
     );
     let path = "/v1beta/models/x%20no%20longer%20available%20to%20new%20users:generateContent";
-    let seen = Harness::new(config(&["a", "b", "c", "d"])).send(&Call::post(path, "{}"), |_| Canned::json(404, body.clone()));
+    let seen = Harness::new(config(&["a", "b", "c", "d"]))
+        .send(&Call::post(path, "{}"), |_| Canned::json(404, body.clone()));
     assert_eq!(seen.calls.len(), 1, "the client's own words sent the request to every key");
 }
 
@@ -504,7 +528,8 @@ fn a_native_429_says_one_wait() {
     let seen = Harness::new(config(&["only"])).send(&Call::native(), |_| Canned::json(429, body));
     let header: u64 = seen.header("retry-after").and_then(|wait| wait.parse().ok()).expect("Retry-After");
     let value: serde_json::Value = serde_json::from_slice(&seen.body).expect("JSON");
-    let said = value.pointer("/error/details/1/retryDelay").and_then(|delay| delay.as_str()).unwrap_or_default();
+    let said =
+        value.pointer("/error/details/1/retryDelay").and_then(|delay| delay.as_str()).unwrap_or_default();
     assert_eq!(said, format!("{header}s"), "Retry-After: {header}");
 }
 

@@ -77,8 +77,11 @@ async fn a_failed_answer_is_not_read_on() {
         }
     })
     .await;
-    let running =
-        Running::start_with(simulator(&[]), &address, &[("LIBRA_KEYS", "flooding,good"), ("LIBRA_STRATEGY", "round-robin")]);
+    let running = Running::start_with(
+        simulator(&[]),
+        &address,
+        &[("LIBRA_KEYS", "flooding,good"), ("LIBRA_STRATEGY", "round-robin")],
+    );
     let began = Instant::now();
     let (status, body) = running.post(STREAM, native("Hello")).await;
     let read = flooded.load(Ordering::Relaxed) >> 20;
@@ -110,9 +113,12 @@ async fn an_early_refusal_of_a_streamed_body_reaches_the_client() {
         &address,
         &[("LIBRA_KEYS", "pool-key"), ("LIBRA_REPLAY_LIMIT", "1MiB")],
     );
-    let mut client = TcpStream::connect(running.base.trim_start_matches("http://")).await.expect("a connection");
+    let mut client =
+        TcpStream::connect(running.base.trim_start_matches("http://")).await.expect("a connection");
     let size = 48 << 20;
-    let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: x\r\nx-goog-api-key: {CLIENT}\r\ncontent-length: {size}\r\n\r\n");
+    let head = format!(
+        "POST {GENERATE} HTTP/1.1\r\nhost: x\r\nx-goog-api-key: {CLIENT}\r\ncontent-length: {size}\r\n\r\n"
+    );
     client.write_all(head.as_bytes()).await.expect("sent");
     // A client that sends all of it before it reads, as most do.
     let chunk = vec![b' '; 64 << 10];
@@ -144,7 +150,13 @@ async fn the_whole_log_shows_no_key() {
         ("pool-secret-good-0004", Condition::Healthy),
     ];
     let all = keys.map(|(key, _)| key).join(",");
-    let settings = [("LIBRA_KEYS", all.as_str()), ("LIBRA_LOG", "trace,libra=trace,libra_core=trace,hyper=trace,hyper_util=trace,rustls=trace,tokio=trace")];
+    let settings = [
+        ("LIBRA_KEYS", all.as_str()),
+        (
+            "LIBRA_LOG",
+            "trace,libra=trace,libra_core=trace,hyper=trace,hyper_util=trace,rustls=trace,tokio=trace",
+        ),
+    ];
     let running = Running::start(simulator(&keys), &settings).await;
     for _ in 0..4 {
         let _ = running.post(GENERATE, native("Hello")).await;
@@ -200,9 +212,13 @@ async fn a_client_that_stops_reading_is_given_up() {
         move |_, mut stream| {
             let over = Arc::clone(&over);
             async move {
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {GOOD}\r\n\r\n");
+                let head =
+                    format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {GOOD}\r\n\r\n");
                 let _ = stream.write_all(head.as_bytes()).await;
-                let event = format!("data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{}\"}}]}}}}]}}\r\n\r\n", "x".repeat(60_000));
+                let event = format!(
+                    "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{}\"}}]}}}}]}}\r\n\r\n",
+                    "x".repeat(60_000)
+                );
                 while stream.write_all(event.as_bytes()).await.is_ok() {}
                 over.store(1, Ordering::Relaxed);
             }
@@ -211,9 +227,13 @@ async fn a_client_that_stops_reading_is_given_up() {
     .await;
     let settings = [("LIBRA_KEYS", "pool-key"), ("LIBRA_IDLE_TIMEOUT", "1s"), ("LIBRA_DEADLINE", "3s")];
     let running = Running::start_with(simulator(&[]), &address, &settings);
-    let mut client = TcpStream::connect(running.base.trim_start_matches("http://")).await.expect("a connection");
+    let mut client =
+        TcpStream::connect(running.base.trim_start_matches("http://")).await.expect("a connection");
     let body = native("Hello");
-    let head = format!("POST {STREAM} HTTP/1.1\r\nhost: x\r\nx-goog-api-key: {CLIENT}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let head = format!(
+        "POST {STREAM} HTTP/1.1\r\nhost: x\r\nx-goog-api-key: {CLIENT}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     client.write_all(head.as_bytes()).await.expect("sent");
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert_eq!(over.load(Ordering::Relaxed), 1, "the upstream still waits for a client that reads nothing");
@@ -223,9 +243,11 @@ async fn a_client_that_stops_reading_is_given_up() {
 /// Heads alone, and what is refused before a body.
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_have_no_body_and_strange_requests_end_well() {
-    let running = Running::start(simulator(&[("pool-key", Condition::Healthy)]), &[("LIBRA_KEYS", "pool-key")]).await;
+    let running =
+        Running::start(simulator(&[("pool-key", Condition::Healthy)]), &[("LIBRA_KEYS", "pool-key")]).await;
     let raw = async |request: String| {
-        let mut client = TcpStream::connect(running.base.trim_start_matches("http://")).await.expect("a connection");
+        let mut client =
+            TcpStream::connect(running.base.trim_start_matches("http://")).await.expect("a connection");
         client.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = Vec::new();
         let _ = tokio::time::timeout(Duration::from_secs(15), client.read_to_end(&mut answer)).await;
@@ -236,10 +258,14 @@ async fn heads_have_no_body_and_strange_requests_end_well() {
         assert!(answer.ends_with("\r\n\r\n"), "{path}: {answer}");
         assert!(answer.to_ascii_lowercase().contains("access-control-allow-origin: *"), "{path}: {answer}");
     }
-    let one = format!("POST {GENERATE} HTTP/1.1\r\nhost: x\r\nx-goog-api-key: {CLIENT}\r\nconnection: close\r\n");
+    let one =
+        format!("POST {GENERATE} HTTP/1.1\r\nhost: x\r\nx-goog-api-key: {CLIENT}\r\nconnection: close\r\n");
     let twice = raw(format!("{one}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}x")).await;
     assert!(twice.starts_with("HTTP/1.1 400"), "{twice}");
-    let both = raw(format!("{one}content-length: 999999999999\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n")).await;
+    let both = raw(format!(
+        "{one}content-length: 999999999999\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+    ))
+    .await;
     assert!(both.starts_with("HTTP/1.1 4") || both.starts_with("HTTP/1.1 2"), "{both}");
     for strange in [
         format!("CONNECT x:443 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
