@@ -281,3 +281,51 @@ async fn heads_have_no_body_and_strange_requests_end_well() {
     assert!(text(answer).await.is_some_and(|text| text.contains("alive")));
     assert!(!running.log().contains("panicked"), "{}", running.log());
 }
+
+/// The time to a stream's first event is the upstream's: a client that is slow to send has its own time-outs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_upload_is_not_the_upstreams_silence() {
+    let settings =
+        [("LIBRA_KEYS", "pool-key"), ("LIBRA_REPLAY_LIMIT", "1MiB"), ("LIBRA_FIRST_BYTE_TIMEOUT", "2s")];
+    let running = Running::start(simulator(&[("pool-key", Condition::Healthy)]), &settings).await;
+    let data = "QUFB".repeat(768 << 10);
+    let body = format!(
+        r#"{{"contents":[{{"role":"user","parts":[{{"inlineData":{{"mimeType":"image/png","data":"{data}"}}}},{{"text":"what is it"}}]}}]}}"#
+    );
+    let mut client =
+        TcpStream::connect(running.base.trim_start_matches("http://")).await.expect("a connection");
+    let head = format!(
+        "POST {STREAM} HTTP/1.1\r\nhost: x\r\nx-goog-api-key: {CLIENT}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    client.write_all(head.as_bytes()).await.expect("sent");
+    for part in body.as_bytes().chunks(body.len() / 8 + 1) {
+        if client.write_all(part).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut answer)).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{}", &answer[..answer.len().min(400)]);
+}
+
+/// A stranger who asks first is refused first: nobody tells him to go on and send.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_client_is_not_told_to_continue() {
+    let running =
+        Running::start(simulator(&[("pool-key", Condition::Healthy)]), &[("LIBRA_KEYS", "pool-key")]).await;
+    let mut client =
+        TcpStream::connect(running.base.trim_start_matches("http://")).await.expect("a connection");
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer stranger\r\nexpect: 100-continue\r\ncontent-length: 50000000\r\n\r\n"
+    );
+    client.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = vec![0; 1024];
+    let began = Instant::now();
+    let read = tokio::time::timeout(Duration::from_secs(15), client.read(&mut answer)).await;
+    let read = read.expect("an answer in time").expect("an answer");
+    let first = String::from_utf8_lossy(&answer[..read.min(40)]).into_owned();
+    assert!(first.starts_with("HTTP/1.1 401"), "{first:?} after {:?}", began.elapsed());
+}
