@@ -39,11 +39,11 @@ impl Presented {
         let mut this = Self::default();
         for name in &KEY_HEADERS {
             for value in headers.get_all(name) {
-                this.add(value.to_str().unwrap_or(""));
+                this.add(text(value));
             }
         }
         for value in headers.get_all(AUTHORIZATION) {
-            let value = value.to_str().unwrap_or("").trim_start();
+            let value = text(value).trim_start();
             match value.split_once(' ') {
                 Some((scheme, keys)) if scheme.eq_ignore_ascii_case("bearer") => this.add(keys),
                 _ => {}
@@ -71,7 +71,8 @@ impl Presented {
             if self.keys.contains(&key) {
                 continue;
             }
-            if self.keys.len() == MAX_CLIENT_KEYS {
+            // One more: a trusted key among them is not the client's own.
+            if self.keys.len() == MAX_CLIENT_KEYS + 1 {
                 self.too_many = true;
                 return;
             }
@@ -90,8 +91,8 @@ impl Presented {
     }
 
     /// Whether there were more keys than are taken.
-    pub fn too_many(&self) -> bool {
-        self.too_many
+    pub fn too_many(&self, config: &Config) -> bool {
+        self.too_many || self.own(config).len() > MAX_CLIENT_KEYS
     }
 
     /// Decides which keys serve the request.
@@ -102,7 +103,7 @@ impl Presented {
     /// # Errors
     /// No key, too many of them, or a key that may not use the pool.
     pub fn access(&self, config: &Config) -> Result<Access, Error> {
-        if self.too_many {
+        if self.too_many(config) {
             let message = format!("More than {MAX_CLIENT_KEYS} keys in one request.");
             return Err(Error::new(Kind::BadRequest, message));
         }
@@ -125,6 +126,11 @@ impl Presented {
             _ => own_keys(self.keys.clone(), config),
         }
     }
+}
+
+/// Lists may be parted by full-width commas, which are not ASCII.
+fn text(value: &http::HeaderValue) -> &str {
+    std::str::from_utf8(value.as_bytes()).unwrap_or("")
 }
 
 fn own_keys(keys: Vec<ApiKey>, config: &Config) -> Result<Access, Error> {

@@ -123,7 +123,7 @@ impl Check {
             Some(failure) => matches!(failure.class, Class::QuotaMinute | Class::QuotaDay),
         };
         let key = self.key.id();
-        self.gateway.pool(false).probed(key, works);
+        self.gateway.pool(false).probed(key, works, now);
         works.then_some(Event::Restored { key })
     }
 

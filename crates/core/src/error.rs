@@ -21,6 +21,9 @@ pub enum Dialect {
     Anthropic,
 }
 
+/// A recovery within this time is worth an SDK's own retries.
+const SOON: Duration = Duration::from_secs(60);
+
 /// What went wrong, from the client's point of view. Decides the status and every dialect's own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -118,6 +121,12 @@ impl Error {
         headers.insert(CONTENT_TYPE, content_type.unwrap_or(json));
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        // The SDKs of OpenAI and Anthropic try again by themselves, and ask this before they do.
+        let in_vain = self.retry_after.is_none_or(|wait| wait > SOON);
+        if matches!(self.kind, Kind::RateLimited | Kind::Unavailable) && in_vain && dialect != Dialect::Gemini
+        {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
     }

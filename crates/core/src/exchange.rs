@@ -135,6 +135,22 @@ pub(crate) struct Lease {
     key: ApiKey,
 }
 
+/// A request that was let in, with its body.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) task: Task,
+    pub(crate) access: Access,
+    /// What of the client's header goes upstream.
+    pub(crate) headers: HeaderMap,
+    /// None: larger than what is kept; the shell streams it, once.
+    pub(crate) body: Option<Bytes>,
+    /// Models to turn to when the first cannot serve, the next one last.
+    pub(crate) further_models: Vec<String>,
+    /// The share of the common memory that the body takes.
+    pub(crate) held: Held,
+    pub(crate) arrived: Timestamp,
+}
+
 /// One request of a client.
 #[derive(Debug)]
 pub struct Exchange {
@@ -148,6 +164,10 @@ pub struct Exchange {
     held: Held,
     times: Times,
     budget: Budget,
+    /// How many attempts each model gets.
+    attempts_a_model: u32,
+    /// Models to turn to when the present one cannot serve; the next one is last.
+    further_models: Vec<String>,
     tried: Vec<KeyId>,
     failures: Vec<Failure>,
     running: Vec<Attempt>,
@@ -194,15 +214,8 @@ pub(crate) enum Phase {
 }
 
 impl Exchange {
-    pub(crate) fn new(
-        gateway: Arc<Gateway>,
-        task: Task,
-        access: Access,
-        headers: HeaderMap,
-        body: Option<Bytes>,
-        held: Held,
-        now: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
+        let Admitted { task, access, headers, body, further_models, held, arrived: now } = admitted;
         let config = gateway.config();
         let patience = match task.framing() {
             Some(_) => config.first_byte_timeout,
@@ -212,7 +225,7 @@ impl Exchange {
         let asked = headers.get("x-server-timeout").and_then(|value| value.to_str().ok()?.parse().ok());
         let attempt = match (asked, task.framing()) {
             (Some(seconds), None) => {
-                Duration::from_secs(seconds).clamp(Duration::from_secs(1), config.deadline)
+                Duration::from_secs(seconds).max(Duration::from_secs(1)).min(config.deadline)
             }
             _ => patience,
         };
@@ -232,6 +245,8 @@ impl Exchange {
             held,
             times,
             budget: Budget::new(attempts),
+            attempts_a_model: attempts,
+            further_models,
             tried: Vec::new(),
             failures: Vec::new(),
             running: Vec::new(),
@@ -260,13 +275,16 @@ impl Exchange {
         }
         if let Some(late) = self.running.iter().position(|attempt| attempt.deadline <= now) {
             let attempt = self.running.swap_remove(late);
-            let op = attempt.op;
-            let failure = failure::timeout(now.since(attempt.started));
-            self.failed(attempt, failure, now);
-            return Step::Cancel(op);
+            if matches!(attempt.phase, Phase::Refused { .. }) {
+                self.refused(attempt, now);
+            } else {
+                let failure = failure::timeout(now.since(attempt.started));
+                self.failed(attempt, failure, now);
+            }
+            return self.poll(now);
         }
         if let Some(at) = self.running.iter().position(|attempt| matches!(attempt.phase, Phase::Stale)) {
-            return self.restart(at);
+            return self.restart(at, now);
         }
         if let Some(deadline) = self.running.iter().map(|attempt| attempt.wakes_at()).min() {
             return Step::WaitUntil(deadline);
@@ -305,13 +323,19 @@ impl Exchange {
         self.tried.push(lease.key.id());
         let op = self.new_op();
         let request = self.request(&lease.key);
-        let deadline = (now + self.times.attempt).min(self.times.deadline);
+        // A body that the client is still sending is not the upstream's silence.
+        let patience = if self.body.is_some() { now + self.times.attempt } else { Timestamp::NEVER };
+        let deadline = patience.min(self.times.deadline);
         self.running.push(Attempt { op, lease: Some(lease), started: now, deadline, phase: Phase::Sent });
         Step::Start(op, Op::Upstream(request))
     }
 
-    /// The same key, on a fresh connection: no new attempt.
-    fn restart(&mut self, at: usize) -> Step {
+    /// The same key, on a fresh connection: no new attempt. Unless it has been set aside meanwhile.
+    fn restart(&mut self, at: usize, now: Timestamp) -> Step {
+        if self.running[at].lease.as_ref().is_some_and(Lease::is_set_aside) {
+            self.running.swap_remove(at);
+            return self.poll(now);
+        }
         let op = self.new_op();
         let attempt = &mut self.running[at];
         attempt.op = op;
@@ -327,21 +351,13 @@ impl Exchange {
     fn request(&self, key: &ApiKey) -> Request<Option<Bytes>> {
         let config = self.gateway.config();
         let (method, path) = self.task.method_and_path();
-        upstream::to_gemini(
-            &config.upstream,
-            method,
-            &path,
-            self.headers.clone(),
-            key,
-            self.body_for_gemini(),
-        )
-    }
-
-    fn body_for_gemini(&self) -> Option<Bytes> {
-        match self.task.translated_body() {
-            Some(translated) => Some(translated.clone()),
-            None => self.body.clone(),
+        let mut headers = self.headers.clone();
+        let translated = self.task.translated_body();
+        if translated.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+        let body = translated.or_else(|| self.body.clone());
+        upstream::to_gemini(&config.upstream, method, &path, headers, key, body)
     }
 
     fn new_op(&mut self) -> OpId {
@@ -378,6 +394,8 @@ impl Exchange {
                 }
                 Over::Failed(failure::network("the connection was closed before an answer"))
             }
+            // The status was said; how much of the body came with it matters less.
+            Outcome::Failed { .. } if matches!(attempt.phase, Phase::Refused { .. }) => Over::Refused,
             Outcome::Failed { message, .. } => Over::Failed(failure::network(&message)),
             Outcome::TooLarge => {
                 let error = crate::gateway::too_large(self.gateway.config().body_limit);
@@ -405,7 +423,7 @@ impl Exchange {
     fn answer(&mut self, attempt: Attempt, body: Bytes, now: Timestamp) {
         let Attempt { lease, started, phase, op, deadline } = attempt;
         let Phase::Holding { status, headers, .. } = phase else { return };
-        let judged = if self.task.generates() { judge::content(&body) } else { Verdict::Good };
+        let judged = judge::whole(&body, self.task.generates());
         let failure = match judged {
             Verdict::Good => None,
             Verdict::Empty => Some(failure::empty()),
@@ -432,7 +450,7 @@ impl Exchange {
         };
         let key = lease.as_ref().map(|lease| lease.key.id());
         if let Some(lease) = lease {
-            lease.succeeded(self.task.model());
+            lease.succeeded(self.task.model(), now);
         }
         if let (Access::Pool { .. }, Some(name)) = (&self.access, self.task.cached_as()) {
             self.gateway.keep(name, &response, now);
@@ -453,6 +471,8 @@ impl Exchange {
     }
 
     fn failed(&mut self, attempt: Attempt, failure: Failure, now: Timestamp) {
+        // Whatever else would come of it is not wanted.
+        self.cancel.push(attempt.op);
         self.budget.learn(&failure);
         let model = self.task.model().map(str::to_owned);
         self.events.push(Event::AttemptFailed {
@@ -477,6 +497,9 @@ impl Exchange {
     }
 
     fn give_up(&mut self, now: Timestamp) -> Step {
+        if let Some(step) = self.turn_to_next_model(now) {
+            return step;
+        }
         if self.failures.iter().all(|failure| failure.elsewhere != Elsewhere::None)
             && let Some(step) = self.take_over(now)
         {
@@ -490,12 +513,32 @@ impl Exchange {
         // Clients that are told the same moment would all come at that moment.
         let recovery = recovery.map(|at| if at > now { at + self.gateway.spread() } else { at });
         let given_up = GivenUp { failures: &self.failures, recovery, own_keys: own.is_some(), now };
-        let error = given_up.error();
+        let error = match self.failures.is_empty() && now >= self.times.deadline {
+            true => Error::new(Kind::Timeout, "The request took longer than the gateway gives it."),
+            false => given_up.error(),
+        };
         self.refuse(&error, now);
         match self.reply.take() {
             Some(reply) => Step::Reply(reply),
             None => Step::WaitUntil(now),
         }
+    }
+
+    /// The next model of an alias, where the present one cannot serve and the request itself is not at fault.
+    fn turn_to_next_model(&mut self, now: Timestamp) -> Option<Step> {
+        let faulty = |failure: &Failure| {
+            matches!(failure.class, Class::Request | Class::Affinity | Class::Signature | Class::Egress)
+        };
+        if now >= self.times.deadline || self.body.is_none() || self.failures.iter().any(faulty) {
+            return None;
+        }
+        let next = self.further_models.pop()?;
+        if let Err(error) = self.task.turn_to(next) {
+            self.refuse(&error, now);
+        }
+        self.tried.clear();
+        self.budget.renew(self.attempts_a_model);
+        Some(self.poll(now))
     }
 
     fn refuse(&mut self, error: &Error, now: Timestamp) {
@@ -554,7 +597,7 @@ impl Exchange {
         self.taken_over = true;
         let op = self.new_op();
         let request = self.custom_request();
-        let deadline = now + self.times.attempt;
+        let deadline = (now + self.times.attempt).min(self.times.deadline);
         self.running.push(Attempt { op, lease: None, started: now, deadline, phase: Phase::Sent });
         Some(Step::Start(op, Op::Upstream(request)))
     }
@@ -592,7 +635,10 @@ impl Exchange {
                 (StatusCode::BAD_GATEWAY, HeaderMap::new(), Vec::new())
             }
         };
-        let mut headers = upstream::returned(&headers);
+        let mut headers = match &lease {
+            Some(_) => upstream::returned(&headers),
+            None => upstream::returned_by_service(&headers),
+        };
         let mode = match (self.task.framing(), &lease) {
             (_, None) | (None, _) => Mode::Bytes,
             (Some(framing), Some(_)) => {
@@ -686,13 +732,14 @@ impl Attempt {
                 Over::NotYet
             }
             Phase::Judging { status, headers, decoder, held, size, since } => {
-                since.get_or_insert(now);
                 *size += chunk.len();
                 held.push(chunk.clone());
                 decoder.push(chunk);
                 let mut proven = *size > JUDGED_BYTES || !room;
                 while let Some(frame) = decoder.next_frame() {
                     let Some(data) = frame.data() else { continue };
+                    // A comment, or the bracket that opens an array, is no sign of an answer yet.
+                    since.get_or_insert(now);
                     match judge::content(&data) {
                         Verdict::Good => {
                             proven = true;
@@ -726,11 +773,19 @@ impl Attempt {
                 let mut chunks = std::mem::take(chunks);
                 Over::Whole(if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() })
             }
-            Phase::Judging { decoder, .. } => {
+            Phase::Judging { status, headers, decoder, held, .. } => {
                 let rest = crate::sse::Frame::of_rest(decoder.framing(), decoder.rest());
-                match rest.data() {
-                    Some(data) if judge::is_error(&data) => {
+                let verdict = rest.data().map(|data| (judge::content(&data), data));
+                match verdict {
+                    Some((Verdict::Error, data)) => {
                         Over::Failed(event_error(&data, self.lease.as_ref(), task, now))
+                    }
+                    Some((Verdict::ProjectDisabled, _)) => Over::Failed(project_disabled()),
+                    // An event without the blank line that ends it, but whole.
+                    Some((Verdict::Good, _)) => {
+                        let (status, headers) = (*status, std::mem::take(headers));
+                        self.phase = Phase::Proven { status, headers, held: std::mem::take(held) };
+                        Over::NotYet
                     }
                     _ => Over::Failed(failure::empty()),
                 }
@@ -746,9 +801,18 @@ impl Lease {
         &self.key
     }
 
+    /// Whether the key is the client's own.
+    pub(crate) fn is_guests(&self) -> bool {
+        self.guests
+    }
+
+    fn is_set_aside(&self) -> bool {
+        self.gateway.pool(self.guests).set_aside(self.key.id()).is_some()
+    }
+
     /// The key has brought a good answer.
-    pub(crate) fn succeeded(self, model: Option<&str>) {
-        self.gateway.pool(self.guests).succeeded(self.key.id(), model);
+    pub(crate) fn succeeded(self, model: Option<&str>, now: Timestamp) {
+        self.gateway.pool(self.guests).succeeded(self.key.id(), model, now);
     }
 
     /// The attempt has failed. What the pool concludes comes back as events.

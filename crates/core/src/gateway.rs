@@ -3,6 +3,7 @@
 //! Everything that can be refused is refused from the head alone, in the client's own dialect: a stranger makes
 //! nobody buffer a body.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
-use crate::exchange::Exchange;
+use crate::exchange::{Admitted, Exchange};
 use crate::home;
 use crate::memory::{Held, Memory};
 use crate::openai::chat::ChatRequest;
@@ -174,10 +175,10 @@ impl Gateway {
     }
 
     /// Takes in what another instance, or this one before a restart, has learned.
-    pub fn apply(&self, changes: &[StateChange]) {
+    pub fn apply(&self, changes: &[StateChange], now: Timestamp) {
         let mut pool = self.pool(false);
         for change in changes {
-            pool.apply(change);
+            pool.apply(change, now);
         }
     }
 
@@ -224,7 +225,8 @@ impl Gateway {
                 }
             }
             Operation::ModelGet { version, model: asked } => {
-                let model = self.served_model(&asked, AliasFor::Chat)?.to_owned();
+                let operation = self.config.alias_kind(&asked);
+                let model = self.served_model(&asked, operation)?.to_owned();
                 let task = Task::ModelGet { dialect: route.dialect, version, model, asked };
                 self.intake(head, Wanted::Task(task), now)
             }
@@ -233,7 +235,12 @@ impl Gateway {
 
     fn native(&self, call: ModelCall) -> Result<Task, Error> {
         let operation = if call.method.embeds() { AliasFor::Embed } else { AliasFor::Chat };
-        let model = self.served_model(&call.model, operation)?.to_owned();
+        let asked = match call.collection {
+            "models" => Cow::Borrowed(call.model.as_str()),
+            // A tuned model goes by its whole name, and no alias stands for it.
+            collection => Cow::Owned(format!("{collection}/{}", call.model)),
+        };
+        let model = self.served_model(&asked, operation)?.to_owned();
         Ok(Task::Native { call, model })
     }
 
@@ -321,7 +328,7 @@ impl Gateway {
         }
         let guarded = !self.config.keys.is_empty() && !trusted;
         let most = if guarded { STRANGER_KEYS } else { TRUSTED_KEYS };
-        if keys.len() > most || presented.too_many() {
+        if keys.len() > most || presented.too_many(&self.config) {
             return Err(Error::new(
                 Kind::BadRequest,
                 format!("At most {most} keys a request can be checked."),
@@ -450,7 +457,16 @@ impl Intake {
                 Task::chat_for(request, model, id, now)?
             }
         };
-        Ok(Exchange::new(gateway, task, access, headers, body, held, arrived))
+        let asked = match &task {
+            Task::Chat(chat) => chat.request.model.as_str(),
+            Task::Native { call, .. } => call.model.as_str(),
+            Task::ModelList { .. } | Task::ModelGet { .. } => "",
+        };
+        let mut further_models: Vec<String> =
+            gateway.config().further_models(asked).map(str::to_owned).collect();
+        further_models.reverse();
+        let admitted = Admitted { task, access, headers, body, further_models, held, arrived };
+        Ok(Exchange::new(gateway, admitted))
     }
 
     /// The answer to a body that did not come whole.
@@ -511,7 +527,8 @@ fn status_page(status: StatusCode, word: &str) -> Response<Bytes> {
 /// The client's address: the last one in `X-Forwarded-For` that no trusted proxy stands for.
 fn client_address(head: &Head<'_>, config: &Config) -> IpAddr {
     let is_proxy = |address: &IpAddr| config.trusted_proxies.iter().any(|proxies| proxies.contains(address));
-    let mut address = head.peer;
+    // A socket for both families shows IPv4 addresses in IPv6's form.
+    let mut address = head.peer.to_canonical();
     let lists = head.headers.get_all("x-forwarded-for");
     let hops: Vec<&str> =
         lists.iter().filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).collect();
@@ -519,8 +536,8 @@ fn client_address(head: &Head<'_>, config: &Config) -> IpAddr {
         if !is_proxy(&address) {
             break;
         }
-        let Ok(before) = hop.trim().parse() else { break };
-        address = before;
+        let Ok(before) = hop.trim().parse::<IpAddr>() else { break };
+        address = before.to_canonical();
     }
     address
 }

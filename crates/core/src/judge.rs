@@ -30,9 +30,23 @@ pub enum Verdict {
     Broken,
 }
 
+/// Judges the whole of an answer that is no stream.
+pub fn whole(json: &[u8], generates: bool) -> Verdict {
+    if !json.trim_ascii_end().ends_with(b"}") {
+        return Verdict::Broken;
+    }
+    if generates {
+        return content(json);
+    }
+    match mentions_error(json) && is_error(json) {
+        true => Verdict::Error,
+        false => Verdict::Good,
+    }
+}
+
 /// Judges one event of a stream, or the whole of an answer with candidates.
 pub fn content(json: &[u8]) -> Verdict {
-    if has_text(json) && !project_is_disabled(json) && !mentions_error(json) {
+    if has_text(json) && !mentions_disabled(json) && !mentions_error(json) {
         return Verdict::Good;
     }
     let Ok(answer) = serde_json::from_slice::<Answer<'_>>(json) else { return Verdict::Broken };
@@ -64,7 +78,8 @@ pub fn content(json: &[u8]) -> Verdict {
 pub fn has_error_event(events: &[u8]) -> bool {
     let mut from = 0;
     loop {
-        let line = events[from..].strip_prefix(b"data:").unwrap_or(&events[from..]).trim_ascii_start();
+        let rest = &events[from..];
+        let line = rest.strip_prefix(b"data:").unwrap_or(rest).trim_ascii_start();
         if line.strip_prefix(b"{").is_some_and(|object| object.trim_ascii_start().starts_with(b"\"error\"")) {
             return true;
         }
@@ -97,13 +112,24 @@ pub fn is_error(json: &[u8]) -> bool {
 /// Whether an event ends its stream as it should: with a finish reason, or with the reason why the prompt was
 /// blocked. A stream without either was cut.
 pub fn finishes(json: &[u8]) -> bool {
-    // One look for both: every event of every stream passes here.
+    match serde_json::from_slice::<Answer<'_>>(json) {
+        Ok(answer) => {
+            answer.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some())
+                || answer.candidates.is_some_and(|all| all.iter().any(|one| one.finish_reason.is_some()))
+        }
+        Err(_) => mentions_finish(json),
+    }
+}
+
+/// Whether the bytes hold a key that [`finishes`] looks for. Every event of every stream passes here.
+pub fn mentions_finish(json: &[u8]) -> bool {
     static REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"Reason\""));
     REASON.find_iter(json).any(|at| json[..at].ends_with(b"\"finish") || json[..at].ends_with(b"\"block"))
 }
 
-/// Whether an event says that the project is limited or disabled for policy violations.
-pub fn project_is_disabled(json: &[u8]) -> bool {
+/// Whether the bytes hold the word by which Google says that a project is limited or disabled. It may be somebody
+/// else's word: [`content`] tells.
+pub fn mentions_disabled(json: &[u8]) -> bool {
     memmem::find(json, b"\"PUP_LIMITED_DISABLED\"").is_some()
 }
 
@@ -125,7 +151,8 @@ pub fn usage(json: &[u8]) -> Option<Usage> {
 fn has_text(json: &[u8]) -> bool {
     memmem::find_iter(json, b"\"text\"").any(|at| {
         let value = json[at + 6..].trim_ascii_start();
-        let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
+        let Some(value) = value.strip_prefix(b":") else { return false };
+        let value = value.trim_ascii_start();
         value.starts_with(b"\"") && value.len() > 1 && value[1] != b'"'
     })
 }

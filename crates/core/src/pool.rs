@@ -83,6 +83,11 @@ struct Key {
     in_flight: u32,
     strikes: u8,
     set_aside: Option<SetAside>,
+    /// How often it was probed since it last served: probes get rarer, also where they succeed and the key
+    /// then fails again.
+    probes: usize,
+    /// When it was last taken back into use.
+    restored: Timestamp,
     /// The number of the lease that used it last.
     last_lease: u64,
 }
@@ -151,6 +156,8 @@ impl Pool {
             in_flight: 0,
             strikes: 0,
             set_aside: None,
+            probes: 0,
+            restored: Timestamp::EPOCH,
             last_lease: 0,
         };
         let slot = match self.capacity {
@@ -158,9 +165,13 @@ impl Pool {
                 // First in, first out: `cursor` is not used for anything else in a guests' memory.
                 let slot = self.cursor % capacity;
                 self.cursor += 1;
+                self.unschedule(slot);
                 let old = std::mem::replace(&mut self.keys[slot], entry);
                 self.by_id.remove(&old.key.id());
                 self.resting_projects.remove(&old.project);
+                if let Err(at) = self.usable.binary_search(&slot) {
+                    self.usable.insert(at, slot);
+                }
                 slot
             }
             _ => {
@@ -230,12 +241,13 @@ impl Pool {
     }
 
     /// A key has brought a good answer: its strikes and the penalties on its project for this model are over.
-    pub fn succeeded(&mut self, key: KeyId, model: Option<&str>) {
+    pub fn succeeded(&mut self, key: KeyId, model: Option<&str>, now: Timestamp) {
         let Some(&slot) = self.by_id.get(&key) else { return };
         self.keys[slot].strikes = 0;
+        self.keys[slot].probes = 0;
         if self.capacity.is_some() && self.keys[slot].set_aside.is_some() {
             // A client's own key, tried again for want of another.
-            self.restore(key);
+            self.restore(key, now);
         }
         if let Some(cells) = model.and_then(|model| self.models.get_mut(model))
             && let Some(cell) = cells.get_mut(&self.keys[slot].project)
@@ -270,7 +282,7 @@ impl Pool {
                 of_project.into_iter().filter_map(|slot| self.put_aside(slot, why, now)).last()
             }
             Consequence::RestProject(until) => {
-                self.apply(&StateChange::Rest { project, model: None, until });
+                self.apply(&StateChange::Rest { project, model: None, until }, now);
                 self.changed(StateChange::Rest { project, model: None, until });
                 None
             }
@@ -278,7 +290,7 @@ impl Pool {
                 let families = failure.families.iter().map(String::as_str);
                 for model in families.chain(model) {
                     let change = StateChange::Rest { project, model: Some(model.into()), until };
-                    self.apply(&change);
+                    self.apply(&change, now);
                     self.changed(change);
                 }
                 None
@@ -301,21 +313,21 @@ impl Pool {
             return None;
         }
         let change = StateChange::SetAside { key, why, since: now };
-        self.apply(&change);
+        self.apply(&change, now);
         self.changed(change);
         Some(why)
     }
 
     /// Takes a key back into use, as a probe has shown or a person says.
-    pub fn restore(&mut self, key: KeyId) {
-        let change = StateChange::Restored { key };
-        self.apply(&change);
+    pub fn restore(&mut self, key: KeyId, now: Timestamp) {
+        let change = StateChange::Restored { key, at: now };
+        self.apply(&change, now);
         self.changed(change);
     }
 
     /// Takes in a change that another instance, or this one before a restart, has made. Changes merge: of two
-    /// rests the later counts, of two set-asides the newer.
-    pub fn apply(&mut self, change: &StateChange) {
+    /// rests the later counts, of what is said about a key the newest.
+    pub fn apply(&mut self, change: &StateChange, now: Timestamp) {
         match change {
             StateChange::Rest { project, model: None, until } => {
                 if self.resting_projects.len() >= self.keys.len().max(64) {
@@ -327,14 +339,15 @@ impl Pool {
                 *rest = (*rest).max(*until);
             }
             StateChange::Rest { project, model: Some(model), until } => {
-                if let Some(cell) = self.cell(model, *project, Timestamp::EPOCH) {
+                if let Some(cell) = self.cell(model, *project, now) {
                     cell.rest(*until);
                 }
             }
             StateChange::SetAside { key, why, since } => {
                 let Some(&slot) = self.by_id.get(key) else { return };
-                let aside = SetAside::new(*why, *since);
-                if self.keys[slot].set_aside.as_ref().is_some_and(|known| known.since >= aside.since) {
+                let aside = SetAside::new(*why, *since, self.keys[slot].probes);
+                let known = self.keys[slot].set_aside.as_ref().map(|known| known.since);
+                if known.is_some_and(|known| known >= *since) || self.keys[slot].restored > *since {
                     return;
                 }
                 self.unschedule(slot);
@@ -344,8 +357,12 @@ impl Pool {
                 self.keys[slot].set_aside = Some(aside);
                 self.usable.retain(|&usable| usable != slot);
             }
-            StateChange::Restored { key } => {
+            StateChange::Restored { key, at } => {
                 let Some(&slot) = self.by_id.get(key) else { return };
+                if self.keys[slot].set_aside.as_ref().is_some_and(|known| known.since > *at) {
+                    return;
+                }
+                self.keys[slot].restored = self.keys[slot].restored.max(*at);
                 self.unschedule(slot);
                 self.keys[slot].strikes = 0;
                 if self.keys[slot].set_aside.take().is_some() {
@@ -377,6 +394,9 @@ impl Pool {
         let cells = self.models.get_mut(model)?;
         if cells.len() >= projects && !cells.contains_key(&project) {
             cells.retain(|_, cell| cell.matters(now));
+            if cells.len() >= projects {
+                return None;
+            }
         }
         Some(cells.entry(project).or_default())
     }
@@ -400,10 +420,12 @@ impl Pool {
             && at <= now
         {
             self.probes.pop_first();
-            if let Some(aside) = &mut self.keys[slot].set_aside {
+            let key = &mut self.keys[slot];
+            if let Some(aside) = &mut key.set_aside {
                 // Until the result is in, the next probe is already planned: a result that never comes is a
                 // failed probe.
-                aside.postpone(now);
+                key.probes += 1;
+                aside.postpone(now, key.probes);
                 self.probes.insert((aside.probe_at, slot));
                 due.push(Due::Probe(self.keys[slot].key.clone()));
             }
@@ -413,9 +435,9 @@ impl Pool {
 
     /// The result of a probe. Only a good answer restores; a fault that says nothing about the key leaves it
     /// set aside until the next probe.
-    pub fn probed(&mut self, key: KeyId, works: bool) {
+    pub fn probed(&mut self, key: KeyId, works: bool, now: Timestamp) {
         if works {
-            self.restore(key);
+            self.restore(key, now);
         }
     }
 

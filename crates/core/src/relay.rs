@@ -15,6 +15,7 @@ use crate::exchange::{Lease, Times};
 use crate::failure::{self, Class, Consequence, Elsewhere, Failure, Why};
 use crate::judge;
 use crate::openai::chat::stream::Encoder;
+use crate::retry::GivenUp;
 use crate::sse::{Decoder, Frame, Framing};
 use crate::time::Timestamp;
 
@@ -39,6 +40,12 @@ pub struct Relay {
     held: Vec<Bytes>,
     /// A reason to end was seen: a finish reason, or why the prompt was blocked.
     finished: bool,
+    /// Whether any bytes of the body have gone to the client.
+    begun: bool,
+    /// The last stretch began in the middle of an event.
+    torn: bool,
+    /// A failure has been reported to the pool already.
+    blamed: bool,
     /// The last stretch that was passed: it has the final token counts.
     last: Bytes,
     ended: bool,
@@ -109,6 +116,9 @@ impl Relay {
             attempts,
             held,
             finished: false,
+            begun: false,
+            torn: false,
+            blamed: false,
             last: Bytes::new(),
             ended: false,
             events: Vec::new(),
@@ -125,6 +135,7 @@ impl Relay {
         let mut held = std::mem::take(&mut self.held);
         let whole = if held.len() == 1 { held.remove(0) } else { Bytes::from(held.concat()) };
         let piece = if whole.is_empty() { Piece::more(Bytes::new()) } else { self.push(whole, now) };
+        self.begun = self.begun || !piece.bytes.is_empty();
         (response, piece)
     }
 
@@ -135,6 +146,12 @@ impl Relay {
 
     /// Takes the next bytes of the upstream.
     pub fn push(&mut self, chunk: Bytes, now: Timestamp) -> Piece {
+        let piece = self.take(chunk, now);
+        self.begun = self.begun || !piece.bytes.is_empty();
+        piece
+    }
+
+    fn take(&mut self, chunk: Bytes, now: Timestamp) -> Piece {
         if self.ended {
             return Piece { bytes: Bytes::new(), next: Next::End };
         }
@@ -143,11 +160,12 @@ impl Relay {
             Mode::Native { decoder, flowing } => {
                 decoder.push(chunk);
                 let mut piece = decoder.whole().unwrap_or_default();
+                self.torn = *flowing;
                 if !piece.is_empty() {
                     *flowing = false;
                 }
                 if decoder.held() > HELD_EVENT {
-                    *flowing = true;
+                    (*flowing, self.torn) = (true, true);
                     piece = [piece, decoder.overflow()].concat().into();
                 }
                 self.pass(piece, now)
@@ -183,10 +201,13 @@ impl Relay {
             Mode::Bytes => self.end(Bytes::new(), Next::Reset, Ending::Cut, now),
             Mode::Native { decoder, flowing } => {
                 let (rest, framing, flowing) = (decoder.rest(), decoder.framing(), *flowing);
-                if let Some(failure) = self.error_in(&Frame::of_rest(framing, rest.clone())) {
+                let frame = Frame::of_rest(framing, rest.clone());
+                if let Some(failure) = self.error_in(&frame, now) {
                     return self.fail(Bytes::new(), &failure, now);
                 }
-                self.finished = self.finished || judge::finishes(&rest);
+                self.finished = self.finished
+                    || judge::mentions_finish(&rest)
+                        && frame.data().is_some_and(|data| judge::finishes(&data));
                 match (self.finished && complete, flowing) {
                     (true, _) => self.end(rest, Next::End, Ending::Complete, now),
                     (false, true) => self.end(rest, Next::Reset, Ending::Cut, now),
@@ -197,9 +218,9 @@ impl Relay {
                 let rest = decoder.rest();
                 let frame = Frame::of_rest(decoder.framing(), rest);
                 let mut out = Vec::new();
-                if frame.data().is_some_and(|data| !data.is_empty())
-                    && let Err(failure) = self.encode(&frame, &mut out)
-                {
+                // What is left of a broken body is half an event, if anything.
+                let is_event = frame.data().is_some_and(|data| complete || judge::is_error(&data));
+                if is_event && let Err(failure) = self.encode(&frame, &mut out, now) {
                     return self.fail(out.into(), &failure, now);
                 }
                 let Mode::Chat { encoder, .. } = &mut self.mode else {
@@ -245,15 +266,18 @@ impl Relay {
             return Piece::more(piece);
         }
         let mut frames = Decoder::new(decoder.framing());
-        let mut good = 0;
+        // In the middle of an array the decoder is told that one is open.
+        let mut good = 0_usize;
+        let mut opened = 0;
         if decoder.framing() == Framing::Array && !piece.trim_ascii_start().starts_with(b"[") {
             frames.push(Bytes::from_static(b"["));
             let _ = frames.next_frame();
+            opened = 1;
         }
         frames.push(piece.clone());
         while let Some(frame) = frames.next_frame() {
-            if let Some(failure) = self.error_in(&frame) {
-                let before = piece.slice(..good.min(piece.len()));
+            if let Some(failure) = self.error_in(&frame, now) {
+                let before = piece.slice(..good.saturating_sub(opened).min(piece.len()));
                 self.look_at(&before);
                 return self.fail(before, &failure, now);
             }
@@ -263,29 +287,46 @@ impl Relay {
         Piece::more(piece)
     }
 
-    fn error_in(&self, frame: &Frame) -> Option<Failure> {
+    fn error_in(&self, frame: &Frame, now: Timestamp) -> Option<Failure> {
         let data = frame.data()?;
         if !judge::mentions_error(&data) || !judge::is_error(&data) {
             return None;
         }
-        Some(self.classify(&data))
-    }
-
-    fn classify(&self, data: &[u8]) -> Failure {
-        match &self.lease {
-            Some(lease) => {
-                failure::classify_event(data, self.model.as_deref(), lease.key(), self.times.arrived)
-            }
+        Some(match &self.lease {
+            Some(lease) => failure::classify_event(&data, self.model.as_deref(), lease.key(), now),
             None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
-        }
+        })
     }
 
     /// Notes what a passed stretch says of the answer's end.
     fn look_at(&mut self, piece: &Bytes) {
-        if !piece.is_empty() {
-            self.finished = self.finished || judge::finishes(piece);
-            self.last = piece.clone();
+        if piece.is_empty() {
+            return;
         }
+        self.last = piece.clone();
+        if !self.finished && judge::mentions_finish(piece) {
+            // A part of an event that was too large to be held cannot be read; its word has to do.
+            self.finished = self.torn
+                || self
+                    .last_frames()
+                    .iter()
+                    .any(|frame| frame.data().is_some_and(|data| judge::finishes(&data)));
+        }
+    }
+
+    /// The events of the last stretch that was passed.
+    fn last_frames(&self) -> Vec<Frame> {
+        let framing = match &self.mode {
+            Mode::Native { decoder, .. } | Mode::Chat { decoder, .. } => decoder.framing(),
+            Mode::Bytes => return Vec::new(),
+        };
+        let mut decoder = Decoder::new(framing);
+        if framing == Framing::Array && !self.last.trim_ascii_start().starts_with(b"[") {
+            decoder.push(Bytes::from_static(b"["));
+            let _ = decoder.next_frame();
+        }
+        decoder.push(self.last.clone());
+        std::iter::from_fn(|| decoder.next_frame()).collect()
     }
 
     fn translate(&mut self, now: Timestamp) -> Piece {
@@ -295,7 +336,7 @@ impl Relay {
                 unreachable!("the mode of a relay does not change")
             };
             let Some(frame) = decoder.next_frame() else { break };
-            if let Err(failure) = self.encode(&frame, &mut out) {
+            if let Err(failure) = self.encode(&frame, &mut out, now) {
                 return self.fail(out.into(), &failure, now);
             }
             self.last = frame.raw;
@@ -303,8 +344,8 @@ impl Relay {
         Piece::more(out.into())
     }
 
-    fn encode(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), Failure> {
-        if let Some(failure) = self.error_in(frame) {
+    fn encode(&mut self, frame: &Frame, out: &mut Vec<u8>, now: Timestamp) -> Result<(), Failure> {
+        if let Some(failure) = self.error_in(frame, now) {
             return Err(failure);
         }
         let (Some(data), Mode::Chat { encoder, .. }) = (frame.data(), &mut self.mode) else { return Ok(()) };
@@ -316,14 +357,21 @@ impl Relay {
     /// Ends with an error that the upstream sent in the middle of the answer.
     fn fail(&mut self, before: Bytes, failure: &Failure, now: Timestamp) -> Piece {
         self.report(failure, now);
-        self.end_with(before, &failure.to_error(), now)
+        let own_keys = self.lease.as_ref().is_none_or(Lease::is_guests);
+        // It has been reported as what it is; the cut that follows is no further fault.
+        self.blamed = true;
+        let failures = std::slice::from_ref(failure);
+        let error = GivenUp { failures, recovery: None, own_keys, now }.error();
+        self.end_with(before, &error, now)
     }
 
     /// Ends with an error in the client's dialect.
     fn end_with(&mut self, before: Bytes, error: &Error, now: Timestamp) -> Piece {
         let array = matches!(&self.mode, Mode::Native { decoder, .. } if decoder.framing() == Framing::Array);
         let said = if array {
-            Bytes::from([b",\r\n", &error.object(Dialect::Gemini)[..], b"\n]\n"].concat())
+            let begun = self.begun || !before.is_empty();
+            let mark: &[u8] = if begun { b",\r\n" } else { b"[" };
+            Bytes::from([mark, &error.object(Dialect::Gemini)[..], b"\n]\n"].concat())
         } else {
             error.event(self.dialect)
         };
@@ -333,7 +381,7 @@ impl Relay {
 
     fn end(&mut self, bytes: Bytes, next: Next, ending: Ending, now: Timestamp) -> Piece {
         self.ended = true;
-        if judge::project_is_disabled(&self.last) {
+        if judge::mentions_disabled(&self.last) && self.says_disabled() {
             let disabled = Failure {
                 consequence: Consequence::SetAsideProject(Why::Suspended),
                 ..Failure::new(Class::ProjectSuspended, Elsewhere::All, "PUP_LIMITED_DISABLED")
@@ -342,8 +390,8 @@ impl Relay {
         }
         let key = self.lease.as_ref().map(|lease| lease.key().id());
         match (ending, self.lease.take()) {
-            (Ending::Complete, Some(lease)) => lease.succeeded(self.model.as_deref()),
-            (Ending::Cut, Some(lease)) => {
+            (Ending::Complete, Some(lease)) => lease.succeeded(self.model.as_deref(), now),
+            (Ending::Cut, Some(lease)) if !self.blamed => {
                 // A cut is no proof against anybody; a project that cuts again and again comes last.
                 let cut = Failure {
                     consequence: Consequence::Penalty,
@@ -364,6 +412,13 @@ impl Relay {
             elapsed: now.since(self.times.arrived),
         }));
         Piece { bytes, next }
+    }
+
+    fn says_disabled(&self) -> bool {
+        let disabled = |frame: &Frame| {
+            frame.data().is_some_and(|data| judge::content(&data) == judge::Verdict::ProjectDisabled)
+        };
+        self.last_frames().iter().any(disabled)
     }
 
     fn report(&mut self, failure: &Failure, now: Timestamp) {

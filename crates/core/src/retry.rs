@@ -12,6 +12,9 @@ use crate::time::Timestamp;
 /// Attempts that a request gets where nothing else is set and the pool has that many keys.
 pub const DEFAULT_ATTEMPTS: u32 = 10;
 
+/// Further attempts after an empty answer: each one is billed, and a prompt may simply have no answer.
+const MORE_AFTER_EMPTY: u32 = 2;
+
 /// The attempts of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
@@ -35,6 +38,9 @@ impl Budget {
 
     /// Takes in what a failure says about further attempts.
     pub fn learn(&mut self, failure: &Failure) {
+        if failure.class == Class::Empty {
+            self.sensible = self.sensible.min(MORE_AFTER_EMPTY);
+        }
         self.sensible = self.sensible.min(match failure.elsewhere {
             Elsewhere::None => 0,
             Elsewhere::One => 1,
@@ -45,6 +51,12 @@ impl Budget {
     /// Whether another attempt makes sense.
     pub fn allows_another(&self) -> bool {
         self.made < self.most && self.sensible > 0
+    }
+
+    /// Begins anew with so many more attempts, for another model.
+    pub fn renew(&mut self, more: u32) {
+        self.most = self.made + more.max(1);
+        self.sensible = u32::MAX;
     }
 
     /// How many attempts have begun.

@@ -105,9 +105,11 @@ impl Route {
     /// A path that is not served, or a method that the path does not take.
     pub fn find(method: &Method, uri: &Uri, headers: &HeaderMap, base_path: &str) -> Result<Self, NoRoute> {
         let whole = uri.path();
-        let within = match whole.strip_prefix(base_path) {
+        let slashes = whole.len() - whole.trim_start_matches('/').len();
+        let single = &whole[slashes.saturating_sub(1)..];
+        let within = match single.strip_prefix(base_path) {
             Some(within) if within.is_empty() || within.starts_with('/') => within,
-            _ => whole,
+            _ => single,
         };
         let path = Path::parse(within);
         let query = uri.query().unwrap_or("");
@@ -219,11 +221,19 @@ impl ModelMethod {
 impl ModelCall {
     /// Path and query for the upstream, with another model where one stands for it.
     pub fn path_and_query(&self, model: &str) -> String {
-        let (version, collection) = (self.version.as_str(), self.collection);
         let (method, query) = (self.method.as_str(), self.query.as_deref().unwrap_or(""));
-        let model = escape_model(model);
+        let path = model_path(self.version, model);
         let mark = if query.is_empty() { "" } else { "?" };
-        format!("/{version}/{collection}/{model}:{method}{mark}{query}")
+        format!("{path}:{method}{mark}{query}")
+    }
+}
+
+/// The path of a model: of Google's own under `models`, of a tuned one under `tunedModels`, as its name says.
+pub(crate) fn model_path(version: Version, model: &str) -> String {
+    let version = version.as_str();
+    match model.strip_prefix("tunedModels/") {
+        Some(tuned) => format!("/{version}/tunedModels/{}", escape_model(tuned)),
+        None => format!("/{version}/models/{}", escape_model(model)),
     }
 }
 
@@ -242,7 +252,8 @@ fn model_call(collection: &str, rest: &[&str], version: Version, query: &str) ->
     let method = match method {
         "generateContent" => ModelMethod::GenerateContent,
         "streamGenerateContent" => {
-            let sse = form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "alt" && v == "sse");
+            let sse = form_urlencoded::parse(query.as_bytes())
+                .any(|(k, v)| (k == "alt" || k == "$alt") && v == "sse");
             ModelMethod::StreamGenerateContent(if sse { Framing::Sse } else { Framing::Array })
         }
         "countTokens" => ModelMethod::CountTokens,
@@ -342,6 +353,8 @@ impl<'a> Path<'a> {
             _ if self.openai => Dialect::OpenAi,
             _ if google => Dialect::Gemini,
             _ if has("anthropic-version") => Dialect::Anthropic,
+            // Nobody but Google has these versions.
+            Some(Version::V1Beta | Version::V1Alpha) => Dialect::Gemini,
             _ => Dialect::OpenAi,
         }
     }
@@ -392,7 +405,12 @@ mod tests {
         let route = find("POST", uri, &[]).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
         assert_eq!(route.dialect, Dialect::Gemini, "{uri}");
         let Operation::Model(call) = route.operation else { panic!("{uri}: {:?}", route.operation) };
-        assert_eq!(call.path_and_query(&call.model), expected, "{uri}");
+        let model = if call.collection == "models" {
+            call.model.clone()
+        } else {
+            format!("{}/{}", call.collection, call.model)
+        };
+        assert_eq!(call.path_and_query(&model), expected, "{uri}");
     }
 
     #[test]

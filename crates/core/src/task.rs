@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use crate::anthropic;
@@ -17,7 +17,7 @@ use crate::openai::chat::from_gemini::{self, Context};
 use crate::openai::chat::stream::Encoder;
 use crate::openai::chat::{ChatRequest, to_gemini};
 use crate::openai::models;
-use crate::route::{ModelCall, Version, escape_model};
+use crate::route::{ModelCall, Version, model_path};
 use crate::sse::{Decoder, Framing};
 use crate::time::Timestamp;
 
@@ -97,6 +97,22 @@ impl Task {
         !matches!(self, Self::Native { .. })
     }
 
+    /// Turns to another model, as the one so far cannot serve.
+    ///
+    /// # Errors
+    /// The request cannot be put to that model.
+    pub(crate) fn turn_to(&mut self, other: String) -> Result<(), Error> {
+        match self {
+            Self::Native { model, .. } => *model = other,
+            Self::Chat(chat) => {
+                chat.body = to_gemini::request(&chat.request, &other)?;
+                chat.model = other;
+            }
+            Self::ModelList { .. } | Self::ModelGet { .. } => {}
+        }
+        Ok(())
+    }
+
     /// The chat request, for the service that may take it over.
     pub(crate) fn chat(&self) -> Option<&ChatRequest> {
         match self {
@@ -109,10 +125,10 @@ impl Task {
         match self {
             Self::Native { call, model } => (Method::POST, call.path_and_query(model).into()),
             Self::Chat(chat) => {
-                let model = escape_model(&chat.model);
+                let path = model_path(Version::V1Beta, &chat.model);
                 let method =
                     if chat.request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-                (Method::POST, format!("/v1beta/models/{model}:{method}").into())
+                (Method::POST, format!("{path}:{method}").into())
             }
             Self::ModelList { dialect: Dialect::Gemini, version, query } => {
                 let mark = if query.is_some() { "?" } else { "" };
@@ -123,16 +139,17 @@ impl Task {
             Self::ModelList { .. } => (Method::GET, "/v1beta/models?pageSize=1000".into()),
             Self::ModelGet { dialect, version, model, .. } => {
                 let version = if *dialect == Dialect::Gemini { *version } else { Version::V1Beta };
-                (Method::GET, format!("/{}/models/{}", version.as_str(), escape_model(model)).into())
+                (Method::GET, model_path(version, model).into())
             }
         }
     }
 
     /// The body for Gemini, where it is not the client's.
-    pub(crate) fn translated_body(&self) -> Option<&Bytes> {
+    pub(crate) fn translated_body(&self) -> Option<Bytes> {
         match self {
-            Self::Chat(chat) => Some(&chat.body),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+            Self::Native { .. } => None,
+            Self::Chat(chat) => Some(chat.body.clone()),
+            Self::ModelList { .. } | Self::ModelGet { .. } => Some(Bytes::new()),
         }
     }
 
@@ -149,7 +166,9 @@ impl Task {
         let is_html = headers
             .get(CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
-        if !status.is_success() || is_html {
+        // Identity was asked for; what is encoded all the same cannot be judged.
+        let is_encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+        if !status.is_success() || is_html || is_encoded {
             return Phase::Refused { status, headers, body: BytesMut::new() };
         }
         match self.framing() {

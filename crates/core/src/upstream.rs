@@ -50,6 +50,17 @@ pub fn returned(upstream: &HeaderMap) -> HeaderMap {
     sift(upstream, &RETURNED)
 }
 
+/// The header fields of another service that are kept for the client: its answers pass as they are.
+pub fn returned_by_service(service: &HeaderMap) -> HeaderMap {
+    let mut kept = returned(service);
+    for name in [header::RETRY_AFTER, header::CONTENT_ENCODING, HeaderName::from_static("x-request-id")] {
+        if let Some(value) = service.get(&name) {
+            kept.insert(name, value.clone());
+        }
+    }
+    kept
+}
+
 fn sift(from: &HeaderMap, allowed: &[HeaderName]) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(allowed.len());
     for name in allowed {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -39,7 +39,10 @@ impl App {
         let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
         let mut answer = match self.gateway.accept(&head, clock::now()) {
             Accepted::Reply(reply) => {
-                drain(body).await;
+                // A client that waits for "100 Continue" sends nothing before it; reading would ask it to.
+                if !parts.headers.contains_key(EXPECT) {
+                    drain(body).await;
+                }
                 reply.map(AnswerBody::whole)
             }
             Accepted::Stream(exchange) => {
@@ -55,7 +58,9 @@ impl App {
 
     async fn with_body(&self, mut intake: Intake, mut body: Incoming) -> Response<AnswerBody> {
         let limit = intake.body_limit();
-        let read = read(&mut body, &mut intake).await;
+        let patience = self.gateway.config().deadline;
+        let read = tokio::time::timeout(patience, read(&mut body, &mut intake)).await;
+        let read = read.unwrap_or(ReadBody::Faulty(BodyFault::TooSlow));
         let (exchange, streamed) = match read {
             ReadBody::Whole(bytes) => (intake.whole(bytes, clock::now()), None),
             ReadBody::Larger(prefix) => match intake.streamed() {
@@ -86,7 +91,7 @@ enum ReadBody {
 
 /// Reads what is left of a body and drops it, within bounds: a client that is still sending would not see the
 /// answer, as the connection would be closed under it.
-async fn drain(mut body: Incoming) {
+pub(crate) async fn drain(mut body: Incoming) {
     if body.is_end_stream() {
         return;
     }

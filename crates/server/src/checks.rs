@@ -66,10 +66,14 @@ pub(crate) fn results(
 /// Looks after the pool: tries keys that are set aside when it is time to. Never ends.
 pub(crate) async fn look_after_pool(gateway: Arc<Gateway>, upstream: Arc<Upstream>) {
     loop {
-        for check in gateway.due(clock::now()) {
-            let answer = run(&check, &upstream).await;
-            telemetry::record(check.conclude(&answer, clock::now()).into_iter().collect());
-        }
+        let probe = |check: Check| {
+            let upstream = Arc::clone(&upstream);
+            async move {
+                let answer = run(&check, &upstream).await;
+                telemetry::record(check.conclude(&answer, clock::now()).into_iter().collect());
+            }
+        };
+        stream::iter(gateway.due(clock::now())).for_each_concurrent(CONCURRENT, probe).await;
         // Nothing here stores or shares them.
         drop(gateway.take_changes());
         let now = clock::now();

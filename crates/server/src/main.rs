@@ -10,6 +10,7 @@ mod clock;
 mod demo;
 mod drive;
 mod machine;
+mod patient;
 mod serve;
 mod settings;
 mod telemetry;

@@ -14,6 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::app::App;
+use crate::patient::Patient;
 
 /// Connections that wait to be accepted. The usual 1,024 costs a burst of clients a second each.
 const BACKLOG: i32 = 4096;
@@ -39,6 +40,7 @@ pub(crate) async fn serve(listener: TcpListener, app: App, stop: impl Future<Out
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let graceful = GracefulShutdown::new();
+    let patience = app.gateway.config().idle_timeout;
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -60,7 +62,8 @@ pub(crate) async fn serve(listener: TcpListener, app: App, stop: impl Future<Out
             let app = app.clone();
             async move { Ok::<_, Infallible>(app.answer(peer.ip(), request).await) }
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Patient::new(stream, patience));
+        let connection = graceful.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
             // Clients that leave are no event.
             let _ = connection.await;

@@ -107,8 +107,24 @@ impl Settings {
         let log = layers.lookup("LIBRA_LOG").map_or_else(|| Ok("info".to_owned()), |log| directives(&log));
         let log = log.map_err(|problem| layers.place(ConfigError::new("LIBRA_LOG", problem)))?;
         notices.extend(layers.unknown());
-        Ok(Self { config, notices, log, demo: options.demo, proxies: layers.proxies() })
+        let proxies = layers.proxies();
+        for (variable, proxy) in [("HTTPS_PROXY", &proxies.https), ("ALL_PROXY", &proxies.all)] {
+            if proxy.as_deref().is_some_and(|proxy| !proxy.is_empty() && !is_proxy(proxy)) {
+                let problem =
+                    "is no proxy; write http://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT";
+                return Err(layers.place(ConfigError::new(variable, problem)));
+            }
+        }
+        Ok(Self { config, notices, log, demo: options.demo, proxies })
     }
+}
+
+/// Whether an address is one of a proxy that can be used. Without a scheme it is an HTTP proxy's, as elsewhere.
+fn is_proxy(address: &str) -> bool {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
+    let known = ["http", "socks5", "socks5h"].contains(&scheme.to_ascii_lowercase().as_str());
+    let parsed = format!("http://{rest}").parse::<http::Uri>();
+    known && parsed.is_ok_and(|address| address.host().is_some_and(|host| !host.is_empty()))
 }
 
 /// Reads a file of at most [`MAX_LIST_BYTES`].

@@ -27,6 +27,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use crate::app::drain;
+use crate::drive::poll_data;
 use crate::settings::Proxies;
 
 /// Longer than any healthy handshake, shorter than a person's patience.
@@ -44,7 +46,8 @@ pub(crate) struct Upstream {
 pub(crate) struct ClientBody {
     /// What was read before it was known that the body is too large to be kept.
     prefix: Option<Bytes>,
-    rest: Incoming,
+    /// None once the upstream wants no more of it.
+    rest: Option<Incoming>,
     /// How many more bytes are taken.
     left: u64,
     too_large: Arc<AtomicBool>,
@@ -167,7 +170,19 @@ impl Answer {
 
 impl ClientBody {
     pub(crate) fn new(prefix: Option<Bytes>, rest: Incoming, limit: u64) -> Self {
-        Self { prefix, rest, left: limit, too_large: Arc::default() }
+        Self { prefix, rest: Some(rest), left: limit, too_large: Arc::default() }
+    }
+}
+
+impl Drop for ClientBody {
+    /// What the upstream did not want is read all the same, within bounds: the client is still sending, and would not
+    /// see the answer otherwise.
+    fn drop(&mut self) {
+        if let Some(rest) = self.rest.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(drain(rest));
+        }
     }
 }
 
@@ -186,11 +201,14 @@ impl Body for UpstreamBody {
         };
         let chunk = match body.prefix.take() {
             Some(prefix) => prefix,
-            None => match ready!(crate::drive::poll_data(&mut body.rest, context)) {
-                Some(Ok(chunk)) => chunk,
-                Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
-                None => return Poll::Ready(None),
-            },
+            None => {
+                let Some(rest) = &mut body.rest else { return Poll::Ready(None) };
+                match ready!(poll_data(rest, context)) {
+                    Some(Ok(chunk)) => chunk,
+                    Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                    None => return Poll::Ready(None),
+                }
+            }
         };
         match body.left.checked_sub(chunk.len() as u64) {
             Some(left) => {
@@ -211,7 +229,7 @@ impl Body for UpstreamBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streamed(ClientBody { prefix: None, rest, .. }) => rest.size_hint(),
+            Self::Streamed(ClientBody { prefix: None, rest: Some(rest), .. }) => rest.size_hint(),
             Self::Streamed(_) => SizeHint::default(),
         }
     }

@@ -72,12 +72,32 @@ impl Config {
     /// else the built-in ones for the operation, else itself. Aliases are not followed twice.
     pub fn resolve_model<'a>(&'a self, requested: &'a str, operation: AliasFor) -> &'a str {
         let requested = bare(requested);
+        if requested.starts_with("tunedModels/") {
+            return requested;
+        }
         let alias = self.model_aliases.iter().find(|alias| alias.pattern.matches(requested));
         if let Some(model) = alias.and_then(|alias| alias.models.first()) {
             return model;
         }
         let (patterns, model) = operation.built_in();
         if patterns.iter().any(|pattern| pattern.matches(requested)) { model } else { requested }
+    }
+
+    /// The further models of a user's alias, for when the first cannot serve.
+    pub fn further_models<'a>(&'a self, requested: &str) -> impl Iterator<Item = &'a str> {
+        let requested = bare(requested);
+        let alias = self.model_aliases.iter().find(|alias| alias.pattern.matches(requested));
+        let further = alias.and_then(|alias| alias.models.get(1..)).unwrap_or_default();
+        further.iter().map(String::as_str).filter(|model| self.model_allowed(model))
+    }
+
+    /// What a foreign name is most likely meant for, where only the name is known.
+    pub fn alias_kind(&self, requested: &str) -> AliasFor {
+        let requested = bare(requested);
+        [AliasFor::Embed, AliasFor::Image, AliasFor::Speech, AliasFor::Transcribe]
+            .into_iter()
+            .find(|kind| kind.built_in().0.iter().any(|pattern| pattern.matches(requested)))
+            .unwrap_or(AliasFor::Chat)
     }
 
     /// Whether no model is left out of lists.

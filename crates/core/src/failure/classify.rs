@@ -251,7 +251,8 @@ fn forbidden(said: &str, model: Option<&str>, now: Timestamp) -> Verdict {
 /// 404: a model that is closed to this project, one that nobody has, or an object.
 fn not_found(report: &Report, model: Option<&str>, now: Timestamp) -> Verdict {
     let said = report.said.as_str();
-    if said.contains("no longer available to new users") {
+    // A message about an unknown model begins with its name, which is the client's word.
+    if said.contains("no longer available to new users") && !said.starts_with("models/") {
         return Verdict::all(Class::ModelClosed, Consequence::RestModel(now + MODEL_CLOSED));
     }
     if names_object(said) || model.is_some_and(is_owned_model) {

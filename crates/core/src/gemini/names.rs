@@ -1,7 +1,7 @@
 //! Function names that Gemini takes, for those that clients choose.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Gemini's bound on the length of a name.
 const LONGEST: usize = 128;
@@ -22,17 +22,19 @@ impl FunctionNames {
         }
         let mut taken: BTreeSet<Cow<'a, str>> =
             names.clone().filter(|name| is_valid(name)).map(Cow::Borrowed).collect();
+        // The next number to try for a name, so that many alike are fitted in one pass.
+        let mut numbers: HashMap<String, u32> = HashMap::new();
         for name in names.filter(|name| !is_valid(name)) {
             if map.to_gemini.contains_key(name) {
                 continue;
             }
             let plain = sanitise(name);
             let mut candidate = plain.clone();
-            let mut number = 2_u32;
+            let number = numbers.entry(plain.clone()).or_insert(2);
             while taken.contains(candidate.as_str()) {
                 let suffix = format!("_{number}");
                 candidate = format!("{}{suffix}", &plain[..plain.len().min(LONGEST - suffix.len())]);
-                number += 1;
+                *number += 1;
             }
             taken.insert(Cow::Owned(candidate.clone()));
             map.to_client.insert(candidate.clone(), name.to_owned());

@@ -30,5 +30,7 @@ pub enum StateChange {
     Restored {
         /// The key.
         key: KeyId,
+        /// Since when.
+        at: Timestamp,
     },
 }

@@ -22,23 +22,28 @@ pub(super) struct SetAside {
     pub(super) since: Timestamp,
     /// When to try it again; never, where only a person can say.
     pub(super) probe_at: Timestamp,
-    probes: usize,
 }
 
 impl SetAside {
-    pub(super) fn new(why: Why, since: Timestamp) -> Self {
+    /// `probes` says how often the key was probed since it last served.
+    pub(super) fn new(why: Why, since: Timestamp, probes: usize) -> Self {
         let probe_at = match why {
             Why::Leaked => Timestamp::NEVER,
-            Why::Invalid | Why::Unauthenticated | Why::Suspended | Why::Restricted => since + PROBES[0],
+            Why::Invalid | Why::Unauthenticated | Why::Suspended | Why::Restricted => {
+                next_probe(since, probes)
+            }
         };
-        Self { why, since, probe_at, probes: 0 }
+        Self { why, since, probe_at }
     }
 
     /// Plans the next probe.
-    pub(super) fn postpone(&mut self, now: Timestamp) {
-        self.probes = (self.probes + 1).min(PROBES.len() - 1);
-        self.probe_at = now + PROBES[self.probes];
+    pub(super) fn postpone(&mut self, now: Timestamp, probes: usize) {
+        self.probe_at = next_probe(now, probes);
     }
+}
+
+fn next_probe(now: Timestamp, probes: usize) -> Timestamp {
+    now + PROBES[probes.min(PROBES.len() - 1)]
 }
 
 /// A project's standing with one model.

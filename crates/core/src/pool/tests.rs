@@ -118,7 +118,7 @@ fn a_penalty_only_orders() {
     assert_eq!(served(&mut pool, 3, NOW), "b b b");
     pool.failed(id("b"), MODEL, &failure(Consequence::Penalty), NOW);
     assert!(!served(&mut pool, 1, NOW).contains("wait"));
-    pool.succeeded(id("a"), MODEL);
+    pool.succeeded(id("a"), MODEL, NOW);
     assert_eq!(served(&mut pool, 2, NOW), "a a");
 }
 
@@ -137,7 +137,7 @@ fn three_strikes_in_a_row_set_a_key_aside() {
     let strike = failure(Consequence::Strike);
     assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
     assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
-    pool.succeeded(id("a"), MODEL);
+    pool.succeeded(id("a"), MODEL, NOW);
     assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
     assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
     assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), Some(Why::Unauthenticated));
@@ -155,9 +155,9 @@ fn set_aside_keys_are_probed_at_growing_intervals_and_leaked_ones_never() {
         assert_eq!(pool.next_deadline(), Some(now + secs(wait)));
         now = now + secs(wait);
         assert_eq!(pool.due(now), [Due::Probe(ApiKey::new("a"))]);
-        pool.probed(id("a"), false);
+        pool.probed(id("a"), false, now);
     }
-    pool.probed(id("a"), true);
+    pool.probed(id("a"), true, now);
     assert_eq!(served(&mut pool, 2, now), "a a");
     assert_eq!(pool.next_deadline(), None);
 }
@@ -193,7 +193,7 @@ fn changes_carry_the_state_to_another_pool() {
     changes.reverse();
     let mut other = Pool::new(&all, Strategy::RoundRobin, 2);
     for change in changes.iter().chain(&changes.clone()) {
-        other.apply(change);
+        other.apply(change, NOW);
     }
     assert_eq!(served(&mut other, 2, NOW), "c c");
     assert_eq!(other.set_aside(id("b")), Some(Why::Leaked));

@@ -1,11 +1,9 @@
-//! Still more suspicions about core: addresses, lists of keys, tuned models, probes.
-
-mod harness;
+//! Addresses, names, slots and schedules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use harness::{Call, Canned, Harness, START, config};
+use crate::harness::{Call, Canned, Harness, START, config};
 use http::{HeaderMap, HeaderValue, Method};
 use libra_core::config::{Config, PoolKey, Strategy};
 use libra_core::failure::{Class, Consequence, Elsewhere, Failure, Why};
@@ -58,7 +56,8 @@ fn a_trusted_proxy_with_a_mapped_address_is_trusted() {
 fn a_trusted_client_may_check_a_hundred_keys() {
     let gateway = Gateway::new(config(&["pool-key"]), 1);
     let keys = (0..100).map(|n| format!("key-{n}")).collect::<Vec<_>>().join(",");
-    let headers = vec![("x-goog-api-key", keys), ("authorization", format!("Bearer {}", harness::CLIENT))];
+    let headers =
+        vec![("x-goog-api-key", keys), ("authorization", format!("Bearer {}", crate::harness::CLIENT))];
     let accepted = verify(&gateway, IpAddr::V6(Ipv6Addr::LOCALHOST), &headers);
     assert!(matches!(accepted, Accepted::Verify(_)), "{accepted:?}");
 }
@@ -121,7 +120,7 @@ fn probes_of_a_key_that_fails_again_become_rare() {
         now = pool.next_deadline().expect("a probe is planned");
         for _ in pool.due(now) {
             probes += 1;
-            pool.probed(key.id(), true);
+            pool.probed(key.id(), true, now);
         }
     }
     assert!(probes <= 8, "{probes} probes, and as many failed requests, in a day");
@@ -140,25 +139,6 @@ fn a_slot_of_a_key_that_was_set_aside_serves_its_next_key() {
             pool.failed(key.id(), Some("m"), &failure(Consequence::SetAsideProject(Why::Suspended)), START);
         assert_eq!(why, Some(Why::Suspended), "{key}");
     }
-}
-
-/// The total time counts, whoever is slow: a client that took 5 s to send its body still gets 3 s of patience.
-#[test]
-fn a_short_rest_is_waited_out_after_a_slow_body() {
-    let mut harness = Harness::new(config(&["only"]));
-    let limit = r#"{"error":{"code":429,"message":"Quota.","status":"RESOURCE_EXHAUSTED","details":[{"violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier","quotaValue":"10"}]},{"retryDelay":"6s"}]}}"#;
-    let _ = harness.send(&Call::native(), |_| Canned::json(429, limit));
-    let mut map = HeaderMap::new();
-    map.insert("authorization", HeaderValue::from_static("Bearer client-key"));
-    map.insert("content-length", HeaderValue::from_static("2"));
-    let uri = "/v1beta/models/gemini-2.5-flash:generateContent".parse().expect("a path");
-    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let head = Head { method: &Method::POST, uri: &uri, headers: &map, peer };
-    let Accepted::NeedBody(intake) = harness.gateway.accept(&head, harness.now) else { panic!("a body") };
-    harness.now = harness.now + Duration::from_secs(5);
-    let mut exchange = intake.whole("{}".into(), harness.now).expect("an exchange");
-    let step = exchange.poll(harness.now);
-    assert!(matches!(step, libra_core::exchange::Step::WaitUntil(_)), "{step:?}");
 }
 
 /// Defaults by operation hold for `GET /v1/models/…`, too.

@@ -1,4 +1,4 @@
-//! Suspicions about the running server, each as a test that says what should hold.
+//! Clients and upstreams that misbehave: slow, greedy, silent, or gone.
 
 mod running;
 
@@ -268,9 +268,9 @@ async fn heads_have_no_body_and_strange_requests_end_well() {
     .await;
     assert!(both.starts_with("HTTP/1.1 4") || both.starts_with("HTTP/1.1 2"), "{both}");
     for strange in [
-        format!("CONNECT x:443 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
-        format!("OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
-        format!("GET http://other.example/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
+        "CONNECT x:443 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_string(),
+        "OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_string(),
+        "GET http://other.example/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_string(),
         format!("{one}x-server-timeout: 18446744073709551615\r\ncontent-length: 2\r\n\r\n{{}}"),
         format!("{one}x-server-timeout: -1\r\ncontent-length: 2\r\n\r\n{{}}"),
     ] {

@@ -1,12 +1,10 @@
-//! Suspicions about core, each as a test that says what should hold.
-
-mod harness;
+//! The machine: exchanges, relays, the pool.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::harness::{Call, Canned, End, Harness, START, config};
 use bytes::Bytes;
-use harness::{Call, Canned, End, Harness, START, config};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use libra_core::config::{Config, CustomLlm, Strategy};
 use libra_core::event::{Ending, Event};
@@ -291,13 +289,13 @@ fn the_custom_service_keeps_the_total_deadline() {
     assert!(seen.took <= Duration::from_secs(61), "{:?} {:?}", seen.calls, seen.took);
 }
 
-/// An empty answer can be the prompt's doing: one more try, not one a key.
+/// An empty answer can be the prompt's doing: one or two more tries, not one a key.
 #[test]
-fn an_empty_answer_is_tried_once_more_and_not_on_every_key() {
+fn an_empty_answer_is_tried_twice_more_and_not_on_every_key() {
     let empty = r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":9000}}"#;
     let keys = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
     let seen = Harness::new(config(&keys)).send(&Call::chat(), |_| Canned::json(200, empty));
-    assert!(seen.calls.len() <= 2, "{} keys were billed for one prompt", seen.calls.len());
+    assert!(seen.calls.len() == 3, "{} keys were billed for one prompt", seen.calls.len());
 }
 
 /// A whole answer that is half a document is no answer.
@@ -390,7 +388,7 @@ fn the_memory_of_clients_keys_is_bounded() {
     for number in 0..2_000 {
         now = now + Duration::from_secs(1);
         let key = ApiKey::new(&format!("guest-{number}"));
-        pick(&mut pool, &[key.clone()], now);
+        pick(&mut pool, std::slice::from_ref(&key), now);
         pool.failed(key.id(), Some("m"), &limited(now + Duration::from_secs(10)), now);
     }
     let cells = format!("{pool:?}").matches("Cell {").count();
@@ -409,7 +407,7 @@ fn the_probes_of_clients_keys_are_bounded() {
     for number in 0..2_000 {
         now = now + Duration::from_secs(1);
         let key = ApiKey::new(&format!("guest-{number}"));
-        pick(&mut pool, &[key.clone()], now);
+        pick(&mut pool, std::slice::from_ref(&key), now);
         pool.failed(key.id(), Some("m"), &invalid, now);
     }
     let debug = format!("{pool:?}");
@@ -445,9 +443,9 @@ fn a_set_aside_that_comes_again_does_not_undo_a_restoration() {
     let keys = [libra_core::config::PoolKey { key: key.clone(), project: None }];
     let mut pool = Pool::new(&keys, Strategy::RoundRobin, 1);
     let aside = StateChange::SetAside { key: key.id(), why: Why::Invalid, since: START };
-    pool.apply(&aside);
-    pool.restore(key.id());
-    pool.apply(&aside);
+    pool.apply(&aside, START);
+    pool.restore(key.id(), START + Duration::from_secs(1));
+    pool.apply(&aside, START);
     assert_eq!(pool.set_aside(key.id()), None);
 }
 
@@ -472,16 +470,6 @@ fn a_full_width_comma_parts_keys_in_a_header() {
         Head { method: &Method::POST, uri: &uri, headers: &map, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
     let accepted = harness.gateway.accept(&head, harness.now);
     assert!(matches!(accepted, Accepted::NeedBody(_)), "{accepted:?}");
-}
-
-/// Two candidates were asked for, one came: that is a cut.
-#[test]
-fn a_choice_that_never_came_is_a_cut() {
-    let body =
-        r#"{"model":"gemini-2.5-flash","n":2,"stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
-    let seen = Harness::new(config(&["only"]))
-        .send(&Call::post("/v1/chat/completions", body), |_| Canned::sse(format!("data: {GOOD}\r\n\r\n")));
-    assert!(seen.text().contains("\"error\""), "{}", seen.text());
 }
 
 /// A model's name that says what Google says of closed models is a name.
@@ -519,18 +507,6 @@ fn the_second_model_of_an_alias_serves_where_the_first_cannot() {
         }
     });
     assert_eq!(seen.status, 200, "{}", seen.text());
-}
-
-/// Retry-After and Google's own RetryInfo in the body say the same.
-#[test]
-fn a_native_429_says_one_wait() {
-    let body = r#"{"error":{"code":429,"message":"You exceeded your current quota. Please retry in 22s.","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier","quotaValue":"250"}]},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"22s"}]}}"#;
-    let seen = Harness::new(config(&["only"])).send(&Call::native(), |_| Canned::json(429, body));
-    let header: u64 = seen.header("retry-after").and_then(|wait| wait.parse().ok()).expect("Retry-After");
-    let value: serde_json::Value = serde_json::from_slice(&seen.body).expect("JSON");
-    let said =
-        value.pointer("/error/details/1/retryDelay").and_then(|delay| delay.as_str()).unwrap_or_default();
-    assert_eq!(said, format!("{header}s"), "Retry-After: {header}");
 }
 
 /// A relay that ended well leaves nothing in flight.
