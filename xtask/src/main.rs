@@ -1,4 +1,4 @@
-//! The project's tasks, as `cargo xtask TASK`: tests, conformance, benchmark, fuzzing.
+//! The project's tasks, as `cargo xtask TASK`: tests, conformance, benchmark, trials of the pool, fuzzing.
 //!
 //! Every task is a sequence of other programs; what they print goes through, and a task that failed says which step it
 //! was and exits with 1.
@@ -8,6 +8,7 @@
 mod bench;
 mod conformance;
 mod fuzz;
+mod pool_report;
 mod test;
 mod wasm;
 
@@ -20,6 +21,8 @@ Usage: cargo xtask TASK
   conformance [CLIENT…]             the official OpenAI and Google SDKs for Python against libra and the simulator;
                                     LIBRA_JUDGES=FOLDER adds the drivers and the upstream of that folder
   bench [--quick] [SCENARIO…]       libra beside nginx and a bare hyper proxy; `cargo xtask bench --help` says more
+  pool-report [--seeds N] [SCENARIO…]
+                                    what the pool must show in virtual time, and what it shows, over 100 seeds
   fuzz [SECONDS] [TARGET]           the fuzz targets (default: 60 seconds each), with a nightly compiler and cargo-fuzz
 ";
 
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "conformance" => conformance::run(&rest),
         "bench" => bench::run(&rest),
+        "pool-report" => pool_report::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

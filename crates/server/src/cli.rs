@@ -42,6 +42,28 @@ pub(crate) enum Command {
         #[arg(value_name = "KEY,KEY…")]
         keys: Vec<String>,
     },
+    /// Run a described pool and load in virtual time, and say what each strategy would have made of it.
+    Simulate(Simulation),
+}
+
+/// What to simulate.
+#[derive(Args)]
+pub(crate) struct Simulation {
+    /// The pool and the load: see docs/simulate.md, and scenarios/ for examples.
+    #[arg(value_name = "FILE.toml")]
+    pub(crate) file: PathBuf,
+
+    /// What decides what chance decides.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// So many runs, with this seed and those after it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) seeds: u64,
+
+    /// A strategy to run; may come several times. Without it: the default and the classic ones.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) strategy: Vec<String>,
 }
 
 /// What is said on the command line wins over every other setting.
@@ -132,6 +154,25 @@ mod tests {
         };
         assert_eq!(keys("libra verify"), Vec::<String>::new());
         assert_eq!(keys("libra verify a,b c --log off"), ["a,b", "c"]);
+    }
+
+    #[test]
+    fn simulate_takes_a_file_seeds_and_strategies() {
+        let simulation = |line: &str| match parse(line).map(|cli| cli.command) {
+            Ok(Some(Command::Simulate(simulation))) => Some(simulation),
+            _ => None,
+        };
+        let plain = simulation("libra simulate a.toml").expect("a file is enough");
+        assert_eq!((plain.seed, plain.seeds, plain.strategy.len()), (1, 1, 0));
+        let full =
+            simulation("libra simulate a.toml --seed 7 --seeds 3 --strategy random --strategy least-used");
+        let full = full.expect("all of it is allowed");
+        assert_eq!(
+            (full.seed, full.seeds, full.strategy),
+            (7, 3, vec!["random".into(), "least-used".into()])
+        );
+        assert!(simulation("libra simulate").is_none());
+        assert!(simulation("libra simulate a.toml --seeds 0").is_none());
     }
 
     #[test]

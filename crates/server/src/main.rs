@@ -13,6 +13,7 @@ mod machine;
 mod patient;
 mod serve;
 mod settings;
+mod simulate;
 mod telemetry;
 mod upstream;
 
@@ -40,6 +41,10 @@ const BAD_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::Simulate(simulation) = cli.task() {
+        // Nothing of it depends on this machine's settings.
+        return simulate::run(simulation, say);
+    }
     let settings = match Settings::load(&cli.options) {
         Ok(settings) => settings,
         Err(error) => {
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
             match cli.task() {
                 Command::Serve => run(settings).await.map(|()| ExitCode::SUCCESS),
                 Command::Verify { keys } => verify(settings, keys).await,
+                Command::Simulate(_) => unreachable!("it has run before the settings were read"),
             }
         })
     });

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
+use crate::clock::UnixMillis;
 use crate::fault::Condition;
 use crate::quota::{Limits, Minutes};
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub open: bool,
     /// How a minute is cut.
     pub minutes: Minutes,
+    /// What goes wrong for everybody for a while, whatever the key.
+    pub disturbances: Vec<Disturbance>,
     /// How many requests the log remembers.
     pub logged_requests: usize,
     /// The largest request body, in bytes, packed or unpacked.
@@ -41,6 +44,22 @@ pub struct Project {
     pub condition: Condition,
     /// Its keys.
     pub keys: Vec<Key>,
+}
+
+/// Something that goes wrong for every healthy key: a model's overload, a network's fault, everyday trouble. It goes by
+/// the simulator's clock, counted from the simulator's start.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disturbance {
+    /// When it begins, in seconds after the start.
+    #[serde(default)]
+    pub after_secs: u64,
+    /// How long it lasts, in seconds. None: for ever.
+    pub for_secs: Option<u64>,
+    /// The only model that it meets. None: all.
+    pub model: Option<String>,
+    /// What happens. Chance is drawn for each disturbance on its own; of several that would strike, the first does.
+    pub condition: Condition,
 }
 
 /// A tier of Google's pricing.
@@ -81,6 +100,7 @@ impl Default for Config {
             projects: Vec::new(),
             open: false,
             minutes: Minutes::Fixed,
+            disturbances: Vec::new(),
             logged_requests: 256,
             // Google's limit for a request with inline data.
             body_limit: 100 << 20,
@@ -104,6 +124,16 @@ impl Config {
             }
         }
         Ok(config)
+    }
+}
+
+impl Disturbance {
+    /// Whether it can meet a request for this model, so many milliseconds after the start.
+    pub fn meets(&self, model: &str, since_start: UnixMillis) -> bool {
+        let from = self.after_secs.saturating_mul(1000);
+        let until =
+            self.for_secs.map_or(UnixMillis::MAX, |secs| from.saturating_add(secs.saturating_mul(1000)));
+        (from..until).contains(&since_start) && self.model.as_deref().is_none_or(|only| only == model)
     }
 }
 
@@ -177,6 +207,27 @@ mod tests {
         assert_eq!(first.limits("gemini-2.5-pro").requests_per_minute, None);
         assert_eq!(first.limits("gemini-2.5-flash").requests_per_minute, Some(10));
         assert_eq!(config.projects[1].condition, Condition::Flaky { percent: 10, fault: Fault::Overloaded });
+    }
+
+    #[test]
+    fn disturbances_have_a_time_and_a_model() {
+        let config = Config::from_toml(
+            r#"
+            disturbances = [
+                { after_secs = 60, for_secs = 10, model = "gemini-2.5-pro", condition = "overloaded" },
+                { condition = "flaky:5:cut" },
+            ]
+            "#,
+        )
+        .expect("the configuration is good");
+        let check = |model: &str, at: u64, expected: [bool; 2]| {
+            let met: Vec<_> = config.disturbances.iter().map(|one| one.meets(model, at)).collect();
+            assert_eq!(met, expected, "{model} at {at}");
+        };
+        check("gemini-2.5-pro", 59_999, [false, true]);
+        check("gemini-2.5-pro", 60_000, [true, true]);
+        check("gemini-2.5-flash", 60_000, [false, true]);
+        check("gemini-2.5-pro", 70_000, [false, true]);
     }
 
     #[test]

@@ -48,10 +48,11 @@ mod validate;
 mod write;
 
 pub use clock::{Clock, UnixMillis};
-pub use config::{Config, Key, Project, Tier};
+pub use config::{Config, Disturbance, Key, Project, Tier};
 pub use counts::{Counts, KeyCounts};
 pub use directive::WORDS;
 pub use fault::{Condition, Fault, PLAIN as PLAIN_FAULTS};
+pub use models::has_model;
 pub use plan::{End, Plan, Reply};
 pub use quota::{Limits, Minutes};
 pub use server::{listen, serve};

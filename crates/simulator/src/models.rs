@@ -112,6 +112,11 @@ impl Model {
     }
 }
 
+/// Whether there is a model of this name, without `models/`.
+pub fn has_model(name: &str) -> bool {
+    Model::named(name).is_some()
+}
+
 /// A page of the list. `None`: there is no such page.
 pub(crate) fn page(size: Option<&str>, token: Option<&str>) -> Option<Value> {
     let size = match size {

@@ -29,6 +29,8 @@ use crate::write::ShapedAnswers;
 pub struct Simulator {
     config: Config,
     clock: Clock,
+    /// What the clock said at the start.
+    began: UnixMillis,
     seed: u64,
     state: Mutex<State>,
     shaped: Mutex<ShapedAnswers>,
@@ -104,7 +106,8 @@ impl Simulator {
     /// A simulator with this configuration. `seed` decides what chance decides: flaky keys.
     pub fn new(config: Config, clock: Clock, seed: u64) -> Arc<Self> {
         let state = State::new(&config, seed);
-        Arc::new(Self { config, clock, seed, state: Mutex::new(state), shaped: Mutex::default() })
+        let began = clock.now();
+        Arc::new(Self { config, clock, began, seed, state: Mutex::new(state), shaped: Mutex::default() })
     }
 
     /// Its clock.
@@ -206,6 +209,7 @@ impl Simulator {
             Err(error) if error.status == 403 => NO_KEY,
             Err(_) => SEVERAL_KEYS,
         };
+        let asked = call.map_or("", |call| call.model.as_str());
         let counted = call.map_or(("other", "other"), |call| {
             let model = Model::named(&call.model).map_or("other", |model| model.id);
             (if call.model.is_empty() { "models" } else { model }, call.operation.method())
@@ -224,7 +228,16 @@ impl Simulator {
             }
             _ => own,
         };
-        Caller { place, key: key.to_owned(), project, fault: condition.fault(|| percent), number, percent }
+        let fault = condition.fault(|| percent);
+        let fault = fault.or_else(|| self.disturbance(asked, now, &mut state.random));
+        Caller { place, key: key.to_owned(), project, fault, number, percent }
+    }
+
+    /// What goes wrong for everybody now.
+    fn disturbance(&self, model: &str, now: UnixMillis, random: &mut fastrand::Rng) -> Option<Fault> {
+        let since_start = now.saturating_sub(self.began);
+        let met = self.config.disturbances.iter().filter(|one| one.meets(model, since_start));
+        met.filter_map(|one| one.condition.fault(|| random.u8(..100))).next()
     }
 
     /// The project as configured. None: one that a key has to itself.

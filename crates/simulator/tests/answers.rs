@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request};
 use libra_simulator::{
-    Clock, Condition, Config, End, Fault, Key, Limits, PLAIN_FAULTS, Plan, Project, Reply, Simulator,
+    Clock, Condition, Config, Disturbance, End, Fault, Key, Limits, PLAIN_FAULTS, Plan, Project, Reply,
+    Simulator,
 };
 use serde_json::{Value, json};
 
@@ -363,4 +364,28 @@ fn control_endpoints() {
     assert_eq!(control(Method::POST, "reset", "").0, 200);
     assert_eq!(ask(&simulator, "key-one", "hi").0, 200);
     assert_eq!(control(Method::POST, "nothing", "").0, 404);
+}
+
+#[test]
+fn disturbances_meet_everybody_for_their_time() {
+    let overload = Disturbance {
+        after_secs: 60,
+        for_secs: Some(10),
+        model: Some("gemini-2.5-flash".to_owned()),
+        condition: Condition::Faulty(Fault::Overloaded),
+    };
+    let projects = vec![Project {
+        keys: vec![Key::from("key-one"), Key::new("lost", Condition::Faulty(Fault::Leaked))],
+        ..Project::default()
+    }];
+    let config = Config { projects, disturbances: vec![overload], ..Config::default() };
+    let simulator = Simulator::new(config, Clock::manual(NOON), 7);
+    let ask = |key| ask(&simulator, key, "Hi").0;
+    assert_eq!(ask("key-one"), 200);
+    simulator.clock().advance(Duration::from_secs(60));
+    assert_eq!((ask("key-one"), ask("lost")), (503, 403));
+    let other = "/v1beta/models/gemini-2.5-pro:generateContent";
+    assert_eq!(reply(&simulator, other, "key-one", &prompt("Hi")).status, 200);
+    simulator.clock().advance(Duration::from_secs(10));
+    assert_eq!(ask("key-one"), 200);
 }
