@@ -199,7 +199,8 @@ impl Config {
 pub const DEFAULT_MEMORY: u64 = 256 * values::MIB;
 
 /// The names of the strategies.
-const STRATEGIES: [(&str, Strategy); 4] = [
+const STRATEGIES: [(&str, Strategy); 5] = [
+    ("headroom", Strategy::Headroom),
     ("round-robin", Strategy::RoundRobin),
     ("time-window", Strategy::TimeWindow),
     ("random", Strategy::Random),
@@ -291,6 +292,8 @@ pub enum ClientKeys {
 /// How the next key is chosen among those that may serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
+    /// The project with the most expected room for the request.
+    Headroom,
     /// One after the other.
     RoundRobin,
     /// Gemini Balance Lite's: a 10-second window split into equal slots, one a key. Needs no memory.

@@ -22,18 +22,19 @@ use http::{Request, Response, StatusCode};
 
 use crate::auth::Access;
 use crate::error::{Error, Kind};
-use crate::event::{Ending, Event, Finished};
+use crate::event::{Ending, Event, Finished, Usage};
 use crate::failure::{self, Answer, Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
 use crate::memory::Held;
-use crate::pool::{LeaseId, Pick, Want};
+use crate::pool::{LeaseId, Pick, ProjectId, Want};
 use crate::relay::{Mode, Relay};
 use crate::retry::{Budget, DEFAULT_ATTEMPTS, GivenUp};
 use crate::secret::{ApiKey, KeyId};
 use crate::sse::{Decoder, Framing};
 use crate::task::Task;
 use crate::time::Timestamp;
+use crate::tokens;
 use crate::upstream;
 
 /// An error body is read up to here; more is no error message.
@@ -169,6 +170,10 @@ pub struct Exchange {
     /// Models to turn to when the present one cannot serve; the next one is last.
     further_models: Vec<String>,
     tried: Vec<KeyId>,
+    /// Projects that failed as a whole, by no fault of the key's.
+    avoid: Vec<ProjectId>,
+    /// Input tokens, estimated.
+    tokens: u64,
     failures: Vec<Failure>,
     running: Vec<Attempt>,
     cancel: Vec<OpId>,
@@ -235,6 +240,10 @@ impl Exchange {
         };
         let every_key_once = DEFAULT_ATTEMPTS.min(u32::try_from(keys).unwrap_or(u32::MAX));
         let attempts = if body.is_some() { config.max_attempts.unwrap_or(every_key_once) } else { 1 };
+        let tokens = match task.translated_body().or_else(|| body.clone()) {
+            Some(body) if task.model().is_some() => tokens::estimate(&body),
+            _ => 1,
+        };
         let times =
             Times { arrived: now, deadline: now + config.deadline, attempt, idle: config.idle_timeout };
         Self {
@@ -248,6 +257,8 @@ impl Exchange {
             attempts_a_model: attempts,
             further_models,
             tried: Vec::new(),
+            avoid: Vec::new(),
+            tokens,
             failures: Vec::new(),
             running: Vec::new(),
             cancel: Vec::new(),
@@ -293,15 +304,11 @@ impl Exchange {
             return step;
         }
         if self.budget.allows_another() && now < self.times.deadline {
-            let own = match &self.access {
-                Access::Pool { .. } => None,
-                Access::Own(keys) => Some(keys.as_slice()),
-            };
-            let want = Want { model: self.task.model(), tried: &self.tried, own };
-            let pick = self.gateway.pool(own.is_some()).pick(&want, now);
+            let want = self.want();
+            let guests = want.own.is_some();
+            let pick = self.gateway.pool(guests).pick(&want, now);
             match pick {
                 Pick::Ready { lease, key } => {
-                    let guests = own.is_some();
                     let lease = Lease { gateway: Arc::clone(&self.gateway), guests, id: lease, key };
                     return self.start(lease, now);
                 }
@@ -310,6 +317,21 @@ impl Exchange {
             }
         }
         self.give_up(now)
+    }
+
+    fn want(&self) -> Want<'_> {
+        let own = match &self.access {
+            Access::Pool { .. } => None,
+            Access::Own(keys) => Some(keys.as_slice()),
+        };
+        Want {
+            model: self.task.model(),
+            tokens: self.tokens,
+            tried: &self.tried,
+            avoid: &self.avoid,
+            stay: None,
+            own,
+        }
     }
 
     /// Rests are waited out until here.
@@ -449,13 +471,13 @@ impl Exchange {
             }
         };
         let key = lease.as_ref().map(|lease| lease.key.id());
+        let usage = if self.task.generates() { judge::usage(&body) } else { None };
         if let Some(lease) = lease {
-            lease.succeeded(self.task.model(), now);
+            lease.succeeded(self.task.model(), usage, now);
         }
         if let (Access::Pool { .. }, Some(name)) = (&self.access, self.task.cached_as()) {
             self.gateway.keep(name, &response, now);
         }
-        let usage = if self.task.generates() { judge::usage(&body) } else { None };
         self.finish(response, Ending::Complete, key, usage, now);
     }
 
@@ -486,6 +508,9 @@ impl Exchange {
         match attempt.lease {
             Some(lease) => {
                 self.events.extend(lease.failed(self.task.model(), &failure, now));
+                if !is_the_keys(failure.class) {
+                    self.avoid.extend(lease.project());
+                }
                 self.failures.push(failure);
             }
             None => {
@@ -505,14 +530,12 @@ impl Exchange {
         {
             return step;
         }
-        let own = match &self.access {
-            Access::Pool { .. } => None,
-            Access::Own(keys) => Some(keys.as_slice()),
-        };
-        let recovery = self.gateway.pool(own.is_some()).recovery(self.task.model(), own, now);
+        let want = Want { tried: &[], avoid: &[], ..self.want() };
+        let own_keys = want.own.is_some();
+        let recovery = self.gateway.pool(own_keys).recovery(&want, now);
         // Clients that are told the same moment would all come at that moment.
         let recovery = recovery.map(|at| if at > now { at + self.gateway.spread() } else { at });
-        let given_up = GivenUp { failures: &self.failures, recovery, own_keys: own.is_some(), now };
+        let given_up = GivenUp { failures: &self.failures, recovery, own_keys, now };
         let error = match self.failures.is_empty() && now >= self.times.deadline {
             true => Error::new(Kind::Timeout, "The request took longer than the gateway gives it."),
             false => given_up.error(),
@@ -537,6 +560,7 @@ impl Exchange {
             self.refuse(&error, now);
         }
         self.tried.clear();
+        self.avoid.clear();
         self.budget.renew(self.attempts_a_model);
         Some(self.poll(now))
     }
@@ -556,7 +580,7 @@ impl Exchange {
         response: Response<Bytes>,
         ending: Ending,
         key: Option<KeyId>,
-        usage: Option<crate::event::Usage>,
+        usage: Option<Usage>,
         now: Timestamp,
     ) {
         self.events.push(Event::Finished(Finished {
@@ -806,19 +830,28 @@ impl Lease {
         self.guests
     }
 
+    /// The project that the key belongs to, as far as is known.
+    fn project(&self) -> Option<ProjectId> {
+        self.gateway.pool(self.guests).project_of(self.key.id())
+    }
+
     fn is_set_aside(&self) -> bool {
         self.gateway.pool(self.guests).set_aside(self.key.id()).is_some()
     }
 
     /// The key has brought a good answer.
-    pub(crate) fn succeeded(self, model: Option<&str>, now: Timestamp) {
-        self.gateway.pool(self.guests).succeeded(self.key.id(), model, now);
+    pub(crate) fn succeeded(self, model: Option<&str>, usage: Option<Usage>, now: Timestamp) {
+        let mut pool = self.gateway.pool(self.guests);
+        pool.succeeded(self.key.id(), model, now);
+        if let Some(usage) = usage {
+            pool.used(self.id, usage.prompt, now);
+        }
     }
 
     /// The attempt has failed. What the pool concludes comes back as events.
     pub(crate) fn failed(&self, model: Option<&str>, failure: &Failure, now: Timestamp) -> Option<Event> {
         let key = self.key.id();
-        let why = self.gateway.pool(self.guests).failed(key, model, failure, now)?;
+        let why = self.gateway.pool(self.guests).lease_failed(self.id, model, failure, now)?;
         Some(Event::SetAside { key, why })
     }
 }
@@ -827,6 +860,11 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.gateway.pool(self.guests).release(self.id);
     }
+}
+
+/// Whether a fault is the key's alone: another key of its project may serve.
+fn is_the_keys(class: Class) -> bool {
+    matches!(class, Class::KeyInvalid | Class::KeyLeaked | Class::KeyUnauthenticated | Class::KeyRestricted)
 }
 
 /// An error that came with status 200.

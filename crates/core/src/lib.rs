@@ -26,4 +26,5 @@ pub mod secret;
 pub mod sse;
 mod task;
 pub mod time;
+pub mod tokens;
 pub mod upstream;

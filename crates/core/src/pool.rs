@@ -10,15 +10,21 @@
 mod change;
 mod choose;
 mod health;
+mod incident;
+mod table;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 pub use self::change::StateChange;
 pub use self::choose::{Pick, Rejection, Want};
-use self::health::{Cell, SetAside};
+use self::health::SetAside;
+use self::incident::Incident;
+use self::table::{Standing, Table};
+use self::window::Charge;
 use crate::config::{PoolKey, Strategy};
-use crate::failure::{Consequence, Failure, Why};
+use crate::failure::{Class, Consequence, Failure, LimitKind, Why};
 use crate::secret::{ApiKey, KeyId};
 use crate::time::Timestamp;
 
@@ -28,6 +34,9 @@ const LEASE: Duration = Duration::from_secs(3600);
 
 /// So many models can have rests or penalties at once. Google serves some hundred.
 const MAX_MODELS: usize = 1024;
+
+/// So many projects can be known for one model.
+const MAX_CELLS: usize = 200_000;
 
 /// So many changes wait to be fetched; beyond, the oldest are dropped, as newer ones merge over them.
 const MAX_CHANGES: usize = 65_536;
@@ -61,13 +70,23 @@ pub struct Pool {
     capacity: Option<usize>,
     keys: Vec<Key>,
     by_id: HashMap<KeyId, usize>,
+    projects: Vec<Project>,
+    project_numbers: HashMap<ProjectId, u32>,
+    /// The projects by priority, and where in each priority the next turn begins.
+    order: Vec<u32>,
+    turns: Vec<Turn>,
     /// The slots of the keys that are not set aside, ascending.
     usable: Vec<usize>,
     /// By (in flight, used, slot), for `least-used` only.
     ranking: BTreeSet<(u32, u64, usize)>,
-    resting_projects: HashMap<ProjectId, Timestamp>,
-    models: HashMap<Box<str>, HashMap<ProjectId, Cell>>,
-    leases: BTreeMap<LeaseId, (usize, KeyId, Timestamp)>,
+    /// What is known by model or quota family.
+    tables: HashMap<Box<str>, Table>,
+    /// The quota family of a model, where Google has named another one.
+    families: HashMap<Box<str>, Box<str>>,
+    egress: Incident,
+    overloads: HashMap<Box<str>, Incident>,
+    verdicts: Verdicts,
+    leases: BTreeMap<LeaseId, Leased>,
     next_lease: u64,
     /// When which slot is to be probed.
     probes: BTreeSet<(Timestamp, usize)>,
@@ -78,7 +97,7 @@ pub struct Pool {
 #[derive(Debug)]
 struct Key {
     key: ApiKey,
-    project: ProjectId,
+    project: u32,
     used: u64,
     in_flight: u32,
     strikes: u8,
@@ -91,6 +110,51 @@ struct Key {
     /// The number of the lease that used it last.
     last_lease: u64,
 }
+
+#[derive(Debug)]
+struct Project {
+    id: ProjectId,
+    priority: u8,
+    /// The slots of its keys that are not set aside.
+    usable: Vec<usize>,
+    /// Whose turn it is among them.
+    turn: usize,
+    rest_until: Timestamp,
+    /// It has turned out to be another one.
+    gone: bool,
+}
+
+/// A stretch of the order with one priority.
+#[derive(Debug)]
+struct Turn {
+    begin: usize,
+    end: usize,
+    next: usize,
+}
+
+/// A key in use.
+#[derive(Debug)]
+struct Leased {
+    slot: usize,
+    key: KeyId,
+    until: Timestamp,
+    /// Where the request was counted.
+    charged: Option<(Box<str>, u32, Charge)>,
+}
+
+/// Verdicts about keys since the last success: where many fall at once, it is not the keys.
+#[derive(Debug, Default)]
+struct Verdicts {
+    keys: Vec<(KeyId, u32)>,
+    first: Timestamp,
+}
+
+/// Verdicts about so many projects within so long a time, and about half of the pool, are an incident at Google.
+const MANY_VERDICTS: usize = 3;
+const VERDICTS_TOGETHER: Duration = Duration::from_secs(10);
+
+/// The usual priority; a smaller number comes first.
+const PRIORITY: u8 = 50;
 
 impl ProjectId {
     /// The project of a key of which nothing else is known.
@@ -114,10 +178,11 @@ impl Pool {
     /// The configured pool. `seed` decides what chance decides.
     pub fn new(keys: &[PoolKey], strategy: Strategy, seed: u64) -> Self {
         let mut this = Self::empty(strategy, seed, None);
-        for PoolKey { key, project } in keys {
+        for PoolKey { key, project, .. } in keys {
             let project = project.as_deref().map(ProjectId::named);
             this.insert(key, project.unwrap_or_else(|| ProjectId::of_key(key.id())));
         }
+        this.arrange();
         this
     }
 
@@ -133,10 +198,17 @@ impl Pool {
             capacity,
             keys: Vec::new(),
             by_id: HashMap::new(),
+            projects: Vec::new(),
+            project_numbers: HashMap::new(),
+            order: Vec::new(),
+            turns: Vec::new(),
             usable: Vec::new(),
             ranking: BTreeSet::new(),
-            resting_projects: HashMap::new(),
-            models: HashMap::new(),
+            tables: HashMap::new(),
+            families: HashMap::new(),
+            egress: Incident::of_egress(),
+            overloads: HashMap::new(),
+            verdicts: Verdicts::default(),
             leases: BTreeMap::new(),
             next_lease: 0,
             probes: BTreeSet::new(),
@@ -145,13 +217,53 @@ impl Pool {
         }
     }
 
+    /// Orders the projects by priority.
+    fn arrange(&mut self) {
+        self.order = (0..self.projects.len()).filter_map(|number| u32::try_from(number).ok()).collect();
+        let projects = &self.projects;
+        self.order.retain(|&number| !projects[number as usize].gone);
+        self.order.sort_by_key(|&number| projects[number as usize].priority);
+        self.turns.clear();
+        for (place, &number) in self.order.iter().enumerate() {
+            let priority = self.projects[number as usize].priority;
+            match self.turns.last_mut() {
+                Some(turn) if self.projects[self.order[turn.begin] as usize].priority == priority => {
+                    turn.end = place + 1;
+                }
+                _ => self.turns.push(Turn { begin: place, end: place + 1, next: place }),
+            }
+        }
+    }
+
     fn insert(&mut self, key: &ApiKey, project: ProjectId) -> usize {
         if let Some(&slot) = self.by_id.get(&key.id()) {
             return slot;
         }
+        let slot = match self.capacity {
+            Some(capacity) if self.keys.len() >= capacity => self.evict(capacity),
+            _ => self.keys.len(),
+        };
+        let number = self.project_numbers.get(&project).copied().unwrap_or_else(|| {
+            // A guest's project has the number of its key's slot, so that both make room together.
+            let fresh = Project {
+                id: project,
+                priority: PRIORITY,
+                usable: Vec::new(),
+                turn: 0,
+                rest_until: Timestamp::EPOCH,
+                gone: false,
+            };
+            let number = if self.capacity.is_some() { slot } else { self.projects.len() };
+            match self.projects.get_mut(number) {
+                Some(old) => *old = fresh,
+                None => self.projects.push(fresh),
+            }
+            u32::try_from(number).unwrap_or(u32::MAX)
+        });
+        self.project_numbers.insert(project, number);
         let entry = Key {
             key: key.clone(),
-            project,
+            project: number,
             used: 0,
             in_flight: 0,
             strikes: 0,
@@ -160,30 +272,33 @@ impl Pool {
             restored: Timestamp::EPOCH,
             last_lease: 0,
         };
-        let slot = match self.capacity {
-            Some(capacity) if self.keys.len() >= capacity => {
-                // First in, first out: `cursor` is not used for anything else in a guests' memory.
-                let slot = self.cursor % capacity;
-                self.cursor += 1;
-                self.unschedule(slot);
-                let old = std::mem::replace(&mut self.keys[slot], entry);
-                self.by_id.remove(&old.key.id());
-                self.resting_projects.remove(&old.project);
-                if let Err(at) = self.usable.binary_search(&slot) {
-                    self.usable.insert(at, slot);
-                }
-                slot
-            }
-            _ => {
-                self.keys.push(entry);
-                self.usable.push(self.keys.len() - 1);
-                self.keys.len() - 1
-            }
-        };
+        match self.keys.get_mut(slot) {
+            Some(old) => *old = entry,
+            None => self.keys.push(entry),
+        }
+        self.projects[number as usize].usable.push(slot);
+        if let Err(at) = self.usable.binary_search(&slot) {
+            self.usable.insert(at, slot);
+        }
         if self.strategy == Strategy::LeastUsed && self.capacity.is_none() {
             self.ranking.insert((0, 0, slot));
         }
         self.by_id.insert(key.id(), slot);
+        slot
+    }
+
+    /// Makes room for another guest: first in, first out. The slot that is free then.
+    fn evict(&mut self, capacity: usize) -> usize {
+        // `cursor` is not used for anything else in a guests' memory.
+        let slot = self.cursor % capacity;
+        self.cursor += 1;
+        self.unschedule(slot);
+        let number = self.keys[slot].project;
+        self.by_id.remove(&self.keys[slot].key.id());
+        self.project_numbers.remove(&self.projects[number as usize].id);
+        for table in self.tables.values_mut() {
+            table.remove(number);
+        }
         slot
     }
 
@@ -202,13 +317,24 @@ impl Pool {
         self.usable.len()
     }
 
+    /// How many projects the keys belong to, as far as is known: each key counts as one until it is known better.
+    pub fn projects(&self) -> usize {
+        self.projects.iter().filter(|project| !project.gone).count()
+    }
+
+    /// The project of a key.
+    pub fn project_of(&self, key: KeyId) -> Option<ProjectId> {
+        let slot = *self.by_id.get(&key)?;
+        Some(self.projects[self.keys[slot].project as usize].id)
+    }
+
     /// Why a key is set aside, if it is.
     pub fn set_aside(&self, key: KeyId) -> Option<Why> {
         let slot = *self.by_id.get(&key)?;
         self.keys[slot].set_aside.as_ref().map(|aside| aside.why)
     }
 
-    fn lease(&mut self, slot: usize, now: Timestamp) -> LeaseId {
+    fn lease(&mut self, slot: usize, charged: Option<(Box<str>, u32, Charge)>, now: Timestamp) -> LeaseId {
         self.next_lease += 1;
         let id = LeaseId(self.next_lease);
         self.rerank(slot, |key| {
@@ -216,16 +342,44 @@ impl Pool {
             key.used += 1;
         });
         self.keys[slot].last_lease = id.0;
-        self.leases.insert(id, (slot, self.keys[slot].key.id(), now + LEASE));
+        let key = self.keys[slot].key.id();
+        self.leases.insert(id, Leased { slot, key, until: now + LEASE, charged });
         id
     }
 
     /// Gives a key back. Twice does no harm.
     pub fn release(&mut self, lease: LeaseId) {
-        if let Some((slot, id, _)) = self.leases.remove(&lease)
-            && self.keys[slot].key.id() == id
-        {
-            self.rerank(slot, |key| key.in_flight = key.in_flight.saturating_sub(1));
+        let Some(leased) = self.leases.remove(&lease) else { return };
+        self.egress.ended(lease);
+        self.overloads.values_mut().for_each(|overload| overload.ended(lease));
+        if self.keys[leased.slot].key.id() == leased.key {
+            self.rerank(leased.slot, |key| key.in_flight = key.in_flight.saturating_sub(1));
+        }
+    }
+
+    /// The request of a lease was answered, and had so many input tokens in truth.
+    pub fn used(&mut self, lease: LeaseId, tokens: u64, now: Timestamp) {
+        let Some((model, project, charge)) =
+            self.leases.get_mut(&lease).and_then(|leased| leased.charged.take())
+        else {
+            return;
+        };
+        let standing = self.standing_of(project);
+        if let Some(table) = self.tables.get_mut(&model) {
+            table.change(project, standing, now, |cell| cell.meter.correct(charge, tokens));
+        }
+    }
+
+    /// Google has not counted the request of a lease against a quota.
+    pub fn unused(&mut self, lease: LeaseId, now: Timestamp) {
+        let Some((model, project, charge)) =
+            self.leases.get_mut(&lease).and_then(|leased| leased.charged.take())
+        else {
+            return;
+        };
+        let standing = self.standing_of(project);
+        if let Some(table) = self.tables.get_mut(&model) {
+            table.change(project, standing, now, |cell| cell.meter.refund(charge));
         }
     }
 
@@ -240,8 +394,60 @@ impl Pool {
         }
     }
 
+    fn standing_of(&self, project: u32) -> Standing {
+        standing(&self.projects[project as usize])
+    }
+
+    /// The name under which a model's quotas are kept.
+    fn family<'a>(&'a self, model: &'a str) -> &'a str {
+        self.families.get(model).map_or(model, AsRef::as_ref)
+    }
+
+    /// Changes what is known of a project and a model, if there is room for it.
+    fn change<T>(
+        &mut self,
+        model: &str,
+        project: u32,
+        now: Timestamp,
+        change: impl FnOnce(&mut table::Cell) -> T,
+    ) -> Option<T> {
+        let standing = self.standing_of(project);
+        let table = self.table(model, now)?;
+        if table.len() >= MAX_CELLS && table.cell(project).is_none() {
+            return None;
+        }
+        Some(table.change(project, standing, now, change))
+    }
+
+    /// The table of a model, made if there is room for one.
+    fn table(&mut self, model: &str, now: Timestamp) -> Option<&mut Table> {
+        let family = self.family(model).to_owned();
+        if !self.tables.contains_key(family.as_str()) {
+            if self.tables.len() >= MAX_MODELS {
+                self.tables.retain(|_, table| table.matters(now));
+            }
+            if self.tables.len() >= MAX_MODELS {
+                return None;
+            }
+            self.tables.insert(family.as_str().into(), Table::default());
+        }
+        self.tables.get_mut(family.as_str())
+    }
+
+    /// A project has changed as a whole: it is placed anew for every model.
+    fn replace(&mut self, project: u32, now: Timestamp) {
+        let standing = self.standing_of(project);
+        for table in self.tables.values_mut() {
+            if table.cell(project).is_some() {
+                table.change(project, standing, now, |_| ());
+            }
+        }
+    }
+
     /// A key has brought a good answer: its strikes and the penalties on its project for this model are over.
     pub fn succeeded(&mut self, key: KeyId, model: Option<&str>, now: Timestamp) {
+        self.egress.succeeded();
+        self.verdicts = Verdicts::default();
         let Some(&slot) = self.by_id.get(&key) else { return };
         self.keys[slot].strikes = 0;
         self.keys[slot].probes = 0;
@@ -249,11 +455,34 @@ impl Pool {
             // A client's own key, tried again for want of another.
             self.restore(key, now);
         }
-        if let Some(cells) = model.and_then(|model| self.models.get_mut(model))
-            && let Some(cell) = cells.get_mut(&self.keys[slot].project)
-        {
-            cell.forgive();
+        let Some(model) = model else { return };
+        if let Some(overload) = self.overloads.get_mut(model) {
+            overload.succeeded();
         }
+        let project = self.keys[slot].project;
+        let known = self.tables.get(self.family(model)).is_some_and(|table| table.cell(project).is_some());
+        if known {
+            self.change(model, project, now, table::Cell::forgive);
+        } else if self.strategy == Strategy::Headroom && self.capacity.is_none() {
+            // The first proof that the model exists: from now on its requests are counted, this one included.
+            let turn = self.next_lease;
+            self.change(model, project, now, |cell| cell.charge(1, turn, now));
+        }
+    }
+
+    /// Learns from the failure of a leased request. Returns why the key (or its project) is now set aside, if it is.
+    pub fn lease_failed(
+        &mut self,
+        lease: LeaseId,
+        model: Option<&str>,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Option<Why> {
+        let key = self.leases.get(&lease)?.key;
+        if !is_counted(failure.class) {
+            self.unused(lease, now);
+        }
+        self.failed(key, model, failure, now)
     }
 
     /// Learns from a failure of `key`. Returns why the key (or its project) is now set aside, if it is.
@@ -266,6 +495,10 @@ impl Pool {
     ) -> Option<Why> {
         let slot = *self.by_id.get(&key)?;
         let project = self.keys[slot].project;
+        self.note_incident(project, model, failure, now);
+        self.learn(project, model, failure, now);
+        self.join_consumer(project, failure, now);
+        let project = self.keys[slot].project;
         match failure.consequence {
             Consequence::Nothing => None,
             Consequence::SetAside(why) => self.put_aside(slot, why, now),
@@ -277,34 +510,156 @@ impl Pool {
                 None
             }
             Consequence::SetAsideProject(why) => {
-                let of_project: Vec<usize> =
-                    self.usable.iter().copied().filter(|&slot| self.keys[slot].project == project).collect();
+                let of_project = self.projects[project as usize].usable.clone();
                 of_project.into_iter().filter_map(|slot| self.put_aside(slot, why, now)).last()
             }
             Consequence::RestProject(until) => {
-                self.apply(&StateChange::Rest { project, model: None, until }, now);
-                self.changed(StateChange::Rest { project, model: None, until });
+                self.rest(project, None, until, now);
                 None
             }
             Consequence::RestModel(until) => {
                 let families = failure.families.iter().map(String::as_str);
                 for model in families.chain(model) {
-                    let change = StateChange::Rest { project, model: Some(model.into()), until };
-                    self.apply(&change, now);
-                    self.changed(change);
+                    self.rest(project, Some(model), until, now);
                 }
                 None
             }
             Consequence::Penalty => {
                 if let Some(model) = model {
                     let chance = self.chance.f64();
-                    if let Some(cell) = self.cell(model, project, now) {
-                        cell.penalise(now, chance);
-                    }
+                    self.change(model, project, now, |cell| cell.penalise(now, chance));
                 }
                 None
             }
         }
+    }
+
+    fn rest(&mut self, project: u32, model: Option<&str>, until: Timestamp, now: Timestamp) {
+        let project = self.projects[project as usize].id;
+        let change = StateChange::Rest { project, model: model.map(Into::into), until };
+        self.apply(&change, now);
+        self.changed(change);
+    }
+
+    /// Many projects failing alike are one event.
+    fn note_incident(&mut self, project: u32, model: Option<&str>, failure: &Failure, now: Timestamp) {
+        if self.capacity.is_some() {
+            return; // a client's keys say nothing about the others
+        }
+        let chance = self.chance.f64();
+        match failure.class {
+            Class::Network | Class::Egress => {
+                self.egress.failed(project, chance, now);
+            }
+            Class::Overloaded | Class::Internal => {
+                let Some(model) = model else { return };
+                if !self.overloads.contains_key(model) {
+                    self.overloads.retain(|_, overload| overload.matters(now));
+                    if self.overloads.len() >= MAX_MODELS {
+                        return;
+                    }
+                    self.overloads.insert(model.into(), Incident::of_model());
+                }
+                if let Some(overload) = self.overloads.get_mut(model) {
+                    overload.failed(project, chance, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in the limits and families that Google named.
+    fn learn(&mut self, project: u32, model: Option<&str>, failure: &Failure, now: Timestamp) {
+        if self.capacity.is_some() {
+            return;
+        }
+        for limit in &failure.limits {
+            if let (Some(family), Some(model)) = (limit.family.as_deref(), model)
+                && family != model
+            {
+                self.join(model, family);
+            }
+            let Some(model) = limit.family.as_deref().or(model) else { continue };
+            let project = self.projects[project as usize].id;
+            let change =
+                StateChange::Limit { project, model: model.into(), kind: limit.kind, value: limit.value };
+            self.apply(&change, now);
+            self.changed(change);
+        }
+    }
+
+    /// Google has named the project of a key: all keys of that name are one project.
+    fn join_consumer(&mut self, project: u32, failure: &Failure, now: Timestamp) {
+        let Some(consumer) = failure.consumer.as_deref().filter(|_| self.capacity.is_none()) else { return };
+        let named = ProjectId::named(&format!("consumer {consumer}"));
+        match self.project_numbers.get(&named) {
+            None => {
+                self.project_numbers.insert(named, project);
+            }
+            Some(&known) if known != project => {
+                let (project, other) = (self.projects[known as usize].id, self.projects[project as usize].id);
+                let change = StateChange::Joined { project, other };
+                self.apply(&change, now);
+                self.changed(change);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Two projects are one: the keys, counts and rests of the second become the first's.
+    fn join_projects(&mut self, first: u32, second: u32, now: Timestamp) {
+        if first == second || self.projects[first as usize].gone || self.projects[second as usize].gone {
+            return;
+        }
+        for key in self.keys.iter_mut().filter(|key| key.project == second) {
+            key.project = first;
+        }
+        let gone = &mut self.projects[second as usize];
+        gone.gone = true;
+        let (usable, rest, id) = (std::mem::take(&mut gone.usable), gone.rest_until, gone.id);
+        let kept = &mut self.projects[first as usize];
+        kept.usable.extend(usable);
+        kept.rest_until = kept.rest_until.max(rest);
+        self.project_numbers.insert(id, first);
+        self.project_numbers
+            .values_mut()
+            .filter(|number| **number == second)
+            .for_each(|number| *number = first);
+        let standing = self.standing_of(first);
+        for table in self.tables.values_mut() {
+            if let Some(other) = table.remove(second) {
+                table.change(first, standing, now, |cell| cell.absorb(other));
+            }
+        }
+        for leased in self.leases.values_mut() {
+            if let Some((_, project, _)) = &mut leased.charged
+                && *project == second
+            {
+                *project = first;
+            }
+        }
+        self.arrange();
+        for table in self.tables.values_mut() {
+            table.fresh_from = 0;
+        }
+        self.replace(first, now);
+    }
+
+    /// A model turns out to share the quotas of a family.
+    fn join(&mut self, model: &str, family: &str) {
+        if self.families.len() >= MAX_MODELS
+            || self.families.contains_key(model)
+            || self.families.contains_key(family)
+        {
+            return;
+        }
+        let known = self.tables.remove(model);
+        if let Some(table) = known
+            && !self.tables.contains_key(family)
+        {
+            self.tables.insert(family.into(), table);
+        }
+        self.families.insert(model.into(), family.into());
     }
 
     fn put_aside(&mut self, slot: usize, why: Why, now: Timestamp) -> Option<Why> {
@@ -312,10 +667,41 @@ impl Pool {
         if self.keys[slot].set_aside.is_some() {
             return None;
         }
+        if why != Why::Leaked && self.is_wave(key, self.keys[slot].project, now) {
+            return None;
+        }
         let change = StateChange::SetAside { key, why, since: now };
         self.apply(&change, now);
         self.changed(change);
         Some(why)
+    }
+
+    /// Whether a verdict is one of a wave about half of the pool: then it is not the keys, and those that it has
+    /// already met are taken back. The way to Google is paused instead.
+    fn is_wave(&mut self, key: KeyId, project: u32, now: Timestamp) -> bool {
+        if self.capacity.is_some() {
+            return false;
+        }
+        if now.since(self.verdicts.first) > VERDICTS_TOGETHER {
+            self.verdicts = Verdicts { keys: Vec::new(), first: now };
+        }
+        self.verdicts.keys.push((key, project));
+        let mut projects: Vec<u32> = self.verdicts.keys.iter().map(|(_, project)| *project).collect();
+        projects.sort_unstable();
+        projects.dedup();
+        if projects.len() < MANY_VERDICTS.max(self.projects.len().div_ceil(2)) {
+            return false;
+        }
+        for (met, _) in std::mem::take(&mut self.verdicts.keys) {
+            if self.set_aside(met).is_some_and(|why| why != Why::Leaked) {
+                self.restore(met, now);
+            }
+        }
+        let chance = self.chance.f64();
+        for project in projects {
+            self.egress.failed(project, chance, now);
+        }
+        true
     }
 
     /// Takes a key back into use, as a probe has shown or a person says.
@@ -326,22 +712,37 @@ impl Pool {
     }
 
     /// Takes in a change that another instance, or this one before a restart, has made. Changes merge: of two
-    /// rests the later counts, of what is said about a key the newest.
+    /// rests the later counts, of what is said about a key or a limit the newest.
     pub fn apply(&mut self, change: &StateChange, now: Timestamp) {
         match change {
             StateChange::Rest { project, model: None, until } => {
-                if self.resting_projects.len() >= self.keys.len().max(64) {
-                    let known: std::collections::HashSet<ProjectId> =
-                        self.keys.iter().map(|key| key.project).collect();
-                    self.resting_projects.retain(|project, _| known.contains(project));
-                }
-                let rest = self.resting_projects.entry(*project).or_default();
+                let Some(&number) = self.project_numbers.get(project) else { return };
+                let rest = &mut self.projects[number as usize].rest_until;
                 *rest = (*rest).max(*until);
+                self.replace(number, now);
             }
             StateChange::Rest { project, model: Some(model), until } => {
-                if let Some(cell) = self.cell(model, *project, now) {
-                    cell.rest(*until);
+                let Some(&number) = self.project_numbers.get(project) else { return };
+                self.change(model, number, now, |cell| cell.rest(*until));
+            }
+            StateChange::Joined { project, other } => {
+                let numbers = (self.project_numbers.get(project), self.project_numbers.get(other));
+                if let (Some(&first), Some(&second)) = numbers {
+                    self.join_projects(first, second, now);
                 }
+            }
+            StateChange::Limit { project, model, kind, value } => {
+                let Some(&number) = self.project_numbers.get(project) else { return };
+                self.change(model, number, now, |cell| {
+                    let limits = &mut cell.meter.limits;
+                    let limit = match kind {
+                        LimitKind::RequestsPerMinute => &mut limits.requests_per_minute,
+                        LimitKind::RequestsPerDay => &mut limits.requests_per_day,
+                        LimitKind::TokensPerMinute => &mut limits.tokens_per_minute,
+                        LimitKind::TokensPerDay => &mut limits.tokens_per_day,
+                    };
+                    *limit = Some(*value);
+                });
             }
             StateChange::SetAside { key, why, since } => {
                 let Some(&slot) = self.by_id.get(key) else { return };
@@ -355,7 +756,14 @@ impl Pool {
                     self.probes.insert((aside.probe_at, slot));
                 }
                 self.keys[slot].set_aside = Some(aside);
-                self.usable.retain(|&usable| usable != slot);
+                if let Ok(at) = self.usable.binary_search(&slot) {
+                    self.usable.remove(at);
+                }
+                let number = self.keys[slot].project;
+                self.projects[number as usize].usable.retain(|&usable| usable != slot);
+                if self.projects[number as usize].usable.is_empty() {
+                    self.replace(number, now);
+                }
             }
             StateChange::Restored { key, at } => {
                 let Some(&slot) = self.by_id.get(key) else { return };
@@ -366,8 +774,12 @@ impl Pool {
                 self.unschedule(slot);
                 self.keys[slot].strikes = 0;
                 if self.keys[slot].set_aside.take().is_some() {
-                    let at = self.usable.partition_point(|&usable| usable < slot);
-                    self.usable.insert(at, slot);
+                    if let Err(at) = self.usable.binary_search(&slot) {
+                        self.usable.insert(at, slot);
+                    }
+                    let number = self.keys[slot].project;
+                    self.projects[number as usize].usable.push(slot);
+                    self.replace(number, now);
                 }
             }
         }
@@ -379,39 +791,17 @@ impl Pool {
         }
     }
 
-    /// The cell of a project and a model, made if there is room for one.
-    fn cell(&mut self, model: &str, project: ProjectId, now: Timestamp) -> Option<&mut Cell> {
-        if !self.models.contains_key(model) {
-            if self.models.len() >= MAX_MODELS {
-                self.models.retain(|_, cells| cells.values().any(|cell| cell.matters(now)));
-            }
-            if self.models.len() >= MAX_MODELS {
-                return None;
-            }
-            self.models.insert(model.into(), HashMap::new());
-        }
-        let projects = self.keys.len().max(64);
-        let cells = self.models.get_mut(model)?;
-        if cells.len() >= projects && !cells.contains_key(&project) {
-            cells.retain(|_, cell| cell.matters(now));
-            if cells.len() >= projects {
-                return None;
-            }
-        }
-        Some(cells.entry(project).or_default())
-    }
-
     /// When [`due`](Self::due) will next have something.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let lease = self.leases.first_key_value().map(|(_, &(_, _, until))| until);
+        let lease = self.leases.first_key_value().map(|(_, leased)| leased.until);
         let probe = self.probes.first().map(|&(at, _)| at);
         lease.into_iter().chain(probe).min()
     }
 
     /// What is due now. Lost leases are taken back on the way.
     pub fn due(&mut self, now: Timestamp) -> Vec<Due> {
-        while let Some((&lease, &(_, _, until))) = self.leases.first_key_value()
-            && until <= now
+        while let Some((&lease, leased)) = self.leases.first_key_value()
+            && leased.until <= now
         {
             self.release(lease);
         }
@@ -455,6 +845,17 @@ impl Pool {
     pub fn take_changes(&mut self) -> Vec<StateChange> {
         std::mem::take(&mut self.changes)
     }
+}
+
+/// Whether Google counts a request that ended like this against a quota: what it has worked on, and what may have
+/// got that far.
+fn is_counted(class: Class) -> bool {
+    matches!(class, Class::Request | Class::Empty | Class::Timeout | Class::Signature)
+}
+
+fn standing(project: &Project) -> Standing {
+    let blocked_until = if project.usable.is_empty() { Timestamp::NEVER } else { project.rest_until };
+    Standing { priority: project.priority, blocked_until }
 }
 
 #[cfg(test)]

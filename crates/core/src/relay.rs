@@ -390,7 +390,9 @@ impl Relay {
         }
         let key = self.lease.as_ref().map(|lease| lease.key().id());
         match (ending, self.lease.take()) {
-            (Ending::Complete, Some(lease)) => lease.succeeded(self.model.as_deref(), now),
+            (Ending::Complete, Some(lease)) => {
+                lease.succeeded(self.model.as_deref(), judge::usage(&self.last), now)
+            }
             (Ending::Cut, Some(lease)) if !self.blamed => {
                 // A cut is no proof against anybody; a project that cuts again and again comes last.
                 let cut = Failure {

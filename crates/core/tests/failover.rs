@@ -280,7 +280,7 @@ fn a_key_that_failed_is_never_tried_again_in_the_same_request() {
         let names: Vec<String> = (0..keys).map(|key| format!("key{key}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut harness = Harness::new(config(&names));
-        let seen = harness.send(&Call::native(), |_| overloaded());
+        let seen = harness.send(&Call::native(), |_| day());
         let mut different = seen.calls.clone();
         different.sort_unstable();
         different.dedup();
@@ -288,7 +288,7 @@ fn a_key_that_failed_is_never_tried_again_in_the_same_request() {
         assert_eq!(different.len(), seen.calls.len());
     }
     let limited = libra_core::config::Config { max_attempts: Some(2), ..config(&["a", "b", "c"]) };
-    let seen = Harness::new(limited).send(&Call::native(), |_| overloaded());
+    let seen = Harness::new(limited).send(&Call::native(), |_| day());
     assert_eq!(seen.calls.len(), 2);
 }
 

@@ -1,7 +1,7 @@
 //! Changes of the pool's state as data, for a store or other instances to carry.
 
 use super::ProjectId;
-use crate::failure::Why;
+use crate::failure::{LimitKind, Why};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
 
@@ -16,6 +16,24 @@ pub enum StateChange {
         model: Option<Box<str>>,
         /// Until when.
         until: Timestamp,
+    },
+    /// Two projects have turned out to be one. The order does not matter.
+    Joined {
+        /// The one.
+        project: ProjectId,
+        /// The other.
+        other: ProjectId,
+    },
+    /// A limit was named. Of two, the newer counts.
+    Limit {
+        /// Whose.
+        project: ProjectId,
+        /// For which model or quota family.
+        model: Box<str>,
+        /// What is limited.
+        kind: LimitKind,
+        /// To how many.
+        value: u64,
     },
     /// A key is set aside. Of two, the newer counts.
     SetAside {

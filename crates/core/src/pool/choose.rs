@@ -1,12 +1,16 @@
 //! Which key serves next: the strategies, and what all of them respect.
 //!
 //! A key that failed in this request, is set aside, or whose project rests is never chosen. One whose project
-//! has a penalty (an overload, an empty answer) is chosen when there is no other.
+//! has a penalty (an overload, an empty answer) is chosen when there is no other. While an incident is on, nobody
+//! is chosen but the one who tries.
+//!
+//! `headroom` chooses among projects, by what is known of their quotas; the classic strategies choose among keys.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Cell, Key, LeaseId, Pool, ProjectId};
+use super::incident::Gate;
+use super::table::{Rank, Table};
+use super::{Key, LeaseId, Pool, ProjectId, standing};
 use crate::config::Strategy;
 use crate::secret::{ApiKey, KeyId};
 use crate::time::Timestamp;
@@ -14,13 +18,25 @@ use crate::time::Timestamp;
 /// The time window of `time-window`, as Gemini Balance Lite has it.
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// So many projects are looked at for one request, where the best ones do not fit it.
+const LOOKED_AT: usize = 64;
+
+/// A conversation stays with its project while that is used to less than this, in steps of 16 thousandths.
+const STAYS_BELOW: u32 = 800 / 16;
+
 /// What a key is wanted for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Want<'a> {
     /// The model; none for calls that concern no model.
     pub model: Option<&'a str>,
+    /// Input tokens, estimated.
+    pub tokens: u64,
     /// The keys that this request has tried.
     pub tried: &'a [KeyId],
+    /// The projects that have failed in this request as a whole.
+    pub avoid: &'a [ProjectId],
+    /// The project that served this conversation last.
+    pub stay: Option<ProjectId>,
     /// The client's own keys; none where the pool serves.
     pub own: Option<&'a [ApiKey]>,
 }
@@ -57,6 +73,183 @@ enum Standing {
 impl Pool {
     /// Chooses a key and leases it.
     pub fn pick(&mut self, want: &Want<'_>, now: Timestamp) -> Pick {
+        let gates = match want.own {
+            Some(_) => [Gate::Open; 2],
+            None => {
+                let overload = want.model.and_then(|model| self.overloads.get(model));
+                [self.egress.gate(now), overload.map_or(Gate::Open, |overload| overload.gate(now))]
+            }
+        };
+        let closed = gates.iter().filter_map(|gate| match gate {
+            Gate::Closed(until) => Some(*until),
+            Gate::Open | Gate::Trial => None,
+        });
+        if let Some(until) = closed.max() {
+            return Pick::CoolingDown { until };
+        }
+        let pick = match (self.strategy, want.own) {
+            (Strategy::Headroom, None) => self.pick_project(want, now),
+            _ => self.pick_key(want, now),
+        };
+        if let Pick::Ready { lease, .. } = &pick {
+            if gates[0] == Gate::Trial {
+                self.egress.try_with(*lease, now);
+            }
+            if gates[1] == Gate::Trial
+                && let Some(overload) = want.model.and_then(|model| self.overloads.get_mut(model))
+            {
+                overload.try_with(*lease, now);
+            }
+        }
+        pick
+    }
+
+    /// By room: the project with the most of it, spread evenly.
+    fn pick_project(&mut self, want: &Want<'_>, now: Timestamp) -> Pick {
+        if self.usable.is_empty() {
+            return Pick::Rejected { why: Rejection::NoneUsable };
+        }
+        let family = want.model.map(|model| self.family(model).to_owned());
+        let Some((family, mut table)) = family.and_then(|family| self.tables.remove_entry(family.as_str()))
+        else {
+            return self.pick_in_turn(want, now);
+        };
+        while let Some(project) = table.next_due(now) {
+            table.change(project, self.standing_of(project), now, |_| ());
+        }
+        let chosen = self.best_project(&mut table, want, now);
+        let pick = match chosen {
+            Ok((project, slot)) => {
+                let turn = self.next_lease + 1;
+                let tokens = want.tokens.max(1);
+                let standing = self.standing_of(project);
+                let charge = table.change(project, standing, now, |cell| cell.charge(tokens, turn, now));
+                let lease = self.lease(slot, Some((family.clone(), project, charge)), now);
+                Pick::Ready { lease, key: self.keys[slot].key.clone() }
+            }
+            Err(otherwise) => otherwise,
+        };
+        self.tables.insert(family, table);
+        pick
+    }
+
+    /// The project with the most room for the request, and its key whose turn it is.
+    fn best_project(
+        &mut self,
+        table: &mut Table,
+        want: &Want<'_>,
+        now: Timestamp,
+    ) -> Result<(u32, usize), Pick> {
+        let tokens = want.tokens.max(1);
+        let mut recovery = Timestamp::NEVER;
+        if let Some(&project) = want.stay.and_then(|stay| self.project_numbers.get(&stay))
+            && table
+                .cell(project)
+                .is_some_and(|cell| !cell.penalised(now) && cell.meter.load() / 16 < STAYS_BELOW)
+            && standing(&self.projects[project as usize]).blocked_until <= now
+            && table.room(project, tokens, now) <= now
+            && let Some(slot) = self.next_key(project, want)
+        {
+            return Ok((project, slot));
+        }
+        let ready: Vec<(Rank, u32)> = table.ready().take(LOOKED_AT).collect();
+        let mut ready = ready.into_iter().peekable();
+        let mut place = table.fresh_from;
+        let mut in_front = true;
+        for _ in 0..LOOKED_AT * 2 {
+            // Projects that were never used with this model come first: they have all their room.
+            while self.order.get(place).is_some_and(|&project| table.cell(project).is_some()) {
+                place += 1;
+                if in_front {
+                    table.fresh_from = place;
+                }
+            }
+            let fresh = self.order.get(place).copied();
+            let fresh = fresh.map(|project| (Rank::fresh(self.projects[project as usize].priority), project));
+            let best = match (fresh, ready.peek()) {
+                (Some(fresh), Some(known)) => fresh.min(*known),
+                (Some(fresh), None) => fresh,
+                (None, Some(known)) => *known,
+                (None, None) => break,
+            };
+            let project = best.1;
+            if fresh == Some(best) {
+                place += 1;
+                let blocked = standing(&self.projects[project as usize]);
+                if blocked.blocked_until > now {
+                    // It gets a cell, and with it a place among those that wait.
+                    table.change(project, blocked, now, |_| ());
+                    if in_front {
+                        table.fresh_from = place;
+                    }
+                    continue;
+                }
+                in_front = false;
+            } else {
+                ready.next();
+            }
+            let Some(slot) = self.next_key(project, want) else { continue };
+            let room = table.room(project, tokens, now);
+            if room <= now {
+                return Ok((project, slot));
+            }
+            recovery = recovery.min(room);
+        }
+        recovery = recovery.min(table.next_room().unwrap_or(Timestamp::NEVER));
+        Err(match recovery {
+            Timestamp::NEVER if want.tried.is_empty() => Pick::Rejected { why: Rejection::NoneUsable },
+            Timestamp::NEVER => Pick::Rejected { why: Rejection::AllTried },
+            until => Pick::CoolingDown { until },
+        })
+    }
+
+    /// The key of a project whose turn it is, if the project may serve the request.
+    fn next_key(&mut self, number: u32, want: &Want<'_>) -> Option<usize> {
+        let project = &mut self.projects[number as usize];
+        if want.avoid.contains(&project.id) {
+            return None;
+        }
+        let count = project.usable.len();
+        for offset in 0..count {
+            let at = (project.turn + offset) % count;
+            let slot = project.usable[at];
+            if !want.tried.contains(&self.keys[slot].key.id()) {
+                project.turn = at + 1;
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// One project after the other, by priority: while nothing is known of the model.
+    fn pick_in_turn(&mut self, want: &Want<'_>, now: Timestamp) -> Pick {
+        let mut recovery = Timestamp::NEVER;
+        for turn in 0..self.turns.len() {
+            let (begin, end, next) = (self.turns[turn].begin, self.turns[turn].end, self.turns[turn].next);
+            for offset in 0..end - begin {
+                let place = begin + (next - begin + offset) % (end - begin);
+                let project = self.order[place];
+                let blocked_until = self.standing_of(project).blocked_until;
+                if blocked_until > now {
+                    recovery = recovery.min(blocked_until);
+                    continue;
+                }
+                if let Some(slot) = self.next_key(project, want) {
+                    self.turns[turn].next = if place + 1 < end { place + 1 } else { begin };
+                    let lease = self.lease(slot, None, now);
+                    return Pick::Ready { lease, key: self.keys[slot].key.clone() };
+                }
+            }
+        }
+        match recovery {
+            Timestamp::NEVER if want.tried.is_empty() => Pick::Rejected { why: Rejection::NoneUsable },
+            Timestamp::NEVER => Pick::Rejected { why: Rejection::AllTried },
+            until => Pick::CoolingDown { until },
+        }
+    }
+
+    /// By key: the classic strategies, and clients' own keys.
+    fn pick_key(&mut self, want: &Want<'_>, now: Timestamp) -> Pick {
         let own: Option<Vec<usize>> = want
             .own
             .map(|keys| keys.iter().map(|key| self.insert(key, ProjectId::of_key(key.id()))).collect());
@@ -68,7 +261,7 @@ impl Pool {
         let chance = self.chance.usize(..count);
         let candidates = own.as_deref().unwrap_or(&self.usable);
         let start = self.start(candidates, guests, chance, now);
-        let cells = want.model.and_then(|model| self.models.get(model));
+        let table = want.model.and_then(|model| self.tables.get(self.family(model)));
         let mut penalised = None;
         let mut last_resort = None;
         let mut recovery = Timestamp::NEVER;
@@ -82,7 +275,7 @@ impl Pool {
             } else {
                 candidates[(start + offset) % candidates.len()]
             };
-            match self.standing(&self.keys[slot], want.tried, cells, now) {
+            match self.key_standing(&self.keys[slot], want.tried, table, now) {
                 Standing::Ready => {
                     chosen = Some(slot);
                     break;
@@ -104,7 +297,7 @@ impl Pool {
                     let next = self.usable.partition_point(|&usable| usable <= slot);
                     self.cursor = self.usable.get(next).copied().unwrap_or(0);
                 }
-                let lease = self.lease(slot, now);
+                let lease = self.lease(slot, None, now);
                 Pick::Ready { lease, key: self.keys[slot].key.clone() }
             }
             None if recovery < Timestamp::NEVER => Pick::CoolingDown { until: recovery },
@@ -112,39 +305,50 @@ impl Pool {
         }
     }
 
-    /// The earliest moment at which some key can serve the model, whatever a request has tried. None: not
+    /// The earliest moment at which some project can serve the request, whatever it has tried. None: not
     /// before a person or a probe helps.
-    pub fn recovery(&self, model: Option<&str>, own: Option<&[ApiKey]>, now: Timestamp) -> Option<Timestamp> {
-        let cells = model.and_then(|model| self.models.get(model));
-        let slots: Vec<usize> = match own {
+    pub fn recovery(&mut self, want: &Want<'_>, now: Timestamp) -> Option<Timestamp> {
+        let incidents = match want.own {
+            Some(_) => None,
+            None => {
+                let overload = want.model.and_then(|model| self.overloads.get(model)?.paused_until());
+                self.egress.paused_until().into_iter().chain(overload).max()
+            }
+        };
+        let room = self.room(want, now)?;
+        Some(incidents.map_or(room, |until| until.max(room)))
+    }
+
+    fn room(&mut self, want: &Want<'_>, now: Timestamp) -> Option<Timestamp> {
+        let slots: Vec<usize> = match want.own {
             Some(keys) => keys.iter().filter_map(|key| self.by_id.get(&key.id()).copied()).collect(),
             None => self.usable.clone(),
         };
+        let family = want.model.map(|model| self.family(model).to_owned());
+        let mut table = family.as_deref().and_then(|family| self.tables.get_mut(family));
         slots
             .into_iter()
-            .filter_map(|slot| match self.standing(&self.keys[slot], &[], cells, now) {
-                Standing::Ready | Standing::Penalised => Some(now),
-                Standing::RestsUntil(until) => Some(until),
-                Standing::Tried | Standing::SetAside => None,
+            .filter(|&slot| self.keys[slot].set_aside.is_none())
+            .map(|slot| {
+                let project = self.keys[slot].project;
+                let rest = self.projects[project as usize].rest_until.max(now);
+                match &mut table {
+                    Some(table) => rest.max(table.room(project, want.tokens.max(1), now)),
+                    None => rest,
+                }
             })
             .min()
     }
 
-    fn standing(
-        &self,
-        key: &Key,
-        tried: &[KeyId],
-        cells: Option<&HashMap<ProjectId, Cell>>,
-        now: Timestamp,
-    ) -> Standing {
+    fn key_standing(&self, key: &Key, tried: &[KeyId], table: Option<&Table>, now: Timestamp) -> Standing {
         if tried.contains(&key.key.id()) {
             return Standing::Tried;
         }
         if key.set_aside.is_some() {
             return Standing::SetAside;
         }
-        let cell = cells.and_then(|cells| cells.get(&key.project));
-        let project = self.resting_projects.get(&key.project).copied().unwrap_or_default();
+        let cell = table.and_then(|table| table.cell(key.project));
+        let project = self.projects[key.project as usize].rest_until;
         let rest = cell.map_or(project, |cell| project.max(cell.rest_until()));
         if rest > now {
             return Standing::RestsUntil(rest);
@@ -171,7 +375,7 @@ impl Pool {
                 candidates.partition_point(|&candidate| candidate < cursor)
             }
             // The one used longest ago comes first: round-robin over whatever set of keys a client brings.
-            Strategy::RoundRobin | Strategy::LeastUsed => candidates
+            Strategy::RoundRobin | Strategy::LeastUsed | Strategy::Headroom => candidates
                 .iter()
                 .enumerate()
                 .min_by_key(|&(_, &slot)| self.keys[slot].last_lease)

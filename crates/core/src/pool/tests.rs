@@ -32,7 +32,7 @@ fn failure(consequence: Consequence) -> Failure {
 fn served(pool: &mut Pool, count: usize, now: Timestamp) -> String {
     let mut names = Vec::new();
     for _ in 0..count {
-        match pool.pick(&Want { model: MODEL, tried: &[], own: None }, now) {
+        match pool.pick(&Want { model: MODEL, ..Want::default() }, now) {
             Pick::Ready { lease, key } => {
                 pool.release(lease);
                 names.push(key.expose().to_owned());
@@ -80,7 +80,7 @@ fn random_repeats_with_its_seed_and_reaches_every_key() {
 #[test]
 fn least_used_prefers_who_has_least_to_do() {
     let mut pool = Pool::new(&keys(&["a", "b", "c"]), Strategy::LeastUsed, 1);
-    let want = Want { model: MODEL, tried: &[], own: None };
+    let want = Want { model: MODEL, ..Want::default() };
     let Pick::Ready { lease, key } = pool.pick(&want, NOW) else { panic!("a key") };
     assert_eq!(key.expose(), "a");
     assert_eq!(served(&mut pool, 4, NOW), "b c b c");
@@ -93,12 +93,12 @@ fn a_rest_is_for_one_model_and_for_the_whole_project() {
     let mut pool = Pool::new(&keys(&["team:a", "team:b", "c"]), Strategy::RoundRobin, 1);
     pool.failed(id("a"), MODEL, &failure(Consequence::RestModel(NOW + secs(60))), NOW);
     assert_eq!(served(&mut pool, 3, NOW), "c c c");
-    let other = Want { model: Some("gemini-2.5-pro"), tried: &[id("c")], own: None };
+    let other = Want { model: Some("gemini-2.5-pro"), tried: &[id("c")], ..Want::default() };
     assert!(matches!(pool.pick(&other, NOW), Pick::Ready { .. }));
     pool.failed(id("c"), MODEL, &failure(Consequence::RestProject(NOW + secs(20))), NOW);
     assert_eq!(served(&mut pool, 1, NOW), "wait 20");
-    assert_eq!(pool.recovery(MODEL, None, NOW), Some(NOW + secs(20)));
-    assert_eq!(pool.recovery(Some("gemini-2.5-pro"), None, NOW), Some(NOW));
+    assert_eq!(pool.recovery(&Want { model: MODEL, ..Want::default() }, NOW), Some(NOW + secs(20)));
+    assert_eq!(pool.recovery(&Want { model: Some("gemini-2.5-pro"), ..Want::default() }, NOW), Some(NOW));
 }
 
 #[test]
@@ -107,8 +107,14 @@ fn families_named_by_google_rest_too() {
     let mut limited = failure(Consequence::RestModel(NOW + secs(60)));
     limited.families = vec!["gemini-2.5-flash".to_owned()];
     pool.failed(id("a"), Some("gemini-2.5-flash-preview"), &limited, NOW);
-    assert_eq!(pool.recovery(Some("gemini-2.5-flash-preview"), None, NOW), Some(NOW + secs(60)));
-    assert_eq!(pool.recovery(Some("gemini-2.5-flash"), None, NOW), Some(NOW + secs(60)));
+    assert_eq!(
+        pool.recovery(&Want { model: Some("gemini-2.5-flash-preview"), ..Want::default() }, NOW),
+        Some(NOW + secs(60))
+    );
+    assert_eq!(
+        pool.recovery(&Want { model: Some("gemini-2.5-flash"), ..Want::default() }, NOW),
+        Some(NOW + secs(60))
+    );
 }
 
 #[test]
@@ -166,14 +172,14 @@ fn set_aside_keys_are_probed_at_growing_intervals_and_leaked_ones_never() {
 fn a_tried_key_is_not_chosen_again() {
     let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::RoundRobin, 1);
     let tried = [id("a"), id("b")];
-    let pick = pool.pick(&Want { model: MODEL, tried: &tried, own: None }, NOW);
+    let pick = pool.pick(&Want { model: MODEL, tried: &tried, ..Want::default() }, NOW);
     assert!(matches!(pick, Pick::Rejected { why: Rejection::AllTried }), "{pick:?}");
 }
 
 #[test]
 fn a_lost_lease_heals() {
     let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::LeastUsed, 1);
-    let Pick::Ready { .. } = pool.pick(&Want { model: MODEL, tried: &[], own: None }, NOW) else {
+    let Pick::Ready { .. } = pool.pick(&Want { model: MODEL, ..Want::default() }, NOW) else {
         panic!("a key")
     };
     assert_eq!(pool.keys[0].in_flight, 1);
@@ -205,7 +211,7 @@ fn guests_are_remembered_within_bounds_and_served_with_their_own_keys_only() {
     let mut guests = Pool::for_guests(3, Strategy::RoundRobin, 1);
     let mut serve = |names: &[&str]| {
         let own: Vec<ApiKey> = names.iter().map(|name| ApiKey::new(name)).collect();
-        match guests.pick(&Want { model: MODEL, tried: &[], own: Some(&own) }, NOW) {
+        match guests.pick(&Want { model: MODEL, own: Some(&own), ..Want::default() }, NOW) {
             Pick::Ready { lease, key } => {
                 guests.release(lease);
                 let bad = key.expose().starts_with("bad");
@@ -226,4 +232,37 @@ fn guests_are_remembered_within_bounds_and_served_with_their_own_keys_only() {
     for name in ["c", "d", "e", "f"] {
         assert_eq!(serve(&[name]), name);
     }
+}
+
+#[test]
+fn a_limit_that_was_named_is_not_run_into_again() {
+    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::Headroom, 1);
+    let mut limited = failure(Consequence::RestModel(NOW + secs(20)));
+    limited.limits = vec![crate::failure::Limit {
+        family: Some("gemini-2.5-flash".to_owned()),
+        kind: LimitKind::RequestsPerMinute,
+        value: 3,
+    }];
+    pool.failed(id("a"), MODEL, &limited, NOW);
+    pool.failed(id("b"), MODEL, &limited, NOW);
+    let later = NOW + secs(70);
+    let seen: Vec<String> = (0..8).map(|n| served(&mut pool, 1, later + secs(n))).collect();
+    assert_eq!(seen.join(" "), "a b a b a b wait 54 wait 53");
+}
+
+#[test]
+fn keys_that_google_puts_into_one_project_are_joined() {
+    let mut pool = Pool::new(&keys(&["a", "b", "c"]), Strategy::Headroom, 1);
+    let named = |number: &str| Failure {
+        consumer: Some(number.to_owned()),
+        ..failure(Consequence::RestModel(NOW + secs(20)))
+    };
+    pool.failed(id("a"), MODEL, &named("123"), NOW);
+    pool.failed(id("c"), MODEL, &named("456"), NOW);
+    assert_eq!(pool.projects(), 3);
+    pool.failed(id("b"), MODEL, &named("123"), NOW);
+    assert_eq!(pool.projects(), 2);
+    assert_eq!(pool.project_of(id("a")), pool.project_of(id("b")));
+    let later = NOW + secs(30);
+    assert_eq!(served(&mut pool, 4, later), "a c b c", "the projects take turns, and in one its keys do");
 }

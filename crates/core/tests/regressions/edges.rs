@@ -133,7 +133,7 @@ fn a_slot_of_a_key_that_was_set_aside_serves_its_next_key() {
     let (first, second) = (ApiKey::new("first"), ApiKey::new("second"));
     for key in [&first, &second] {
         let keys = [key.clone()];
-        let want = Want { model: Some("m"), tried: &[], own: Some(&keys) };
+        let want = Want { model: Some("m"), own: Some(&keys), ..Want::default() };
         assert!(matches!(pool.pick(&want, START), Pick::Ready { .. }));
         let why =
             pool.failed(key.id(), Some("m"), &failure(Consequence::SetAsideProject(Why::Suspended)), START);

@@ -374,7 +374,7 @@ fn limited(until: libra_core::time::Timestamp) -> Failure {
 }
 
 fn pick(pool: &mut Pool, keys: &[ApiKey], now: libra_core::time::Timestamp) {
-    let want = Want { model: Some("m"), tried: &[], own: Some(keys) };
+    let want = Want { model: Some("m"), own: Some(keys), ..Want::default() };
     if let Pick::Ready { lease, .. } = pool.pick(&want, now) {
         pool.release(lease);
     }
@@ -432,7 +432,7 @@ fn rests_that_are_over_make_room() {
     }
     let later = START + Duration::from_secs(3600);
     pool.failed(key.id(), Some("gemini-2.5-flash"), &limited(later + Duration::from_secs(60)), later);
-    let want = Want { model: Some("gemini-2.5-flash"), tried: &[], own: None };
+    let want = Want { model: Some("gemini-2.5-flash"), ..Want::default() };
     assert!(matches!(pool.pick(&want, later), Pick::CoolingDown { .. }), "a limited key is used");
 }
 

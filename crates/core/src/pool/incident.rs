@@ -1,0 +1,182 @@
+//! Failures of many projects at once: one event, not many faults.
+//!
+//! Where at least three projects fail alike and none succeeds in between, the fault is not theirs: it is the model's
+//! (overload), or it lies between here and Google (network, region, an incident). The level that is to blame is
+//! paused; when the pause is over one request tries, and the others wait for how it fares.
+
+use std::time::Duration;
+
+use super::LeaseId;
+use crate::time::Timestamp;
+
+/// So many different projects have to fail.
+const PROJECTS: usize = 3;
+
+/// Within this time.
+const TOGETHER: Duration = Duration::from_secs(10);
+
+/// A request that tries is waited for so long; then another may.
+const TRIAL: Duration = Duration::from_secs(10);
+
+/// While one tries, the others look again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// What is known of one level.
+#[derive(Debug)]
+pub(super) struct Incident {
+    shortest: Duration,
+    longest: Duration,
+    /// The different projects that failed since the last success.
+    projects: Vec<u32>,
+    last_failure: Timestamp,
+    /// How often the pause was prolonged; 0: there is none.
+    level: u32,
+    until: Timestamp,
+    trial: Option<(LeaseId, Timestamp)>,
+}
+
+/// Whether a request may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// It may.
+    Open,
+    /// It may, to see whether the pause can end: see [`Incident::try_with`].
+    Trial,
+    /// Not before then.
+    Closed(Timestamp),
+}
+
+impl Incident {
+    /// For an overloaded model: pauses from one second to half a minute.
+    pub(super) fn of_model() -> Self {
+        Self::new(Duration::from_secs(1), Duration::from_secs(30))
+    }
+
+    /// For the way to Google: short pauses, so that the full rate is back within seconds of its end.
+    pub(super) fn of_egress() -> Self {
+        Self::new(Duration::from_millis(500), Duration::from_secs(3))
+    }
+
+    fn new(shortest: Duration, longest: Duration) -> Self {
+        Self {
+            shortest,
+            longest,
+            projects: Vec::new(),
+            last_failure: Timestamp::EPOCH,
+            level: 0,
+            until: Timestamp::EPOCH,
+            trial: None,
+        }
+    }
+
+    /// A project has failed at this level. `chance` is in 0..1. Whether this opens a pause.
+    pub(super) fn failed(&mut self, project: u32, chance: f64, now: Timestamp) -> bool {
+        if self.level == 0 && now.since(self.last_failure) > TOGETHER {
+            self.projects.clear();
+        }
+        self.last_failure = now;
+        if !self.projects.contains(&project) && self.projects.len() < PROJECTS {
+            self.projects.push(project);
+        }
+        // What was under way when the pause began says nothing new.
+        if self.projects.len() < PROJECTS || (self.level > 0 && now < self.until) {
+            return false;
+        }
+        let opened = self.level == 0;
+        let pause =
+            self.shortest.as_secs_f64() * f64::from(1_u32 << self.level.min(6)) * (0.75 + chance / 2.0);
+        self.level += 1;
+        self.until = now + Duration::from_secs_f64(pause.min(self.longest.as_secs_f64()));
+        self.trial = None;
+        opened
+    }
+
+    /// Some project has succeeded: there is no incident.
+    pub(super) fn succeeded(&mut self) {
+        self.projects.clear();
+        self.level = 0;
+        self.until = Timestamp::EPOCH;
+        self.trial = None;
+    }
+
+    /// The request that tried has ended, with or without a word about the level.
+    pub(super) fn ended(&mut self, lease: LeaseId) {
+        if self.trial.is_some_and(|(trial, _)| trial == lease) {
+            self.trial = None;
+        }
+    }
+
+    pub(super) fn gate(&self, now: Timestamp) -> Gate {
+        match (self.level, self.trial) {
+            (0, _) => Gate::Open,
+            _ if now < self.until => Gate::Closed(self.until),
+            (_, Some((_, since))) if now.since(since) < TRIAL => Gate::Closed(now + LOOK_AGAIN),
+            _ => Gate::Trial,
+        }
+    }
+
+    /// This request tries.
+    pub(super) fn try_with(&mut self, lease: LeaseId, now: Timestamp) {
+        self.trial = Some((lease, now));
+    }
+
+    /// Whether there is anything to remember.
+    pub(super) fn matters(&self, now: Timestamp) -> bool {
+        self.level > 0 || now.since(self.last_failure) <= TOGETHER
+    }
+
+    /// The end of the pause, while there is one.
+    pub(super) fn paused_until(&self) -> Option<Timestamp> {
+        (self.level > 0).then_some(self.until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    #[test]
+    fn three_projects_make_an_incident_and_a_success_ends_it() {
+        let mut incident = Incident::of_model();
+        assert!(
+            !incident.failed(1, 0.5, NOW) && !incident.failed(1, 0.5, NOW) && !incident.failed(2, 0.5, NOW)
+        );
+        assert_eq!(incident.gate(NOW), Gate::Open);
+        incident.succeeded();
+        assert!(!incident.failed(3, 0.5, NOW) && !incident.failed(4, 0.5, NOW));
+        assert!(incident.failed(5, 0.5, NOW));
+        let second = NOW + Duration::from_secs(1);
+        assert_eq!(incident.gate(NOW), Gate::Closed(second));
+        assert_eq!(incident.gate(second), Gate::Trial);
+        incident.try_with(LeaseId(7), second);
+        assert_eq!(incident.gate(second), Gate::Closed(second + LOOK_AGAIN));
+        assert!(!incident.failed(5, 0.5, second), "prolonged, not opened");
+        assert_eq!(incident.gate(second), Gate::Closed(second + Duration::from_secs(2)));
+        incident.succeeded();
+        assert_eq!(incident.gate(second), Gate::Open);
+    }
+
+    #[test]
+    fn failures_far_apart_are_no_incident() {
+        let mut incident = Incident::of_egress();
+        for (project, seconds) in [(1, 0), (2, 11), (3, 22), (4, 33)] {
+            assert!(!incident.failed(project, 0.5, NOW + Duration::from_secs(seconds)));
+        }
+    }
+
+    #[test]
+    fn a_trial_that_left_makes_room_for_another() {
+        let mut incident = Incident::of_egress();
+        for project in 1..=3 {
+            incident.failed(project, 0.0, NOW);
+        }
+        let later = NOW + Duration::from_secs(1);
+        incident.try_with(LeaseId(1), later);
+        incident.ended(LeaseId(2));
+        assert!(matches!(incident.gate(later), Gate::Closed(_)));
+        incident.ended(LeaseId(1));
+        assert_eq!(incident.gate(later), Gate::Trial);
+    }
+}

@@ -1,0 +1,232 @@
+//! One model's projects, ordered: who has most room, and who will have some when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::window::{Charge, Limits, Meter};
+use crate::time::Timestamp;
+
+/// Penalties double from one second; Google's overloads pass within a minute or so.
+const LONGEST_PENALTY: Duration = Duration::from_secs(60);
+
+/// What is known of one model: a cell for each project that has been used with it.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    cells: BTreeMap<u32, Cell>,
+    /// Those with room, best first.
+    ready: BTreeSet<(Rank, u32)>,
+    /// Those without, by when they will have some.
+    waking: BTreeSet<(Timestamp, u32)>,
+    /// Those with room, by when their place changes by itself.
+    changing: BTreeSet<(Timestamp, u32)>,
+    /// Projects before this place in the pool's order have a cell, or had their turn.
+    pub(super) fresh_from: usize,
+}
+
+/// The order of projects that have room: the smallest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// Whether it has failed lately by no fault of its own.
+    penalised: bool,
+    /// The project's priority.
+    priority: u8,
+    /// Thousandths of its tightest limit, in steps of 16, so that equals take turns.
+    load: u32,
+    /// When it was used last, as a running number.
+    turn: u64,
+}
+
+/// A project's standing with one model.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cell {
+    pub(super) meter: Meter,
+    rest_until: Timestamp,
+    penalty_until: Timestamp,
+    penalties: u32,
+    turn: u64,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Nowhere,
+    Ready(Rank, Option<Timestamp>),
+    Waking(Timestamp),
+}
+
+/// What of a project a table has to know to place it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) priority: u8,
+    /// Until when the whole project rests; never, where it has no usable key.
+    pub(super) blocked_until: Timestamp,
+}
+
+impl Rank {
+    /// The rank of a project of which nothing is known yet with this model.
+    pub(super) fn fresh(priority: u8) -> Self {
+        Self { penalised: false, priority, load: 0, turn: 0 }
+    }
+}
+
+impl Table {
+    pub(super) fn cell(&self, project: u32) -> Option<&Cell> {
+        self.cells.get(&project)
+    }
+
+    pub(super) fn cells(&self) -> impl Iterator<Item = (u32, &Cell)> {
+        self.cells.iter().map(|(project, cell)| (*project, cell))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Whether the table says anything about the future that an absent one does not.
+    pub(super) fn matters(&self, now: Timestamp) -> bool {
+        self.cells.values().any(|cell| {
+            cell.rest_until > now || cell.penalty_until > now || cell.meter.limits != Limits::default()
+        })
+    }
+
+    /// Changes a cell, which is made where there is none, and places it anew.
+    pub(super) fn change<T>(
+        &mut self,
+        project: u32,
+        standing: Standing,
+        now: Timestamp,
+        change: impl FnOnce(&mut Cell) -> T,
+    ) -> T {
+        let cell = self.cells.entry(project).or_default();
+        let result = change(cell);
+        let old = std::mem::take(&mut cell.place);
+        let new = cell.placed(standing, now);
+        cell.place = new;
+        self.unplace(project, old);
+        match new {
+            Place::Nowhere => {}
+            Place::Waking(at) => {
+                self.waking.insert((at, project));
+            }
+            Place::Ready(rank, changes) => {
+                self.ready.insert((rank, project));
+                if let Some(at) = changes {
+                    self.changing.insert((at, project));
+                }
+            }
+        }
+        result
+    }
+
+    fn unplace(&mut self, project: u32, place: Place) {
+        match place {
+            Place::Nowhere => {}
+            Place::Waking(at) => {
+                self.waking.remove(&(at, project));
+            }
+            Place::Ready(rank, changes) => {
+                self.ready.remove(&(rank, project));
+                if let Some(at) = changes {
+                    self.changing.remove(&(at, project));
+                }
+            }
+        }
+    }
+
+    /// Takes a project out.
+    pub(super) fn remove(&mut self, project: u32) -> Option<Cell> {
+        let cell = self.cells.remove(&project)?;
+        self.unplace(project, cell.place);
+        Some(cell)
+    }
+
+    /// A project whose place has to be looked at again by now.
+    pub(super) fn next_due(&self, now: Timestamp) -> Option<u32> {
+        let first = |set: &BTreeSet<(Timestamp, u32)>| {
+            set.first().filter(|(at, _)| *at <= now).map(|(_, project)| *project)
+        };
+        first(&self.waking).or_else(|| first(&self.changing))
+    }
+
+    /// When the first project without room will have some.
+    pub(super) fn next_room(&self) -> Option<Timestamp> {
+        self.waking.first().map(|(at, _)| *at).filter(|at| *at < Timestamp::NEVER)
+    }
+
+    /// The projects with room, best first.
+    pub(super) fn ready(&self) -> impl Iterator<Item = (Rank, u32)> {
+        self.ready.iter().copied()
+    }
+
+    /// When a project has room for so many tokens: now, or later.
+    pub(super) fn room(&mut self, project: u32, tokens: u64, now: Timestamp) -> Timestamp {
+        match self.cells.get_mut(&project) {
+            Some(cell) => cell.room(tokens, now),
+            None => now,
+        }
+    }
+}
+
+impl Cell {
+    fn placed(&mut self, standing: Standing, now: Timestamp) -> Place {
+        let room = self.room(1, now).max(standing.blocked_until);
+        if room == Timestamp::NEVER {
+            return Place::Nowhere;
+        }
+        if room > now {
+            return Place::Waking(room);
+        }
+        let penalised = self.penalised(now);
+        let rank =
+            Rank { penalised, priority: standing.priority, load: self.meter.load() / 16, turn: self.turn };
+        let penalty = penalised.then_some(self.penalty_until);
+        Place::Ready(rank, self.meter.next_change().into_iter().chain(penalty).min())
+    }
+
+    fn room(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
+        self.meter.room(tokens, now).max(self.rest_until)
+    }
+
+    /// Counts a request; `turn` is a running number.
+    pub(super) fn charge(&mut self, tokens: u64, turn: u64, now: Timestamp) -> Charge {
+        self.turn = turn;
+        self.meter.charge(tokens, now)
+    }
+
+    /// Takes in what is known of a project that has turned out to be the same.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.meter.absorb(other.meter);
+        self.rest_until = self.rest_until.max(other.rest_until);
+        self.penalty_until = self.penalty_until.max(other.penalty_until);
+        self.turn = self.turn.max(other.turn);
+    }
+
+    /// Rests at least until then.
+    pub(super) fn rest(&mut self, until: Timestamp) {
+        self.rest_until = self.rest_until.max(until);
+    }
+
+    pub(super) fn rest_until(&self) -> Timestamp {
+        self.rest_until
+    }
+
+    /// Comes last for a while: 1, 2, 4, … seconds, each between half and one and a half times that long, so
+    /// that projects penalised together do not come back together. `chance` is in 0..1.
+    pub(super) fn penalise(&mut self, now: Timestamp, chance: f64) {
+        let longest = LONGEST_PENALTY.as_secs_f64();
+        let wait = f64::from(1_u32 << self.penalties.min(6)).min(longest) * (0.5 + chance);
+        self.penalties = self.penalties.saturating_add(1);
+        self.penalty_until = self.penalty_until.max(now + Duration::from_secs_f64(wait));
+    }
+
+    pub(super) fn penalised(&self, now: Timestamp) -> bool {
+        self.penalty_until > now
+    }
+
+    /// A good answer ends penalties; a rest ends in its own time.
+    pub(super) fn forgive(&mut self) {
+        self.penalties = 0;
+        self.penalty_until = Timestamp::EPOCH;
+    }
+}

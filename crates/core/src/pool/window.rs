@@ -1,0 +1,278 @@
+//! What was asked in the last minute and since midnight: the counts that Google's limits are held against.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// Requests are counted in slots this long, so that a busy minute takes bounded memory.
+const SLOT: Duration = Duration::from_millis(100);
+
+/// How long a request counts: a minute, and what the way to Google may take more for one request than for another.
+/// Google may count in fixed minutes or in sliding ones; whoever never exceeds a limit in any sixty seconds is right
+/// with both.
+const COUNTED: Duration = Duration::from_millis(60_150);
+
+/// The running minute.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Minute {
+    slots: VecDeque<Slot>,
+    requests: u64,
+    tokens: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// When its requests count no more.
+    until: Timestamp,
+    requests: u64,
+    tokens: u64,
+}
+
+/// The running day, Pacific time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Day {
+    ends: Timestamp,
+    requests: u64,
+    tokens: u64,
+}
+
+/// Where a request was counted, to correct it later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Charge {
+    slot: Timestamp,
+    day: Timestamp,
+    tokens: u64,
+}
+
+impl Minute {
+    fn expire(&mut self, now: Timestamp) {
+        while let Some(slot) = self.slots.front()
+            && slot.until <= now
+        {
+            self.requests = self.requests.saturating_sub(slot.requests);
+            self.tokens = self.tokens.saturating_sub(slot.tokens);
+            self.slots.pop_front();
+        }
+    }
+
+    fn add(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
+        self.expire(now);
+        let slot = SLOT.as_millis() as u64;
+        let begins = Timestamp::from_millis(now.as_millis() / slot * slot);
+        let until = begins + SLOT + COUNTED;
+        match self.slots.back_mut() {
+            // A clock that was set back counts into the last slot.
+            Some(last) if last.until >= until => {
+                last.requests += 1;
+                last.tokens += tokens;
+            }
+            _ => self.slots.push_back(Slot { until, requests: 1, tokens }),
+        }
+        self.requests += 1;
+        self.tokens += tokens;
+        self.slots.back().map_or(until, |slot| slot.until)
+    }
+
+    fn correct(&mut self, at: Timestamp, requests: bool, from: u64, to: u64) {
+        let Some(slot) = self.slots.iter_mut().rev().find(|slot| slot.until == at) else { return };
+        let removed = u64::from(requests).min(slot.requests);
+        slot.requests -= removed;
+        self.requests = self.requests.saturating_sub(removed);
+        slot.tokens = slot.tokens.saturating_sub(from) + to;
+        self.tokens = self.tokens.saturating_sub(from) + to;
+    }
+
+    /// When `surplus` requests and `tokens` will have left the window.
+    fn when(&self, requests: u64, tokens: u64) -> Timestamp {
+        let (mut gone, mut gone_tokens) = (0, 0);
+        for slot in &self.slots {
+            gone += slot.requests;
+            gone_tokens += slot.tokens;
+            if gone >= requests && gone_tokens >= tokens {
+                return slot.until;
+            }
+        }
+        self.slots.back().map_or(Timestamp::EPOCH, |slot| slot.until)
+    }
+}
+
+impl Day {
+    fn roll(&mut self, now: Timestamp) {
+        if self.ends <= now {
+            *self = Self { ends: now.next_pacific_midnight(), requests: 0, tokens: 0 };
+        }
+    }
+}
+
+/// Minute and day of one project and model, against its limits.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Meter {
+    minute: Minute,
+    day: Day,
+    pub(super) limits: Limits,
+}
+
+/// The limits that Google named, or that the configuration gives. None: not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) requests_per_minute: Option<u64>,
+    pub(super) tokens_per_minute: Option<u64>,
+    pub(super) requests_per_day: Option<u64>,
+    pub(super) tokens_per_day: Option<u64>,
+}
+
+/// What a limit is taken to be for ordering only, while nobody has named it: the smaller ones of the free tier.
+const ASSUMED: [u64; 3] = [15, 250_000, 1_000];
+
+impl Meter {
+    /// Counts a request.
+    pub(super) fn charge(&mut self, tokens: u64, now: Timestamp) -> Charge {
+        self.day.roll(now);
+        self.day.requests += 1;
+        self.day.tokens += tokens;
+        Charge { slot: self.minute.add(tokens, now), day: self.day.ends, tokens }
+    }
+
+    /// The request had so many tokens in truth.
+    pub(super) fn correct(&mut self, charge: Charge, tokens: u64) {
+        self.minute.correct(charge.slot, false, charge.tokens, tokens);
+        if self.day.ends == charge.day {
+            self.day.tokens = self.day.tokens.saturating_sub(charge.tokens) + tokens;
+        }
+    }
+
+    /// Google did not count the request: it never came to an answer.
+    pub(super) fn refund(&mut self, charge: Charge) {
+        self.minute.correct(charge.slot, true, charge.tokens, 0);
+        if self.day.ends == charge.day {
+            self.day.requests = self.day.requests.saturating_sub(1);
+            self.day.tokens = self.day.tokens.saturating_sub(charge.tokens);
+        }
+    }
+
+    /// When there is room for one more request of so many tokens: `now`, or later.
+    pub(super) fn room(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
+        self.minute.expire(now);
+        self.day.roll(now);
+        let limits = self.limits;
+        let mut at = now;
+        let over = |used: u64, more: u64, limit: Option<u64>| {
+            limit.and_then(|limit| (used + more).checked_sub(limit)).filter(|over| *over > 0)
+        };
+        if let Some(over) = over(self.minute.requests, 1, limits.requests_per_minute) {
+            at = at.max(self.minute.when(over, 0));
+        }
+        // A request larger than the whole limit is Google's to refuse: the number is an estimate.
+        if let Some(over) = over(self.minute.tokens, tokens, limits.tokens_per_minute) {
+            at = at.max(self.minute.when(0, over.min(self.minute.tokens)));
+        }
+        let day_full = over(self.day.requests, 1, limits.requests_per_day).is_some()
+            || (self.day.tokens > 0 && over(self.day.tokens, tokens, limits.tokens_per_day).is_some());
+        if day_full { at.max(self.day.ends) } else { at }
+    }
+
+    /// How used the limits are, in thousandths of the tightest one.
+    pub(super) fn load(&self) -> u32 {
+        let part = |used: u64, limit: Option<u64>, assumed: u64| {
+            let limit = limit.unwrap_or(assumed).max(1);
+            u32::try_from(used.saturating_mul(1000) / limit).unwrap_or(u32::MAX)
+        };
+        part(self.minute.requests, self.limits.requests_per_minute, ASSUMED[0])
+            .max(part(self.minute.tokens, self.limits.tokens_per_minute, ASSUMED[1]))
+            .max(part(self.day.requests, self.limits.requests_per_day, ASSUMED[2]))
+    }
+
+    /// Counts what another meter has counted of the same quota.
+    pub(super) fn absorb(&mut self, other: Self) {
+        let mut slots: Vec<Slot> = self.minute.slots.drain(..).chain(other.minute.slots).collect();
+        slots.sort_by_key(|slot| slot.until);
+        slots.dedup_by(|later, earlier| {
+            let same = later.until == earlier.until;
+            if same {
+                earlier.requests += later.requests;
+                earlier.tokens += later.tokens;
+            }
+            same
+        });
+        self.minute.slots = slots.into();
+        self.minute.requests += other.minute.requests;
+        self.minute.tokens += other.minute.tokens;
+        if other.day.ends == self.day.ends {
+            self.day.requests += other.day.requests;
+            self.day.tokens += other.day.tokens;
+        } else if other.day.ends > self.day.ends {
+            self.day = other.day;
+        }
+        let limits = &mut self.limits;
+        limits.requests_per_minute = limits.requests_per_minute.or(other.limits.requests_per_minute);
+        limits.tokens_per_minute = limits.tokens_per_minute.or(other.limits.tokens_per_minute);
+        limits.requests_per_day = limits.requests_per_day.or(other.limits.requests_per_day);
+        limits.tokens_per_day = limits.tokens_per_day.or(other.limits.tokens_per_day);
+    }
+
+    /// When the load falls next.
+    pub(super) fn next_change(&self) -> Option<Timestamp> {
+        self.minute.slots.front().map(|slot| slot.until)
+    }
+
+    /// Requests and tokens in the running minute, requests and the end of the running day.
+    pub(super) fn counts(&mut self, now: Timestamp) -> (u64, u64, u64, Timestamp) {
+        self.minute.expire(now);
+        self.day.roll(now);
+        (self.minute.requests, self.minute.tokens, self.day.requests, self.day.ends)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 15 January 2027, midnight in California.
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_minute_slides() {
+        let mut meter = Meter {
+            limits: Limits { requests_per_minute: Some(2), ..Limits::default() },
+            ..Meter::default()
+        };
+        meter.charge(0, NOW);
+        assert_eq!(meter.room(0, NOW), NOW);
+        meter.charge(0, NOW + secs(20));
+        let free = meter.room(0, NOW + secs(30));
+        assert!((60_000..=60_300).contains(&free.since(NOW).as_millis()), "{:?}", free.since(NOW));
+        assert_eq!(meter.room(0, free), free);
+    }
+
+    #[test]
+    fn tokens_count_and_are_corrected() {
+        let mut meter = Meter {
+            limits: Limits { tokens_per_minute: Some(1000), ..Limits::default() },
+            ..Meter::default()
+        };
+        let charge = meter.charge(900, NOW);
+        assert!(meter.room(200, NOW) > NOW);
+        meter.correct(charge, 300);
+        assert_eq!(meter.room(200, NOW), NOW);
+        assert!(meter.room(800, NOW) > NOW);
+        let mut fresh = Meter { limits: meter.limits, ..Meter::default() };
+        assert_eq!(fresh.room(5000, NOW), NOW, "an estimate refuses nothing");
+    }
+
+    #[test]
+    fn a_day_ends_at_midnight_pacific() {
+        let mut meter =
+            Meter { limits: Limits { requests_per_day: Some(1), ..Limits::default() }, ..Meter::default() };
+        let charge = meter.charge(0, NOW + secs(5));
+        assert_eq!(meter.room(0, NOW + secs(10)), NOW + secs(86_400));
+        meter.refund(charge);
+        assert_eq!(meter.room(0, NOW + secs(10)), NOW + secs(10));
+        meter.charge(0, NOW + secs(11));
+        assert_eq!(meter.room(0, NOW + secs(86_400)), NOW + secs(86_400));
+    }
+}
