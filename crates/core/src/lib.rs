@@ -5,6 +5,7 @@
 //! around the same [`Gateway`](gateway::Gateway). `ARCHITECTURE.md` tells the way of a request.
 
 pub mod anthropic;
+pub mod audit;
 pub mod auth;
 pub mod check;
 pub mod config;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt as _};
-use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, Response};
 use libra_core::check::{CONCURRENT, Check, CheckAnswer, CheckResult, Verification};
 use libra_core::gateway::Gateway;
 use libra_core::route::VerifyFormat;
@@ -83,12 +83,17 @@ pub(crate) async fn look_after_pool(gateway: Arc<Gateway>, upstream: Arc<Upstrea
 }
 
 async fn run(check: &Check, upstream: &Upstream) -> CheckAnswer {
-    let answer = tokio::time::timeout(CHECK_TIMEOUT, fetch(check, upstream)).await;
+    ask(check.request(), upstream).await
+}
+
+/// Sends one short request and brings what was said.
+pub(crate) async fn ask(request: Request<Option<Bytes>>, upstream: &Upstream) -> CheckAnswer {
+    let answer = tokio::time::timeout(CHECK_TIMEOUT, fetch(request, upstream)).await;
     answer.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
-async fn fetch(check: &Check, upstream: &Upstream) -> CheckAnswer {
-    let mut answer = upstream.send(check.request(), &mut None);
+async fn fetch(request: Request<Option<Bytes>>, upstream: &Upstream) -> CheckAnswer {
+    let mut answer = upstream.send(request, &mut None);
     let answer = match poll_fn(|context| answer.poll_head(context)).await {
         Ok(answer) => answer,
         Err(SendError::Network { message, .. }) => return Err(message),

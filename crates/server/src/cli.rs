@@ -44,6 +44,8 @@ pub(crate) enum Command {
     },
     /// Run a described pool and load in virtual time, and say what each strategy would have made of it.
     Simulate(Simulation),
+    /// Say what a pool is worth now: doubles, dead keys, limits and projects. Asks Gemini a few short things a key.
+    Audit(AuditOptions),
 }
 
 /// What to simulate.
@@ -64,6 +66,24 @@ pub(crate) struct Simulation {
     /// A strategy to run; may come several times. Without it: the default and the classic ones.
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Vec<String>,
+}
+
+/// What `libra audit` looks at, and how it answers.
+#[derive(Args, Default)]
+pub(crate) struct AuditOptions {
+    /// A file with the pool instead of the one that is set: gemini-balance's or Gemini Balance Lite's
+    /// environment file, or a list, a key a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env: Option<PathBuf>,
+
+    /// Models to ask for, parted by commas; without one, that of LIBRA_VERIFY_MODEL. Each costs every key one
+    /// short request of its quota.
+    #[arg(long = "model", value_name = "MODEL,…", value_delimiter = ',')]
+    pub(crate) models: Vec<String>,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What is said on the command line wins over every other setting.
@@ -173,6 +193,20 @@ mod tests {
         );
         assert!(simulation("libra simulate").is_none());
         assert!(simulation("libra simulate a.toml --seeds 0").is_none());
+    }
+
+    #[test]
+    fn audit_takes_models_in_any_way() {
+        let options = |line: &str| match parse(line).map(|cli| cli.command) {
+            Ok(Some(Command::Audit(options))) => options,
+            _ => panic!("{line}"),
+        };
+        let bare = options("libra audit");
+        assert!(bare.env.is_none() && bare.models.is_empty() && !bare.json);
+        let full = options("libra audit --env pool.env --model a,b --model c --json");
+        assert!(full.env.is_some() && full.json);
+        assert_eq!(full.models, ["a", "b", "c"]);
+        assert!(parse("libra audit key").is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A thin shell: it reads settings, listens, and does what core's state machines say. See `ARCHITECTURE.md`.
 
 mod app;
+mod audit;
 mod body;
 mod checks;
 mod cli;
@@ -53,8 +54,11 @@ fn main() -> ExitCode {
         }
     };
     log_to_stderr(&settings.log);
-    for notice in &settings.notices {
-        tracing::warn!("{notice}");
+    // An audit tells what is about its own pool, which may be another than the one that is set.
+    if !matches!(cli.task(), Command::Audit(_)) {
+        for notice in &settings.notices {
+            tracing::warn!("{notice}");
+        }
     }
     let done = runtime().and_then(|runtime| {
         runtime.block_on(async {
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
                 Command::Serve => run(settings).await.map(|()| ExitCode::SUCCESS),
                 Command::Verify { keys } => verify(settings, keys).await,
                 Command::Simulate(_) => unreachable!("it has run before the settings were read"),
+                Command::Audit(options) => audit::run(settings, options).await,
             }
         })
     });

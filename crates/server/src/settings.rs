@@ -3,7 +3,7 @@
 //! The process's environment is only read, never changed. What a value means is core's matter
 //! ([`Config::from_vars`]); a message says where the value stood and never shows a key.
 
-mod dotenv;
+pub(crate) mod dotenv;
 mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,7 +128,7 @@ fn is_proxy(address: &str) -> bool {
 }
 
 /// Reads a file of at most [`MAX_LIST_BYTES`].
-fn read_file(path: &Path) -> io::Result<String> {
+pub(crate) fn read_file(path: &Path) -> io::Result<String> {
     let most = MAX_LIST_BYTES as u64;
     let mut text = String::new();
     File::open(path)?.take(most + 1).read_to_string(&mut text)?;
@@ -139,7 +139,7 @@ fn read_file(path: &Path) -> io::Result<String> {
 }
 
 /// Why a file cannot be read, in a few words.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
         _ => error.to_string(),

@@ -7,7 +7,7 @@
 ///
 /// # Errors
 /// A line that is no `NAME=VALUE`, or a quote without an end, in words without the content.
-pub(super) fn parse(text: &str) -> Result<Vec<(&str, String)>, String> {
+pub(crate) fn parse(text: &str) -> Result<Vec<(&str, String)>, String> {
     let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate();
     let mut variables = Vec::new();
     while let Some((index, line)) = lines.next() {
