@@ -114,7 +114,7 @@ impl Pool {
     /// The configured pool. `seed` decides what chance decides.
     pub fn new(keys: &[PoolKey], strategy: Strategy, seed: u64) -> Self {
         let mut this = Self::empty(strategy, seed, None);
-        for PoolKey { key, project } in keys {
+        for PoolKey { key, project, .. } in keys {
             let project = project.as_deref().map(ProjectId::named);
             this.insert(key, project.unwrap_or_else(|| ProjectId::of_key(key.id())));
         }
