@@ -163,7 +163,7 @@ mod tests {
 
     fn config(pool: &[&str], clients: &[&str], client_keys: ClientKeys) -> Config {
         Config {
-            keys: pool.iter().map(|key| PoolKey { key: ApiKey::new(key), project: None }).collect(),
+            keys: pool.iter().map(|key| PoolKey::from(ApiKey::new(key))).collect(),
             clients: clients.iter().map(|key| ApiKey::new(key)).collect(),
             client_keys,
             ..Config::default()

@@ -4,12 +4,14 @@
 //! say where a name is looked up. Every setting is documented in `.env.sample` and in [`VARIABLES`].
 //!
 //! No message made here shows a key: lists are quoted by position, other values only where they are too short
-//! to be one.
+//! to be one. Names of projects are shown: what looks like a key is none.
 
 mod keys;
 mod lists;
 mod models;
 mod notice;
+mod prices;
+mod projects;
 mod values;
 mod variables;
 
@@ -25,6 +27,8 @@ pub use self::keys::{MAX_KEY_BYTES, MAX_KEYS, parse_keys};
 pub use self::lists::{MAX_LIST_BYTES, MAX_PARTS};
 pub use self::models::AliasFor;
 pub use self::notice::{Notice, POOL_CLOSED, POOL_CLOSED_CHINESE};
+pub use self::prices::Price;
+pub use self::projects::{ModelLimits, ProjectSettings, Tier};
 pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};
 
 use self::lists::Source;
@@ -36,12 +40,29 @@ pub struct Config {
     /// The pool: `LIBRA_KEYS`, formerly `BACKUP_API_KEYS`. In the order given, without duplicates and without
     /// any key that is also in [`clients`](Self::clients).
     pub keys: Vec<PoolKey>,
-    /// The client keys that may use the pool: `LIBRA_CLIENTS`, formerly `TRUSTED_API_KEYS`.
+    /// What is said of projects: `LIBRA_PROJECTS`, and tables of `LIBRA_KEYS`. Each name once.
+    pub projects: Vec<ProjectSettings>,
+    /// What models cost, for projects with a limit on their cost: `LIBRA_PRICES`. The first that matches counts.
+    pub prices: Vec<Price>,
+    /// The client keys that may use the pool: `LIBRA_CLIENTS`, formerly `TRUSTED_API_KEYS`, and
+    /// [`paid_only_clients`](Self::paid_only_clients).
     pub clients: KeySet,
+    /// The client keys that only paid projects serve: `LIBRA_PAID_CLIENTS`.
+    pub paid_only_clients: KeySet,
     /// Whether clients may bring keys of their own where a pool is set: `LIBRA_CLIENT_KEYS`.
     pub client_keys: ClientKeys,
     /// How the next key is chosen: `LIBRA_STRATEGY`.
     pub strategy: Strategy,
+    /// Whether conversations stay with their project while it has room: `LIBRA_AFFINITY`.
+    pub affinity: bool,
+    /// How long a request may wait for a project to have room: `LIBRA_QUEUE_WAIT`. Zero: not at all.
+    pub queue_wait: Duration,
+    /// How many requests may wait, at least one: `LIBRA_QUEUE_SIZE`.
+    pub queue_size: usize,
+    /// The share of live traffic that retries may add, 0 to 10: `LIBRA_RETRY_BUDGET`.
+    pub retry_budget: f64,
+    /// When a second attempt is begun beside one that has no first byte yet: `LIBRA_HEDGE_AFTER`. None: never.
+    pub hedge_after: Option<Duration>,
     /// Where Gemini is: `LIBRA_UPSTREAM`. Scheme and authority, with an optional path prefix that ends
     /// without a slash (the path of an address without one is `/`).
     pub upstream: Uri,
@@ -68,6 +89,8 @@ pub struct Config {
     pub memory: Option<u64>,
     /// Foreign model names and what they stand for: `LIBRA_MODEL_ALIASES`, before the built-in ones.
     pub model_aliases: Vec<ModelAlias>,
+    /// Gemini models and those to turn to where they cannot serve: `LIBRA_MODEL_FALLBACKS`.
+    pub model_fallbacks: Vec<ModelAlias>,
     /// The models that are listed and served: `LIBRA_MODELS`. Empty: all.
     pub models: Vec<WildMatch>,
     /// The models that are neither listed nor served: `LIBRA_MODELS_DENY`.
@@ -76,6 +99,8 @@ pub struct Config {
     pub verify: Verify,
     /// The model that checks use: `LIBRA_VERIFY_MODEL`.
     pub verify_model: String,
+    /// What opens `/admin`: `LIBRA_ADMIN_TOKEN`. None: there is no such path.
+    pub admin_token: Option<ApiKey>,
     /// Whether `/` shows a page: `LIBRA_HOME`.
     pub home: bool,
     /// The proxies whose word about a client's address counts: `LIBRA_TRUSTED_PROXIES`.
@@ -88,9 +113,17 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             keys: Vec::new(),
+            projects: Vec::new(),
+            prices: Vec::new(),
             clients: KeySet::default(),
+            paid_only_clients: KeySet::default(),
             client_keys: ClientKeys::Allow,
-            strategy: Strategy::RoundRobin,
+            strategy: Strategy::Headroom,
+            affinity: true,
+            queue_wait: Duration::from_secs(20),
+            queue_size: 1000,
+            retry_budget: 0.2,
+            hedge_after: None,
             upstream: Uri::from_static("https://generativelanguage.googleapis.com"),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), values::DEFAULT_PORT),
             base_path: String::new(),
@@ -103,10 +136,12 @@ impl Default for Config {
             body_limit: 100 * values::MIB,
             memory: None,
             model_aliases: Vec::new(),
+            model_fallbacks: Vec::new(),
             models: Vec::new(),
             models_deny: Vec::new(),
             verify: Verify::Open,
             verify_model: models::SMALL.to_owned(),
+            admin_token: None,
             home: true,
             trusted_proxies: Vec::new(),
             custom_llm: None,
@@ -130,7 +165,8 @@ impl Config {
         let source = Source { lookup: &lookup, read_file: &read_file };
         let mut notices = Vec::new();
         let default = Self::default();
-        let (keys, clients) = keys::pool_and_clients(&source, &mut notices)?;
+        let prices = source.value("LIBRA_PRICES", prices::prices)?.unwrap_or(default.prices);
+        let keys = keys::read_all(&source, !prices.is_empty(), &mut notices)?;
         let timeout = |name, default: Duration| {
             source.value(name, values::duration).map(|value| value.unwrap_or(default))
         };
@@ -146,8 +182,12 @@ impl Config {
             }
         }
         let config = Self {
-            keys,
-            clients,
+            admin_token: admin_token(&source, &keys)?,
+            keys: keys.pool,
+            projects: keys.projects,
+            prices,
+            clients: keys.clients,
+            paid_only_clients: keys.paid_only,
             client_keys: source
                 .value("LIBRA_CLIENT_KEYS", |text| {
                     values::choice(text, &[("allow", ClientKeys::Allow), ("deny", ClientKeys::Deny)])
@@ -156,6 +196,13 @@ impl Config {
             strategy: source
                 .value("LIBRA_STRATEGY", |text| values::choice(text, &STRATEGIES))?
                 .unwrap_or(default.strategy),
+            affinity: source.value("LIBRA_AFFINITY", values::switch)?.unwrap_or(default.affinity),
+            queue_wait: source
+                .value("LIBRA_QUEUE_WAIT", values::duration_or_none)?
+                .map_or(default.queue_wait, Option::unwrap_or_default),
+            queue_size: source.value("LIBRA_QUEUE_SIZE", values::queue_size)?.unwrap_or(default.queue_size),
+            retry_budget: source.value("LIBRA_RETRY_BUDGET", values::share)?.unwrap_or(default.retry_budget),
+            hedge_after: source.value("LIBRA_HEDGE_AFTER", values::duration_or_none)?.flatten(),
             upstream,
             listen: listen(&source)?.unwrap_or(default.listen),
             base_path: source.value("LIBRA_BASE_PATH", values::base_path)?.unwrap_or(default.base_path),
@@ -175,6 +222,9 @@ impl Config {
             model_aliases: source
                 .value("LIBRA_MODEL_ALIASES", models::aliases)?
                 .unwrap_or(default.model_aliases),
+            model_fallbacks: source
+                .value("LIBRA_MODEL_FALLBACKS", models::aliases)?
+                .unwrap_or(default.model_fallbacks),
             models: source.value("LIBRA_MODELS", models::patterns)?.unwrap_or(default.models),
             models_deny: source.value("LIBRA_MODELS_DENY", models::patterns)?.unwrap_or(default.models_deny),
             verify: source
@@ -216,6 +266,23 @@ fn listen(source: &Source<'_>) -> Result<Option<SocketAddr>, ConfigError> {
             Ok(port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)))
         }
     }
+}
+
+/// `LIBRA_ADMIN_TOKEN`: long enough not to be guessed, and nobody else's.
+fn admin_token(source: &Source<'_>, keys: &keys::Keys) -> Result<Option<ApiKey>, ConfigError> {
+    source.value("LIBRA_ADMIN_TOKEN", |text| {
+        let token = keys::single(text)?;
+        if token.expose().len() < keys::SHORTEST_CLIENT_KEY {
+            return Err(format!(
+                "has fewer than {} characters, and could be guessed; use a long random one",
+                keys::SHORTEST_CLIENT_KEY
+            ));
+        }
+        if keys.clients.contains(&token) || keys.pool.iter().any(|entry| entry.key == token) {
+            return Err("is a client's key or one of the pool: use one of its own".to_owned());
+        }
+        Ok(token)
+    })
 }
 
 fn custom_llm(source: &Source<'_>) -> Result<Option<CustomLlm>, ConfigError> {
@@ -278,6 +345,15 @@ pub struct PoolKey {
     pub key: ApiKey,
     /// The project it belongs to, where the user says so (`team-a:KEY`).
     pub project: Option<String>,
+    /// What the user calls it.
+    pub label: Option<String>,
+}
+
+impl From<ApiKey> for PoolKey {
+    /// A key of which nothing else is known.
+    fn from(key: ApiKey) -> Self {
+        Self { key, project: None, label: None }
+    }
 }
 
 /// Whether clients' own keys are used where a pool is set.
@@ -292,7 +368,7 @@ pub enum ClientKeys {
 /// How the next key is chosen among those that may serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
-    /// The project with the most expected room for the request.
+    /// The project with the most room for the request, within the first rank that has any.
     Headroom,
     /// One after the other.
     RoundRobin,

@@ -462,8 +462,8 @@ impl Intake {
             Task::Native { call, .. } => call.model.as_str(),
             Task::ModelList { .. } | Task::ModelGet { .. } => "",
         };
-        let mut further_models: Vec<String> =
-            gateway.config().further_models(asked).map(str::to_owned).collect();
+        let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
+        let mut further_models: Vec<String> = further.map(str::to_owned).collect();
         further_models.reverse();
         let admitted = Admitted { task, access, headers, body, further_models, held, arrived };
         Ok(Exchange::new(gateway, admitted))

@@ -18,7 +18,7 @@ pub(crate) fn prepare(config: &mut Config) -> io::Result<()> {
     tokio::spawn(libra_simulator::serve(simulator, listener));
     config.upstream = upstream.parse().map_err(io::Error::other)?;
     let keys = libra_simulator::demo::keys();
-    config.keys = keys.iter().map(|key| PoolKey { key: ApiKey::new(key), project: None }).collect();
+    config.keys = keys.iter().map(|key| PoolKey::from(ApiKey::new(key))).collect();
     config.clients = KeySet::from_iter([ApiKey::new(CLIENT)]);
     Ok(())
 }

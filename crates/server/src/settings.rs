@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) notices: Vec<Notice>,
     /// What is logged: a level, or directives like `info,libra=debug`.
     pub(crate) log: String,
-    /// Whether to run with the simulator. Keys, clients, upstream, proxies and custom service are then as if
+    /// Whether to run with the simulator. Keys, projects, clients, upstream, proxies and custom service are then as if
     /// not set: no real key meets the simulator.
     pub(crate) demo: bool,
     /// The proxies to reach the upstream through.
@@ -281,7 +281,9 @@ impl Layers {
 }
 
 fn is_left_aside_by_a_demo(name: &str) -> bool {
-    list_of(name).is_some() || name == "LIBRA_UPSTREAM" || name.starts_with("CUSTOM_LLM_")
+    list_of(name).is_some()
+        || ["LIBRA_PROJECTS", "LIBRA_UPSTREAM"].contains(&name)
+        || name.starts_with("CUSTOM_LLM_")
 }
 
 /// The known name that differs least, if it differs by few letters only.

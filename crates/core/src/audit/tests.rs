@@ -16,7 +16,7 @@ fn models(names: &[&str]) -> Arc<[String]> {
 }
 
 fn key(name: &str) -> PoolKey {
-    PoolKey { key: ApiKey::new(name), project: None }
+    PoolKey::from(ApiKey::new(name))
 }
 
 fn answer(status: u16, body: &serde_json::Value) -> CheckAnswer {

@@ -1,8 +1,12 @@
 //! The pool and the client keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::lists::{Source, split};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::lists::{Source, split, tables};
+use super::projects::{self, ProjectSettings, Said, Tier, agree};
 use super::{ConfigError, Notice, PoolKey};
 use crate::secret::{ApiKey, KeyId, KeySet};
 
@@ -12,23 +16,34 @@ pub const MAX_KEYS: usize = 200_000;
 /// The longest key, in bytes. The longest known ones of Google's have some 60; other services' have some 200.
 pub const MAX_KEY_BYTES: usize = 512;
 
-/// The longest project name, in bytes.
-const MAX_PROJECT_BYTES: usize = 128;
-
 /// Google's keys have 39 characters (`AIza…`) or more (`AQ.…`). What is much shorter was cut off.
-const SHORTEST_POOL_KEY: usize = 20;
+pub(super) const SHORTEST_POOL_KEY: usize = 20;
 
 /// 16 random characters cannot be guessed over a network.
-const SHORTEST_CLIENT_KEY: usize = 16;
+pub(super) const SHORTEST_CLIENT_KEY: usize = 16;
 
-/// The pool and the client keys, neither with any key of the other's.
-pub(super) fn pool_and_clients(
+/// The pool and who may use it.
+pub(super) struct Keys {
+    /// The pool, without any key that is a client's.
+    pub(super) pool: Vec<PoolKey>,
+    /// All client keys.
+    pub(super) clients: KeySet,
+    /// Those among them that are held to paid projects.
+    pub(super) paid_only: KeySet,
+    pub(super) projects: Vec<ProjectSettings>,
+}
+
+/// Reads the pool, the client keys and the projects.
+pub(super) fn read_all(
     source: &Source<'_>,
+    has_prices: bool,
     notices: &mut Vec<Notice>,
-) -> Result<(Vec<PoolKey>, KeySet), ConfigError> {
+) -> Result<Keys, ConfigError> {
     let pool = read(source, ["LIBRA_KEYS", "BACKUP_API_KEYS"], Entries::WithProjects)?;
     let clients = read(source, ["LIBRA_CLIENTS", "TRUSTED_API_KEYS"], Entries::Plain)?;
-    for list in [&pool, &clients] {
+    let paid_only = read_one(source, "LIBRA_PAID_CLIENTS", Entries::Plain)?;
+    let paid_only = paid_only.unwrap_or_else(|| List::new("LIBRA_PAID_CLIENTS"));
+    for list in [&pool, &clients, &paid_only] {
         if list.duplicates > 0 {
             notices.push(Notice::Duplicates { variable: list.variable, count: list.duplicates });
         }
@@ -37,22 +52,25 @@ pub(super) fn pool_and_clients(
     if short > 0 {
         notices.push(Notice::ShortKeys { variable: pool.variable, count: short });
     }
-    let short = clients.shorter_than(SHORTEST_CLIENT_KEY);
-    if short > 0 {
-        notices.push(Notice::GuessableClients { variable: clients.variable, count: short });
+    for list in [&clients, &paid_only] {
+        let short = list.shorter_than(SHORTEST_CLIENT_KEY);
+        if short > 0 {
+            notices.push(Notice::GuessableClients { variable: list.variable, count: short });
+        }
     }
     let variable = pool.variable;
-    let (mut pool, clients) =
-        (pool.keys, clients.keys.into_iter().map(|entry| entry.key).collect::<KeySet>());
-    match (pool.is_empty(), clients.is_empty()) {
+    let mut entries = pool.entries;
+    let clients: KeySet = clients.keys().chain(paid_only.keys()).cloned().collect();
+    let paid_only: KeySet = paid_only.keys().cloned().collect();
+    match (entries.is_empty(), clients.is_empty()) {
         (false, true) => notices.push(Notice::PoolClosed),
         (true, false) => notices.push(Notice::ClientsWithoutPool),
         (true, true) | (false, false) => {}
     }
-    let before = pool.len();
-    pool.retain(|entry| !clients.contains(&entry.key));
-    let count = before - pool.len();
-    if count > 0 && pool.is_empty() {
+    let before = entries.len();
+    entries.retain(|entry| !clients.contains(&entry.key.key));
+    let count = before - entries.len();
+    if count > 0 && entries.is_empty() {
         // Going on without a pool would make a plain proxy of what was meant to be one with a pool.
         return Err(ConfigError::new(
             variable,
@@ -63,7 +81,18 @@ pub(super) fn pool_and_clients(
     if count > 0 {
         notices.push(Notice::ClientKeysInPool { count });
     }
-    Ok((pool, clients))
+    let projects = projects::settle(source, &mut entries, variable, has_prices, notices)?;
+    if !entries.is_empty() && !paid_only.is_empty() && !has_paid_key(&entries, &projects) {
+        notices.push(Notice::PaidClientsWithoutPaidProject);
+    }
+    let pool = entries.into_iter().map(|entry| entry.key).collect();
+    Ok(Keys { pool, clients, paid_only, projects })
+}
+
+fn has_paid_key(entries: &[Entry], projects: &[ProjectSettings]) -> bool {
+    let paid = projects.iter().filter(|project| project.tier == Tier::Paid);
+    let paid: BTreeSet<&str> = paid.map(|project| project.name.as_str()).collect();
+    entries.iter().any(|entry| entry.key.project.as_deref().is_some_and(|project| paid.contains(project)))
 }
 
 /// The keys that a person writes on the command line, read like the pool's.
@@ -76,7 +105,7 @@ pub fn parse_keys(text: &str) -> Result<Vec<PoolKey>, ConfigError> {
         list.add(entry, Entries::WithProjects)
             .map_err(|problem| ConfigError::new("KEY", format!("entry {}: {problem}", index + 1)))?;
     }
-    Ok(list.keys)
+    Ok(list.entries.into_iter().map(|entry| entry.key).collect())
 }
 
 /// A value that is one key.
@@ -119,6 +148,17 @@ fn read_one(source: &Source<'_>, name: &'static str, entries: Entries) -> Result
     let parts = source.parts(name)?;
     let mut list = List::new(name);
     for part in &parts {
+        if entries == Entries::WithProjects && !part.is_file {
+            let tables = tables(&part.text).map_err(|problem| ConfigError::new(&part.variable, problem))?;
+            if let Some(tables) = tables {
+                for (index, table) in tables.into_iter().enumerate() {
+                    list.add_value(table).map_err(|problem| {
+                        ConfigError::new(&part.variable, format!("entry {}: {problem}", index + 1))
+                    })?;
+                }
+                continue;
+            }
+        }
         let unit = if part.is_file { "line" } else { "entry" };
         part.entries(|position, entry| {
             list.add(entry, entries).map_err(|problem| {
@@ -129,58 +169,111 @@ fn read_one(source: &Source<'_>, name: &'static str, entries: Entries) -> Result
     Ok((!parts.is_empty()).then_some(list))
 }
 
+/// A key of the pool, and what is said beside it of its project.
+#[derive(PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: PoolKey,
+    pub(super) said: Option<Box<Said>>,
+}
+
 /// A list as far as it was read.
 struct List {
     variable: &'static str,
-    keys: Vec<PoolKey>,
+    entries: Vec<Entry>,
     positions: BTreeMap<KeyId, usize>,
     duplicates: usize,
 }
 
 impl List {
     fn new(variable: &'static str) -> Self {
-        Self { variable, keys: Vec::new(), positions: BTreeMap::new(), duplicates: 0 }
+        Self { variable, entries: Vec::new(), positions: BTreeMap::new(), duplicates: 0 }
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &ApiKey> {
+        self.entries.iter().map(|entry| &entry.key.key)
     }
 
     /// Takes an entry in, or says what is wrong with it without showing it.
     fn add(&mut self, entry: &str, entries: Entries) -> Result<(), String> {
         let (project, key) = match entries {
             Entries::Plain => (None, entry),
-            Entries::WithProjects => match entry.split_once(':') {
-                Some((project, key)) => (Some(checked_project(project)?), key),
-                None => (None, entry),
-            },
+            Entries::WithProjects => parted(entry)?,
         };
         let key = checked(key)?;
-        if let Some(&position) = self.positions.get(&key.id()) {
+        self.insert(Entry { key: PoolKey { key, project, label: None }, said: None })
+    }
+
+    /// Takes an entry of a JSON array in: a text, or a table.
+    fn add_value(&mut self, value: Value) -> Result<(), String> {
+        match value {
+            Value::String(text) => {
+                let text = Zeroizing::new(text);
+                split(&text).iter().try_for_each(|entry| self.add(entry, Entries::WithProjects))
+            }
+            Value::Object(mut table) => {
+                let Some(Value::String(key)) = table.remove("key") else {
+                    return Err("needs a text named key".to_owned());
+                };
+                let key = Zeroizing::new(key);
+                let text = |value: Value| match value {
+                    Value::String(text) => Ok(text),
+                    _ => Err("is no text".to_owned()),
+                };
+                let project = projects::taken(&mut table, "project", |value| {
+                    text(value).and_then(|text| projects::project_name(&text))
+                })?;
+                let label = projects::taken(&mut table, "label", |value| {
+                    text(value).and_then(|text| projects::label(&text))
+                })?;
+                let said = Said::take(&mut table)?;
+                let said = (!said.is_nothing()).then(|| Box::new(said));
+                projects::nothing_left(&table, &format!("key, project, label, {}", projects::SETTINGS))?;
+                let (project, key) = match project {
+                    Some(project) => (Some(project), key.trim()),
+                    None => parted(key.trim())?,
+                };
+                self.insert(Entry { key: PoolKey { key: checked(key)?, project, label }, said })
+            }
+            _ => Err("is neither a text nor a table".to_owned()),
+        }
+    }
+
+    /// Takes a key in; one that is known already may add what was not said of it before.
+    fn insert(&mut self, entry: Entry) -> Result<(), String> {
+        let id = entry.key.key.id();
+        if let Some(&position) = self.positions.get(&id) {
             self.duplicates += 1;
-            let known = &mut self.keys[position].project;
-            match (known.as_ref(), project) {
-                (Some(known), Some(project)) if *known != project => {
-                    return Err("puts a key into another project than an earlier entry did".to_owned());
-                }
-                (None, project) => *known = project,
-                (Some(_), _) => {}
+            let known = &mut self.entries[position];
+            agree(&mut known.key.project, entry.key.project)
+                .map_err(|()| "puts a key into another project than an earlier entry did")?;
+            agree(&mut known.key.label, entry.key.label)
+                .map_err(|()| "gives a key another label than an earlier entry did")?;
+            match (&mut known.said, entry.said) {
+                (Some(known), Some(said)) => known.merge(*said).map_err(|setting| {
+                    format!("says another {setting} of a key's project than an earlier entry did")
+                })?,
+                (known, said) => *known = known.take().or(said),
             }
             return Ok(());
         }
-        if self.keys.len() == MAX_KEYS {
+        if self.entries.len() == MAX_KEYS {
             return Err(format!("is one more than the {MAX_KEYS} keys that a list may hold"));
         }
-        self.positions.insert(key.id(), self.keys.len());
-        self.keys.push(PoolKey { key, project });
+        self.positions.insert(id, self.entries.len());
+        self.entries.push(entry);
         Ok(())
     }
 
     fn same_keys(&self, other: &Self) -> bool {
-        self.keys.len() == other.keys.len()
-            && self.keys.iter().all(|entry| {
-                other.positions.get(&entry.key.id()).is_some_and(|position| other.keys[*position] == *entry)
+        self.entries.len() == other.entries.len()
+            && self.entries.iter().all(|entry| {
+                let position = other.positions.get(&entry.key.key.id());
+                position.is_some_and(|position| other.entries[*position] == *entry)
             })
     }
 
     fn shorter_than(&self, length: usize) -> usize {
-        self.keys.iter().filter(|entry| entry.key.expose().len() < length).count()
+        self.keys().filter(|key| key.expose().len() < length).count()
     }
 }
 
@@ -201,12 +294,11 @@ fn checked(text: &str) -> Result<ApiKey, String> {
     }
 }
 
-fn checked_project(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        return Err("has no project before its colon".to_owned());
+/// A key, and the project before it if one is named.
+fn parted(entry: &str) -> Result<(Option<String>, &str), String> {
+    match entry.split_once(':') {
+        Some(("", _)) => Err("has no project before its colon".to_owned()),
+        Some((project, key)) => Ok((Some(projects::project_name(project)?), key)),
+        None => Ok((None, entry)),
     }
-    if text.len() > MAX_PROJECT_BYTES || !text.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(format!("a project has at most {MAX_PROJECT_BYTES} visible ASCII characters"));
-    }
-    Ok(text.to_owned())
 }

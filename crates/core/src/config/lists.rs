@@ -1,5 +1,6 @@
 //! How values and lists are looked up and taken apart, as people paste them.
 
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::ConfigError;
@@ -26,7 +27,17 @@ impl Source<'_> {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
-        let Some(text) = self.text(name, MAX_VALUE_BYTES)? else { return Ok(None) };
+        self.value_within(name, MAX_VALUE_BYTES, parse)
+    }
+
+    /// [`value`](Self::value), of at most so many bytes.
+    pub(super) fn value_within<T>(
+        &self,
+        name: &str,
+        most: usize,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(text) = self.text(name, most)? else { return Ok(None) };
         parse(&text).map(Some).map_err(|problem| ConfigError::new(name, problem))
     }
 
@@ -90,6 +101,23 @@ impl Part {
         }
         split(&self.text).iter().enumerate().try_for_each(|(index, entry)| each(index + 1, entry))
     }
+}
+
+/// The entries of a JSON array of texts and tables. None for any other text, a JSON array of texts among them,
+/// which [`split`] reads.
+pub(super) fn tables(text: &str) -> Result<Option<Vec<Value>>, String> {
+    // An opening brace after the bracket or after a comma: no key holds one.
+    let begins =
+        |mark: char| text.split(mark).skip(1).any(|rest| rest.trim_start_matches(is_blank).starts_with('{'));
+    if !text.starts_with('[') || !(begins('[') || begins(',')) {
+        return Ok(None);
+    }
+    serde_json::from_str(text).map(Some).map_err(|error| json_error(&error))
+}
+
+/// What is wrong with JSON, without showing any of it.
+pub(super) fn json_error(error: &serde_json::Error) -> String {
+    format!("is not valid JSON (line {}, column {})", error.line(), error.column())
 }
 
 /// The entries of a list: a JSON array of strings, or text parted by commas and semicolons (full-width and

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use wildmatch::WildMatch;
 
-use super::lists::{is_blank, is_quote, split};
+use super::lists::{is_blank, is_quote, json_error, split};
 use super::variables::quoted;
 use super::{Config, ModelAlias};
 
@@ -21,6 +21,9 @@ const SPEECH: &str = "gemini-2.5-flash-preview-tts";
 
 /// The most patterns or aliases in one setting; each request is matched against all.
 const MAX_PATTERNS: usize = 1000;
+
+/// The most models that one request turns to; each has attempts of its own.
+const MAX_FURTHER: usize = 10;
 
 /// The longest model name or pattern, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -83,12 +86,31 @@ impl Config {
         if patterns.iter().any(|pattern| pattern.matches(requested)) { model } else { requested }
     }
 
-    /// The further models of a user's alias, for when the first cannot serve.
-    pub fn further_models<'a>(&'a self, requested: &str) -> impl Iterator<Item = &'a str> {
-        let requested = bare(requested);
-        let alias = self.model_aliases.iter().find(|alias| alias.pattern.matches(requested));
-        let further = alias.and_then(|alias| alias.models.get(1..)).unwrap_or_default();
-        further.iter().map(String::as_str).filter(|model| self.model_allowed(model))
+    /// The models to turn to where `served`, the one that `requested` was resolved to, cannot serve: the others
+    /// of the user's alias, then the fallbacks of `served` and of each of those. Each once, none that is not
+    /// allowed, at most [`MAX_FURTHER`]; the fallbacks of fallbacks are not followed.
+    pub fn further_models<'a>(&'a self, requested: &str, served: &str) -> impl Iterator<Item = &'a str> {
+        let of = |list: &'a [ModelAlias], name: &str| {
+            let alias = list.iter().find(|alias| alias.pattern.matches(name));
+            alias.map(|alias| alias.models.as_slice()).unwrap_or_default()
+        };
+        // Tuned models have no alias, whatever their last name is.
+        let others = match of(&self.model_aliases, bare(requested)) {
+            [first, others @ ..] if first == served => others,
+            _ => &[],
+        };
+        let chosen = std::iter::once(served).chain(others.iter().map(String::as_str));
+        let fallbacks = chosen.flat_map(|model| of(&self.model_fallbacks, model));
+        let mut further: Vec<&'a str> = Vec::new();
+        for model in others.iter().chain(fallbacks).map(String::as_str) {
+            if further.len() == MAX_FURTHER {
+                break;
+            }
+            if model != served && !further.contains(&model) && self.model_allowed(model) {
+                further.push(model);
+            }
+        }
+        further.into_iter()
     }
 
     /// What a foreign name is most likely meant for, where only the name is known.
@@ -117,9 +139,8 @@ impl Config {
 /// `pattern=model,model;pattern=model`, or a JSON object of patterns to a model or an array of models.
 pub(super) fn aliases(text: &str) -> Result<Vec<ModelAlias>, String> {
     let aliases = if text.starts_with('{') {
-        let table: serde_json::Map<String, Value> = serde_json::from_str(text).map_err(|error| {
-            format!("is no JSON object (line {}, column {})", error.line(), error.column())
-        })?;
+        let table: serde_json::Map<String, Value> =
+            serde_json::from_str(text).map_err(|error| json_error(&error))?;
         table
             .iter()
             .map(|(pattern, models)| {
@@ -174,7 +195,7 @@ pub(super) fn patterns(text: &str) -> Result<Vec<WildMatch>, String> {
     Ok(patterns)
 }
 
-fn pattern(text: &str) -> Result<WildMatch, String> {
+pub(super) fn pattern(text: &str) -> Result<WildMatch, String> {
     let text = bare(text);
     if text.is_empty() || text.len() > MAX_NAME_BYTES {
         return Err(format!("{} is no pattern: it has 1 to {MAX_NAME_BYTES} characters", quoted(text)));
@@ -199,6 +220,6 @@ fn bare(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
 }
 
-fn trimmed(text: &str) -> &str {
+pub(super) fn trimmed(text: &str) -> &str {
     text.trim_matches(|c| is_blank(c) || is_quote(c))
 }

@@ -44,6 +44,15 @@ pub enum Notice {
         /// How many.
         count: usize,
     },
+    /// Projects of which something is said and to which no key belongs.
+    ProjectsWithoutKeys {
+        /// One of them.
+        first: String,
+        /// How many.
+        count: usize,
+    },
+    /// Clients are held to paid projects, and no key of the pool belongs to one.
+    PaidClientsWithoutPaidProject,
     /// Keys go over the network in the clear.
     PlainHttp {
         /// The variable that holds the address.
@@ -81,6 +90,14 @@ impl fmt::Display for Notice {
             Self::GuessableClients { variable, count } => write!(
                 f,
                 "{variable}: keys of fewer than 16 characters, which could be guessed: {count}; use long random ones"
+            ),
+            Self::ProjectsWithoutKeys { first, count } => write!(
+                f,
+                "projects to which no key belongs: {count}, \"{first}\" among them; write project:KEY"
+            ),
+            Self::PaidClientsWithoutPaidProject => f.write_str(
+                "LIBRA_PAID_CLIENTS is set, but no key belongs to a project whose tier is paid: these clients \
+                 cannot be served",
             ),
             Self::PlainHttp { variable } => {
                 write!(f, "{variable}: keys are sent over plain http, where others can read them; use https")

@@ -4,6 +4,9 @@ use proptest::prelude::{any, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 
+mod models;
+mod projects;
+
 /// As long as a key of Google's, and none.
 const SECRET: &str = "AQ.no-real-key-but-as-long-as-one-0123456789";
 
@@ -112,6 +115,22 @@ fn client_keys_stay_out_of_the_pool() {
 }
 
 #[test]
+fn an_administrators_token_is_long_and_nobody_elses() {
+    let token = "an-administrators-token";
+    let config = good(&[("LIBRA_ADMIN_TOKEN", token)]);
+    assert_eq!(config.admin_token, Some(ApiKey::new(token)));
+    assert!(!format!("{config:?}").contains(token));
+    let check = |text: &str, expected: &str| {
+        let vars = [("LIBRA_KEYS", SECRET), ("LIBRA_CLIENTS", token), ("LIBRA_ADMIN_TOKEN", text)];
+        assert_eq!(bad(&vars), format!("LIBRA_ADMIN_TOKEN: {expected}"));
+    };
+    check("fifteen-letters", "has fewer than 16 characters, and could be guessed; use a long random one");
+    check(token, "is a client's key or one of the pool: use one of its own");
+    check(SECRET, "is a client's key or one of the pool: use one of its own");
+    check("two-long-tokens-1 two-long-tokens-2", "holds more than one key; one is expected");
+}
+
+#[test]
 fn notices_say_what_is_probably_not_meant() {
     let check = |vars: Vars<'_>, expected: &[Notice]| {
         let (_, notices) = read(vars).unwrap_or_else(|error| panic!("{vars:?}: {error}"));
@@ -141,6 +160,20 @@ fn notices_say_what_is_probably_not_meant() {
             Notice::GuessableClients { variable: "LIBRA_CLIENTS", count: 1 },
         ],
     );
+    check(
+        &[("LIBRA_KEYS", POOL), ("LIBRA_CLIENTS", CLIENT), ("LIBRA_PROJECTS", "{\"a\": {}, \"b\": {}}")],
+        &[Notice::ProjectsWithoutKeys { first: "a".to_owned(), count: 2 }],
+    );
+    check(&[("LIBRA_KEYS", POOL), ("LIBRA_PAID_CLIENTS", CLIENT)], &[Notice::PaidClientsWithoutPaidProject]);
+    check(
+        &[
+            ("LIBRA_KEYS", "a:pool-key-long-enough-1"),
+            ("LIBRA_PAID_CLIENTS", CLIENT),
+            ("LIBRA_PROJECTS", "{\"a\": {\"tier\": \"paid\"}}"),
+        ],
+        &[],
+    );
+    check(&[("LIBRA_PROJECTS", "{\"a\": {}}")], &[]);
     check(&[("LIBRA_UPSTREAM", "http://127.0.0.1:9000")], &[]);
     check(&[("LIBRA_UPSTREAM", "http://[::1]:9000")], &[]);
     check(
@@ -159,11 +192,11 @@ fn errors_name_the_variable_and_what_is_allowed() {
     let check = |vars: Vars<'_>, expected: &str| assert_eq!(bad(vars), expected, "{vars:?}");
     check(
         &[("LIBRA_STRATEGY", "fastest")],
-        "LIBRA_STRATEGY: \"fastest\" is not one of round-robin, time-window, random, least-used",
+        "LIBRA_STRATEGY: \"fastest\" is not one of headroom, round-robin, time-window, random, least-used",
     );
     check(
         &[("LIBRA_STRATEGY", SECRET)],
-        "LIBRA_STRATEGY: the value given (44 characters) is not one of round-robin, time-window, random, least-used",
+        "LIBRA_STRATEGY: the value given (44 characters) is not one of headroom, round-robin, time-window, random, least-used",
     );
     check(
         &[("LIBRA_KEYS", "a"), ("BACKUP_API_KEYS", "b")],
@@ -261,6 +294,14 @@ fn no_message_shows_a_key() {
             format!("https://{SECRET}@host.example/"),
             format!("https://host.example/?key={SECRET}"),
             format!("{SECRET}:{SECRET}\u{e9}"),
+            format!("{{\"{SECRET}\": {{\"{SECRET}\": 1}}}}"),
+            format!("[{{\"key\": \"{SECRET}\", \"{SECRET}\": 1}}]"),
+            format!("[{{\"key\": \"{SECRET}\", \"project\": \"{SECRET}\"}}]"),
+            format!("[{{\"key\": \"{SECRET}\", \"label\": \"{SECRET}\", \"tier\": \"{SECRET}\"}}]"),
+            format!("[{{\"name\": \"a\", \"tier\": \"{SECRET}\"}}]"),
+            format!(
+                "[{{\"name\": \"{SECRET}\", \"limits\": [{{\"model\": \"{SECRET}\", \"rpm\": \"{SECRET}\"}}]}}]"
+            ),
             format!("{SECRET}:{SECRET}"),
         ];
         for value in values {
@@ -293,6 +334,20 @@ fn times_and_sizes_are_read_with_their_units() {
     {
         bad(&[("LIBRA_IDLE_TIMEOUT", text)]);
     }
+    let wait = |text: &str, millis: u64| {
+        let config = good(&[("LIBRA_QUEUE_WAIT", text), ("LIBRA_HEDGE_AFTER", text)]);
+        assert_eq!(config.queue_wait, Duration::from_millis(millis), "{text}");
+        assert_eq!(config.hedge_after.unwrap_or_default(), config.queue_wait, "{text}");
+    };
+    wait("5s", 5000);
+    for text in ["0", "0s", "off", "Off"] {
+        wait(text, 0);
+    }
+    assert_eq!(
+        bad(&[("LIBRA_QUEUE_WAIT", "25h")]),
+        "LIBRA_QUEUE_WAIT: \"25h\" is no time from 1ms to 24h; write 45s, 500ms, 2m, 1h or a number of seconds, or \
+         0 for none"
+    );
     let size = |text: &str, bytes: u64| {
         assert_eq!(good(&[("LIBRA_REPLAY_LIMIT", text)]).replay_limit, bytes, "{text}");
     };
@@ -320,11 +375,25 @@ fn words_and_numbers_are_read_leniently() {
     let strategy = |text: &str, expected| {
         assert_eq!(good(&[("LIBRA_STRATEGY", text)]).strategy, expected, "{text}");
     };
+    strategy("", Strategy::Headroom);
+    strategy("HEADROOM", Strategy::Headroom);
+    strategy("round-robin", Strategy::RoundRobin);
     strategy("time-window", Strategy::TimeWindow);
     strategy("Least_Used", Strategy::LeastUsed);
     strategy("random", Strategy::Random);
     assert_eq!(good(&[("LIBRA_VERIFY", "off")]).verify, Verify::Off);
     assert_eq!(good(&[("LIBRA_CLIENT_KEYS", "deny")]).client_keys, ClientKeys::Deny);
+    assert!(!good(&[("LIBRA_AFFINITY", "off")]).affinity);
+    for (text, share) in [("0", 0.0), ("0.5", 0.5), ("50%", 0.5), ("50 %", 0.5), ("10", 10.0)] {
+        assert!((good(&[("LIBRA_RETRY_BUDGET", text)]).retry_budget - share).abs() < 1e-9, "{text}");
+    }
+    for text in ["-0.1", "10.1", "1001%", "NaN", "inf", "much"] {
+        bad(&[("LIBRA_RETRY_BUDGET", text)]);
+    }
+    assert_eq!(good(&[("LIBRA_QUEUE_SIZE", "1")]).queue_size, 1);
+    for text in ["0", "100001", "-1", "all"] {
+        bad(&[("LIBRA_QUEUE_SIZE", text)]);
+    }
     assert_eq!(good(&[("LIBRA_MAX_ATTEMPTS", "3")]).max_attempts, Some(3));
     for text in ["0", "101", "-1", "all"] {
         bad(&[("LIBRA_MAX_ATTEMPTS", text)]);
@@ -424,69 +493,13 @@ fn the_custom_service_is_read_whole() {
 }
 
 #[test]
-fn model_names_are_resolved() {
-    use AliasFor::{Chat, Embed, Image, Speech, Transcribe};
-    const ALIASES: &str = "gpt-4o-mini=gemini-2.5-flash,models/gemini-2.5-pro; mine-* = gemini-3.5-flash;";
-    let check = |aliases: &str, requested: &str, operation: AliasFor, expected: &str| {
-        let config = good(&[("LIBRA_MODEL_ALIASES", aliases)]);
-        assert_eq!(config.resolve_model(requested, operation), expected, "{aliases} {requested}");
-    };
-    check("", "gemini-2.5-pro", Chat, "gemini-2.5-pro");
-    check("", "models/gemini-2.5-pro", Chat, "gemini-2.5-pro");
-    check("", "", Chat, "");
-    for name in ["gpt-4o", "GPT-5", "chatgpt-4o-latest", "o1", "o3-mini", "o4-mini", "claude-opus-4"] {
-        check("", name, Chat, "gemini-3.8-flash");
-    }
-    check("", "gpt-4o", Embed, "gpt-4o");
-    check("", "text-embedding-3-small", Embed, "gemini-embedding-001");
-    check("", "text-embedding-3-small", Chat, "text-embedding-3-small");
-    check("", "gpt-image-1", Image, "gemini-2.5-flash-image");
-    check("", "dall-e-3", Image, "gemini-2.5-flash-image");
-    check("", "tts-1-hd", Speech, "gemini-2.5-flash-preview-tts");
-    check("", "gpt-4o-mini-tts", Speech, "gemini-2.5-flash-preview-tts");
-    check("", "whisper-1", Transcribe, "gemini-3.8-flash");
-    check("", "gpt-4o-transcribe", Transcribe, "gemini-3.8-flash");
-    check(ALIASES, "gpt-4o-mini", Chat, "gemini-2.5-flash");
-    check(ALIASES, "models/gpt-4o-mini", Chat, "gemini-2.5-flash");
-    check(ALIASES, "gpt-4o", Chat, "gemini-3.8-flash");
-    check(ALIASES, "mine-1", Image, "gemini-3.5-flash");
-    check("gpt-*=gpt-9；o?=gemini-2.5-pro", "o9", Chat, "gemini-2.5-pro");
-    check("gpt-*=gpt-9", "gpt-4", Chat, "gpt-9");
-    check("{\"b*\":\"x\",\"*\":[\"y\",\"z\"]}", "a", Chat, "y");
-    check("{\"b*\":\"x\",\"*\":[\"y\",\"z\"]}", "b", Chat, "x");
-
-    let config = good(&[("LIBRA_MODEL_ALIASES", ALIASES)]);
-    assert_eq!(config.model_aliases[0].models, ["gemini-2.5-flash", "gemini-2.5-pro"]);
-    for text in
-        ["gpt-4o", "=a", "a=", "a=b c?", "a=../b", "{", "{\"a\":1}", "{\"a\":[]}", "{\"a\":[1]}", "[\"a=b\"]"]
-    {
-        bad(&[("LIBRA_MODEL_ALIASES", text)]);
-    }
-}
-
-#[test]
-fn models_are_allowed_and_denied() {
-    let check = |allow: &str, deny: &str, model: &str, expected: bool| {
-        let config = good(&[("LIBRA_MODELS", allow), ("LIBRA_MODELS_DENY", deny)]);
-        assert_eq!(config.model_allowed(model), expected, "{allow} {deny} {model}");
-    };
-    check("", "", "anything", true);
-    check("gemini-*", "", "gemini-2.5-pro", true);
-    check("gemini-*", "", "models/gemini-2.5-pro", true);
-    check("gemini-*", "", "gemma-3", false);
-    check("", "*-pro, models/gemma-*", "gemini-2.5-pro", false);
-    check("", "*-pro, models/gemma-*", "gemma-3", false);
-    check("", "*-pro", "gemini-2.5-flash", true);
-    check("gemini-2.5-pro", "*-PRO", "gemini-2.5-pro", false);
-}
-
-#[test]
 fn parts_of_lists_are_known_by_name() {
     let check = |name: &str, expected: Option<&str>| assert_eq!(list_of(name), expected, "{name}");
     check("LIBRA_KEYS", Some("LIBRA_KEYS"));
     check("BACKUP_API_KEYS_7", Some("LIBRA_KEYS"));
     check("TRUSTED_API_KEYS_FILE", Some("LIBRA_CLIENTS"));
     check("LIBRA_CLIENTS_100", Some("LIBRA_CLIENTS"));
+    check("LIBRA_PAID_CLIENTS_2", Some("LIBRA_PAID_CLIENTS"));
     for name in
         ["LIBRA_CLIENT_KEYS", "LIBRA_KEYS_0", "LIBRA_KEYS_101", "LIBRA_KEYS_07", "LIBRA_KEYS_", "LIBRA_KEYSX"]
     {
@@ -516,6 +529,7 @@ proptest! {
                 for value in &values {
                     config.resolve_model(value, AliasFor::Chat);
                     config.model_allowed(value);
+                    config.further_models(value, value).count();
                 }
             }
         }

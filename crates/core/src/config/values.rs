@@ -21,6 +21,12 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// The most attempts of one request.
 const MOST_ATTEMPTS: u32 = 100;
 
+/// The most requests that may wait at a time. Each holds a connection, and most hold a body.
+const LONGEST_QUEUE: usize = 100_000;
+
+/// The highest share that retries may add: ten times the load is as good as no limit.
+const MOST_SHARE: f64 = 10.0;
+
 /// The most entries of `LIBRA_TRUSTED_PROXIES`; each request is matched against all.
 const MAX_NETWORKS: usize = 1000;
 
@@ -44,6 +50,34 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
             quoted(text)
         )),
     }
+}
+
+/// A [`duration`], or 0 or off: none.
+pub(super) fn duration_or_none(text: &str) -> Result<Option<Duration>, String> {
+    let (number, _) = number_and_unit(text);
+    if number == Some(0) || switch(text) == Ok(false) {
+        return Ok(None);
+    }
+    duration(text).map(Some).map_err(|problem| format!("{problem}, or 0 for none"))
+}
+
+/// A share of something: `0.2`, `20%`.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let (number, scale) = match text.strip_suffix(['%', '％']) {
+        Some(number) => (number.trim_end(), 0.01),
+        None => (text, 1.0),
+    };
+    let share = number.parse::<f64>().ok().map(|number| number * scale);
+    share
+        .filter(|share| (0.0..=MOST_SHARE).contains(share))
+        .ok_or_else(|| format!("{} is no share from 0 to {MOST_SHARE}; write 0.2 or 20%", quoted(text)))
+}
+
+/// How many requests may wait.
+pub(super) fn queue_size(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|size| (1..=LONGEST_QUEUE).contains(size)).ok_or_else(|| {
+        format!("{} is no number from 1 to {LONGEST_QUEUE} (LIBRA_QUEUE_WAIT=0 lets none wait)", quoted(text))
+    })
 }
 
 /// `32MiB`, `32m` (1024 to the power), `32MB` (1000 to the power), `33554432`.

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 37] = [
+pub const VARIABLES: [Variable; 48] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -73,15 +73,59 @@ pub const VARIABLES: [Variable; 37] = [
     variable(Group::Keys, "TRUSTED_API_KEYS_FILE", "", "the same as LIBRA_CLIENTS_FILE"),
     variable(
         Group::Keys,
+        "LIBRA_PAID_CLIENTS",
+        "",
+        "client keys, not listed elsewhere, that are served by paid projects only",
+    ),
+    variable(Group::Keys, "LIBRA_PAID_CLIENTS_FILE", "", "a file with such keys, a line a key, # comments"),
+    variable(
+        Group::Keys,
         "LIBRA_CLIENT_KEYS",
         "allow",
         "allow or deny: whether clients may bring several Gemini keys of their own where a pool is set",
     ),
     variable(
+        Group::Keys,
+        "LIBRA_PROJECTS",
+        "",
+        "what projects are, as JSON: {\"team-a\":{\"tier\":\"paid\",\"max_per_day\":{\"requests\":1000}}}",
+    ),
+    variable(
+        Group::Keys,
+        "LIBRA_PRICES",
+        "",
+        "prices of a million tokens, for max_per_day.cost: pattern=input/output;pattern=input/output",
+    ),
+    variable(
         Group::Attempts,
         "LIBRA_STRATEGY",
-        "round-robin",
-        "how the next key is chosen: round-robin, time-window, random or least-used",
+        "headroom",
+        "how the next key is chosen: headroom, round-robin, time-window, random or least-used",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_AFFINITY",
+        "on",
+        "on or off: whether conversations stay with their project while it has room",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_QUEUE_WAIT",
+        "20s",
+        "how long a request may wait for a project to have room; 0: not at all",
+    ),
+    variable(Group::Attempts, "LIBRA_QUEUE_SIZE", "1000", "how many requests may wait, 1 to 100000"),
+    variable(
+        Group::Attempts,
+        "LIBRA_RETRY_BUDGET",
+        "0.2",
+        "the share of live traffic that retries may add, 0 to 10",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_HEDGE_AFTER",
+        "off",
+        "when a second attempt is begun beside one without a first byte yet, like 8s; off: never",
     ),
     variable(
         Group::Attempts,
@@ -139,6 +183,12 @@ pub const VARIABLES: [Variable; 37] = [
     ),
     variable(
         Group::Models,
+        "LIBRA_MODEL_FALLBACKS",
+        "",
+        "the models to turn to where one cannot serve: pattern=model,model;pattern=model",
+    ),
+    variable(
+        Group::Models,
         "LIBRA_MODELS",
         "",
         "the models that are listed and served, * and ? allowed; not set: all",
@@ -187,6 +237,12 @@ pub const VARIABLES: [Variable; 37] = [
     ),
     variable(
         Group::Server,
+        "LIBRA_ADMIN_TOKEN",
+        "",
+        "the token that opens /admin, 16 characters or more; not set: there is no /admin",
+    ),
+    variable(
+        Group::Server,
         "LIBRA_TRUSTED_PROXIES",
         "",
         "proxies whose word about a client's address counts: networks, addresses, loopback, private",
@@ -229,11 +285,12 @@ pub const VARIABLES: [Variable; 37] = [
 
 /// The names of lists that may also come as `NAME_1` to `NAME_100` and as `NAME_FILE`, each with the plain name
 /// that it shares with its other name.
-const LISTS: [(&str, &str); 4] = [
+const LISTS: [(&str, &str); 5] = [
     ("LIBRA_KEYS", "LIBRA_KEYS"),
     ("BACKUP_API_KEYS", "LIBRA_KEYS"),
     ("LIBRA_CLIENTS", "LIBRA_CLIENTS"),
     ("TRUSTED_API_KEYS", "LIBRA_CLIENTS"),
+    ("LIBRA_PAID_CLIENTS", "LIBRA_PAID_CLIENTS"),
 ];
 
 /// The plain name of the list that a variable is a part of: `LIBRA_KEYS` for `BACKUP_API_KEYS_7`. None for all

@@ -293,7 +293,7 @@ impl Pool {
         }
         match chosen.or(penalised).or(last_resort) {
             Some(slot) => {
-                if !guests && self.strategy == Strategy::RoundRobin {
+                if !guests && matches!(self.strategy, Strategy::Headroom | Strategy::RoundRobin) {
                     let next = self.usable.partition_point(|&usable| usable <= slot);
                     self.cursor = self.usable.get(next).copied().unwrap_or(0);
                 }
@@ -370,7 +370,7 @@ impl Pool {
                 let slot = usize::try_from(slot).unwrap_or(0);
                 if guests { slot } else { candidates.partition_point(|&candidate| candidate < slot) }
             }
-            Strategy::RoundRobin if !guests => {
+            Strategy::Headroom | Strategy::RoundRobin if !guests => {
                 let cursor = self.cursor;
                 candidates.partition_point(|&candidate| candidate < cursor)
             }

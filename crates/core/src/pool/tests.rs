@@ -14,8 +14,10 @@ fn keys(names: &[&str]) -> Vec<PoolKey> {
     names
         .iter()
         .map(|name| match name.split_once(':') {
-            Some((project, key)) => PoolKey { key: ApiKey::new(key), project: Some(project.to_owned()) },
-            None => PoolKey { key: ApiKey::new(name), project: None },
+            Some((project, key)) => {
+                PoolKey { key: ApiKey::new(key), project: Some(project.to_owned()), label: None }
+            }
+            None => PoolKey::from(ApiKey::new(name)),
         })
         .collect()
 }

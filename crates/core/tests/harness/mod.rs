@@ -169,7 +169,7 @@ const CHAT_STREAM: &str =
 /// A configuration with these pool keys, in order, and one client.
 pub fn config(keys: &[&str]) -> Config {
     Config {
-        keys: keys.iter().map(|key| PoolKey { key: ApiKey::new(key), project: None }).collect(),
+        keys: keys.iter().map(|key| PoolKey::from(ApiKey::new(key))).collect(),
         // Without a pool the client is served with its own key.
         clients: keys.iter().map(|_| ApiKey::new(CLIENT)).collect(),
         strategy: Strategy::RoundRobin,

@@ -111,7 +111,7 @@ fn failure(consequence: Consequence) -> Failure {
 #[test]
 fn probes_of_a_key_that_fails_again_become_rare() {
     let key = ApiKey::new("pool-key-one");
-    let mut pool = Pool::new(&[PoolKey { key: key.clone(), project: None }], Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&[PoolKey::from(key.clone())], Strategy::RoundRobin, 1);
     let mut now = START;
     let mut probes = 0;
     // Counting tokens works, generating does not: each probe restores, the next request sets aside.

@@ -420,7 +420,7 @@ fn the_probes_of_clients_keys_are_bounded() {
 #[test]
 fn rests_that_are_over_make_room() {
     let key = ApiKey::new("pool-key-one");
-    let keys = [libra_core::config::PoolKey { key: key.clone(), project: None }];
+    let keys = [libra_core::config::PoolKey::from(key.clone())];
     let mut pool = Pool::new(&keys, Strategy::RoundRobin, 1);
     for number in 0..1_100 {
         pool.failed(
@@ -440,7 +440,7 @@ fn rests_that_are_over_make_room() {
 #[test]
 fn a_set_aside_that_comes_again_does_not_undo_a_restoration() {
     let key = ApiKey::new("pool-key-one");
-    let keys = [libra_core::config::PoolKey { key: key.clone(), project: None }];
+    let keys = [libra_core::config::PoolKey::from(key.clone())];
     let mut pool = Pool::new(&keys, Strategy::RoundRobin, 1);
     let aside = StateChange::SetAside { key: key.id(), why: Why::Invalid, since: START };
     pool.apply(&aside, START);

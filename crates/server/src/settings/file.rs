@@ -24,10 +24,15 @@ pub(super) fn parse(text: &str) -> Result<Vec<(&'static str, String)>, String> {
                     variables.push((variable(&format!("custom_llm_{key}"), &name)?, text_of(&name, value)?));
                 }
             }
-            ("model_aliases", Value::Table(aliases)) => {
-                variables.push(("LIBRA_MODEL_ALIASES", aliases_of(aliases)?));
+            ("model_aliases" | "model_fallbacks", Value::Table(aliases)) => {
+                variables.push((variable(key, key)?, aliases_of(key, aliases)?));
             }
-            ("keys", Value::Array(keys)) => variables.push(("LIBRA_KEYS", keys_of(keys)?)),
+            ("projects" | "prices", Value::Table(_) | Value::Array(_)) => {
+                variables.push((variable(key, key)?, json_of(key, value)?.to_string()));
+            }
+            ("keys", Value::Array(keys)) if keys.iter().any(Value::is_table) => {
+                variables.push(("LIBRA_KEYS", json_of(key, value)?.to_string()));
+            }
             (key, value) => variables.push((variable(key, key)?, text_of(key, value)?)),
         }
     }
@@ -62,67 +67,52 @@ fn text_of(name: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(number.to_string()),
         Value::Boolean(on) => Ok(on.to_string()),
         Value::Array(entries) => {
             let entries: Option<Vec<&str>> = entries.iter().map(Value::as_str).collect();
             let entries = entries.ok_or_else(|| format!("{name}: an array here has texts only"))?;
             Ok(serde_json::Value::from(entries).to_string())
         }
-        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => Err(format!(
-            "{name}: a {} cannot be used here; write a text in quotes, a whole number or an array of texts",
+        Value::Datetime(_) | Value::Table(_) => Err(format!(
+            "{name}: a {} cannot be used here; write a text in quotes, a number or an array of texts",
             value.type_str()
         )),
     }
 }
 
-/// The pool, whose entries are texts or tables with `key` and `project`.
-fn keys_of(entries: &[Value]) -> Result<String, String> {
-    let entries = entries.iter().enumerate().map(|(index, entry)| {
-        let problem = |problem: &str| format!("keys: entry {}: {problem}", index + 1);
-        match entry {
-            Value::String(entry) => Ok(entry.clone()),
-            Value::Table(entry) => {
-                if let Some(unknown) = entry.keys().find(|key| !matches!(key.as_str(), "key" | "project")) {
-                    let unknown = name_shown(unknown);
-                    return Err(problem(&format!(
-                        "there is no setting {unknown}; key and project are known"
-                    )));
-                }
-                let key = entry.get("key").and_then(Value::as_str);
-                let key = key.ok_or_else(|| problem("needs a text named key"))?;
-                match entry.get("project") {
-                    None => Ok(key.to_owned()),
-                    Some(Value::String(project)) if is_project(project) => Ok(format!("{project}:{key}")),
-                    Some(_) => Err(problem(
-                        "a project is a text without spaces, quotes, commas, colons and semicolons",
-                    )),
-                }
-            }
-            _ => Err(problem("is neither a text nor a table")),
+/// A value with tables in it, as the JSON that its variable takes.
+fn json_of(name: &str, value: &Value) -> Result<serde_json::Value, String> {
+    Ok(match value {
+        Value::String(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        // Numbers without end are none in JSON.
+        Value::Float(number) => serde_json::Number::from_f64(*number)
+            .ok_or_else(|| format!("{name}: {number} cannot be used here"))?
+            .into(),
+        Value::Boolean(on) => (*on).into(),
+        Value::Array(entries) => {
+            let entries: Result<Vec<_>, _> = entries.iter().map(|entry| json_of(name, entry)).collect();
+            entries?.into()
         }
-    });
-    let entries = entries.collect::<Result<Vec<String>, String>>()?;
-    Ok(serde_json::Value::from(entries).to_string())
+        Value::Table(table) => {
+            let entries = table.iter().map(|(key, value)| Ok((key.clone(), json_of(name, value)?)));
+            serde_json::Value::Object(entries.collect::<Result<_, String>>()?)
+        }
+        Value::Datetime(_) => return Err(format!("{name}: a datetime cannot be used here")),
+    })
 }
 
-/// Whether a project's name survives in a list of `project:KEY`.
-fn is_project(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_graphic() && !matches!(c, ',' | ';' | ':' | '"' | '\'' | '`' | '\\'))
-}
-
-fn aliases_of(aliases: &Table) -> Result<String, String> {
+fn aliases_of(name: &str, aliases: &Table) -> Result<String, String> {
     let aliases = aliases.iter().map(|(pattern, models)| {
         let one = models.as_str().map(serde_json::Value::from);
         let many = || {
             let models: Option<Vec<&str>> = models.as_array()?.iter().map(Value::as_str).collect();
             models.map(serde_json::Value::from)
         };
-        let models = one.or_else(many).ok_or_else(|| {
-            format!("model_aliases: {} needs a model or an array of models", quoted(pattern))
-        })?;
+        let models = one
+            .or_else(many)
+            .ok_or_else(|| format!("{name}: {} needs a model or an array of models", quoted(pattern)))?;
         Ok((pattern.clone(), models))
     });
     let aliases = aliases.collect::<Result<serde_json::Map<String, serde_json::Value>, String>>()?;
@@ -150,8 +140,26 @@ mod tests {
         check("keys = ['a', 'p:b']", &[("LIBRA_KEYS", "[\"a\",\"p:b\"]")]);
         check(
             "[[keys]]\nkey = 'a'\n[[keys]]\nkey = 'b'\nproject = 'p'",
-            &[("LIBRA_KEYS", "[\"a\",\"p:b\"]")],
+            &[("LIBRA_KEYS", "[{\"key\":\"a\"},{\"key\":\"b\",\"project\":\"p\"}]")],
         );
+        check(
+            "[[keys]]\nkey = 'a'\ntier = 'free'\n[[keys.limits]]\nmodel = 'm*'\nrpm = 5",
+            &[(
+                "LIBRA_KEYS",
+                "[{\"key\":\"a\",\"tier\":\"free\",\"limits\":[{\"model\":\"m*\",\"rpm\":5}]}]",
+            )],
+        );
+        check(
+            "[[projects]]\nname = 'a'\nmax_per_day = { requests = 1000, cost = 5.0 }",
+            &[("LIBRA_PROJECTS", "[{\"name\":\"a\",\"max_per_day\":{\"requests\":1000,\"cost\":5.0}}]")],
+        );
+        check("[projects.a]\npriority = 1", &[("LIBRA_PROJECTS", "{\"a\":{\"priority\":1}}")]);
+        check(
+            "[prices]\n'm*' = '1.25/10'\nn = { input = 1, output = 2.5 }",
+            &[("LIBRA_PRICES", "{\"m*\":\"1.25/10\",\"n\":{\"input\":1,\"output\":2.5}}")],
+        );
+        check("[model_fallbacks]\na = ['b', 'c']", &[("LIBRA_MODEL_FALLBACKS", "{\"a\":[\"b\",\"c\"]}")]);
+        check("retry_budget = 0.5", &[("LIBRA_RETRY_BUDGET", "0.5")]);
         check(
             "backup_api_keys = ['a']\nclients_file = 'c.txt'",
             &[("BACKUP_API_KEYS", "[\"a\"]"), ("LIBRA_CLIENTS_FILE", "c.txt")],
@@ -182,20 +190,13 @@ mod tests {
         check("listen = ':80'\nkeys = ['secret'\nx = 1", "line 3 is not valid TOML");
         check("keys = secret", "line 1 is not valid TOML");
         check(
-            "log = 1.5",
-            "log: a float cannot be used here; write a text in quotes, a whole number or an array of texts",
+            "log = 2026-11-24",
+            "log: a datetime cannot be used here; write a text in quotes, a number or an array of texts",
         );
         check("clients = ['secret', 1]", "clients: an array here has texts only");
-        check("keys = ['secret', 1]", "keys: entry 2: is neither a text nor a table");
-        check("[[keys]]\nproject = 'p'", "keys: entry 1: needs a text named key");
-        check(
-            "[[keys]]\nkey = 'secret'\nname = 'p'",
-            "keys: entry 1: there is no setting \"name\"; key and project are known",
-        );
-        check(
-            "[[keys]]\nkey = 'secret'\nproject = 'my p'",
-            "keys: entry 1: a project is a text without spaces, quotes, commas, colons and semicolons",
-        );
+        check("keys = ['secret', 1]", "keys: an array here has texts only");
+        check("[[keys]]\nkey = 2026-11-24", "keys: a datetime cannot be used here");
+        check("projects = [{ max_per_day = { cost = inf } }]", "projects: inf cannot be used here");
         check("[model_aliases]\na = 1", "model_aliases: \"a\" needs a model or an array of models");
     }
 }

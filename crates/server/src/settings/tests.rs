@@ -84,7 +84,7 @@ fn a_file_of_settings_can_be_named() {
     let settings = Place { options, files: &files, ..Place::default() }.good();
     assert_eq!(settings.log, "warn");
     assert_eq!(keys(&settings), ["a", "b"]);
-    assert_eq!(settings.config.strategy, libra_core::config::Strategy::RoundRobin);
+    assert_eq!(settings.config.strategy, libra_core::config::Strategy::Headroom);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn errors_name_the_setting_where_it_stands() {
     let check = |place: Place<'_>, expected: &str| assert_eq!(place.read().expect_err(expected), expected);
     let environment = |vars, expected: &str| check(Place { environment: vars, ..Place::default() }, expected);
     let files = |files, expected: &str| check(Place { files, ..Place::default() }, expected);
-    let strategies = "is not one of round-robin, time-window, random, least-used";
+    let strategies = "is not one of headroom, round-robin, time-window, random, least-used";
     environment(&[("LIBRA_STRATEGY", "fastest")], &format!("LIBRA_STRATEGY: \"fastest\" {strategies}"));
     files(&[(".env", "LIBRA_STRATEGY=x")], &format!("LIBRA_STRATEGY (.env): \"x\" {strategies}"));
     files(&[("libra.toml", "strategy = 'x'")], &format!("strategy (libra.toml): \"x\" {strategies}"));
@@ -117,6 +117,15 @@ fn errors_name_the_setting_where_it_stands() {
     environment(
         &[("LIBRA_KEYS_FILE", SECRET)],
         "LIBRA_KEYS_FILE: the file that it names cannot be read: entity not found",
+    );
+    let file = format!("[[keys]]\nkey = '{SECRET}'\n[[keys]]\nname = 'p'");
+    check(
+        Place { files: &[("libra.toml", &file)], ..Place::default() },
+        "keys (libra.toml): entry 2: needs a text named key",
+    );
+    files(
+        &[("libra.toml", "[[projects]]\nname = 'a'\ntier = 'gold'")],
+        "projects (libra.toml): project \"a\": tier: \"gold\" is not one of free, paid, unknown",
     );
     files(&[(".env", SECRET)], ".env: line 1 is not of the form NAME=VALUE");
     files(&[("libra.toml", SECRET)], "libra.toml: line 1 is not valid TOML");
@@ -169,6 +178,8 @@ fn a_demo_leaves_real_keys_aside() {
     let environment = [
         ("BACKUP_API_KEYS", SECRET),
         ("TRUSTED_API_KEYS", "client"),
+        ("LIBRA_PAID_CLIENTS", "other"),
+        ("LIBRA_PROJECTS", "{\"a\": {\"tier\": \"paid\"}}"),
         ("LIBRA_UPSTREAM", "https://real.example"),
         ("CUSTOM_LLM_API_KEY", SECRET),
         ("HTTPS_PROXY", "http://proxy"),
@@ -177,6 +188,7 @@ fn a_demo_leaves_real_keys_aside() {
     let options = Options { demo: true, ..Options::default() };
     let settings = Place { options, environment: &environment, files: &[] }.good();
     assert!(settings.demo && settings.config.keys.is_empty() && settings.config.clients.is_empty());
+    assert_eq!(settings.config.projects, []);
     assert_eq!(settings.config.upstream, Config::default().upstream);
     assert_eq!(settings.proxies, Proxies::default());
     assert_eq!(settings.config.strategy, libra_core::config::Strategy::Random);
@@ -210,7 +222,7 @@ fn the_documents_examples_are_good() {
             Place { files: &[(name, text)], ..Place::default() }.good();
             read += 1;
         }
-        assert_eq!(read, 5);
+        assert_eq!(read, 8);
     }
     let sample = include_str!("../../../../.env.sample");
     let all =
