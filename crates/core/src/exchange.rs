@@ -330,6 +330,10 @@ impl Exchange {
             tried: &self.tried,
             avoid: &self.avoid,
             stay: None,
+            paid: match &self.access {
+                Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
+                Access::Own(_) => false,
+            },
             own,
         }
     }
@@ -843,8 +847,8 @@ impl Lease {
     pub(crate) fn succeeded(self, model: Option<&str>, usage: Option<Usage>, now: Timestamp) {
         let mut pool = self.gateway.pool(self.guests);
         pool.succeeded(self.key.id(), model, now);
-        if let Some(usage) = usage {
-            pool.used(self.id, usage.prompt, now);
+        if let (Some(usage), Some(model)) = (usage, model) {
+            pool.used(self.id, model, usage, now);
         }
     }
 

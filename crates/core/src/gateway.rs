@@ -25,7 +25,7 @@ use crate::exchange::{Admitted, Exchange};
 use crate::home;
 use crate::memory::{Held, Memory};
 use crate::openai::chat::ChatRequest;
-use crate::pool::{Due, Pool, StateChange};
+use crate::pool::{Due, Pool, PoolSettings, StateChange};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::task::Task;
@@ -127,7 +127,9 @@ pub enum BodyFault {
 impl Gateway {
     /// A gateway with this configuration. `seed` decides what chance decides.
     pub fn new(config: Config, seed: u64) -> Arc<Self> {
-        let pool = Pool::new(&config.keys, config.strategy, seed);
+        let settings =
+            PoolSettings { strategy: config.strategy, projects: &config.projects, prices: &config.prices };
+        let pool = Pool::new(&config.keys, settings, seed);
         let memory = config.memory.unwrap_or(DEFAULT_MEMORY);
         let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
         Arc::new(Self {

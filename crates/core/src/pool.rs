@@ -23,7 +23,8 @@ use self::health::SetAside;
 use self::incident::Incident;
 use self::table::{Standing, Table};
 use self::window::Charge;
-use crate::config::{PoolKey, Strategy};
+use crate::config::{PoolKey, Price, ProjectSettings, Strategy, Tier};
+use crate::event::Usage;
 use crate::failure::{Class, Consequence, Failure, LimitKind, Why};
 use crate::secret::{ApiKey, KeyId};
 use crate::time::Timestamp;
@@ -92,6 +93,27 @@ pub struct Pool {
     probes: BTreeSet<(Timestamp, usize)>,
     cursor: usize,
     changes: Vec<StateChange>,
+    /// What the user says of projects, until they are met.
+    settings: HashMap<ProjectId, ProjectSettings>,
+    prices: Vec<Price>,
+}
+
+/// How a pool is to choose.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolSettings<'a> {
+    /// The strategy.
+    pub strategy: Strategy,
+    /// What the user says of projects.
+    pub projects: &'a [ProjectSettings],
+    /// What tokens cost, for projects with a daily budget.
+    pub prices: &'a [Price],
+}
+
+impl PoolSettings<'_> {
+    /// A strategy, and nothing said of projects.
+    pub const fn only(strategy: Strategy) -> Self {
+        Self { strategy, projects: &[], prices: &[] }
+    }
 }
 
 #[derive(Debug)]
@@ -114,7 +136,11 @@ struct Key {
 #[derive(Debug)]
 struct Project {
     id: ProjectId,
+    /// What the user says of it.
+    settings: Option<ProjectSettings>,
     priority: u8,
+    /// What it has served today.
+    today: Today,
     /// The slots of its keys that are not set aside.
     usable: Vec<usize>,
     /// Whose turn it is among them.
@@ -122,6 +148,14 @@ struct Project {
     rest_until: Timestamp,
     /// It has turned out to be another one.
     gone: bool,
+}
+
+/// What a project has served in the running day, Pacific time, against what its owner allows.
+#[derive(Debug, Default)]
+struct Today {
+    ends: Timestamp,
+    requests: u64,
+    cost: f64,
 }
 
 /// A stretch of the order with one priority.
@@ -153,8 +187,8 @@ struct Verdicts {
 const MANY_VERDICTS: usize = 3;
 const VERDICTS_TOGETHER: Duration = Duration::from_secs(10);
 
-/// The usual priority; a smaller number comes first.
-const PRIORITY: u8 = 50;
+/// The priority of a project of which nothing is said; a smaller number comes first.
+const PRIORITY: u8 = 1;
 
 impl ProjectId {
     /// The project of a key of which nothing else is known.
@@ -176,8 +210,12 @@ impl ProjectId {
 
 impl Pool {
     /// The configured pool. `seed` decides what chance decides.
-    pub fn new(keys: &[PoolKey], strategy: Strategy, seed: u64) -> Self {
-        let mut this = Self::empty(strategy, seed, None);
+    pub fn new(keys: &[PoolKey], settings: PoolSettings<'_>, seed: u64) -> Self {
+        let mut this = Self::empty(settings.strategy, seed, None);
+        this.prices = settings.prices.to_vec();
+        for project in settings.projects {
+            this.settings.insert(ProjectId::named(&project.name), project.clone());
+        }
         for PoolKey { key, project, .. } in keys {
             let project = project.as_deref().map(ProjectId::named);
             this.insert(key, project.unwrap_or_else(|| ProjectId::of_key(key.id())));
@@ -214,6 +252,8 @@ impl Pool {
             probes: BTreeSet::new(),
             cursor: 0,
             changes: Vec::new(),
+            settings: HashMap::new(),
+            prices: Vec::new(),
         }
     }
 
@@ -245,9 +285,12 @@ impl Pool {
         };
         let number = self.project_numbers.get(&project).copied().unwrap_or_else(|| {
             // A guest's project has the number of its key's slot, so that both make room together.
+            let settings = self.settings.remove(&project);
             let fresh = Project {
                 id: project,
-                priority: PRIORITY,
+                priority: settings.as_ref().map_or(PRIORITY, ProjectSettings::rank),
+                settings,
+                today: Today::default(),
                 usable: Vec::new(),
                 turn: 0,
                 rest_until: Timestamp::EPOCH,
@@ -344,7 +387,31 @@ impl Pool {
         self.keys[slot].last_lease = id.0;
         let key = self.keys[slot].key.id();
         self.leases.insert(id, Leased { slot, key, until: now + LEASE, charged });
+        self.spend(self.keys[slot].project, 1, 0.0, now);
         id
+    }
+
+    /// Counts against what the owner of a project allows for a day. Where that is used up, the project rests to the
+    /// day's end.
+    fn spend(&mut self, project: u32, requests: u64, cost: f64, now: Timestamp) {
+        let project_number = project;
+        let project = &mut self.projects[project_number as usize];
+        let Some(settings) = &project.settings else { return };
+        let most = (settings.max_requests_per_day, settings.max_cost_per_day);
+        if most == (None, None) {
+            return;
+        }
+        if project.today.ends <= now {
+            project.today = Today { ends: now.next_pacific_midnight(), requests: 0, cost: 0.0 };
+        }
+        project.today.requests += requests;
+        project.today.cost += cost;
+        let used_up = most.0.is_some_and(|most| project.today.requests >= most)
+            || most.1.is_some_and(|most| project.today.cost >= most);
+        if used_up && project.rest_until < project.today.ends {
+            project.rest_until = project.today.ends;
+            self.replace(project_number, now);
+        }
     }
 
     /// Gives a key back. Twice does no harm.
@@ -357,14 +424,21 @@ impl Pool {
         }
     }
 
-    /// The request of a lease was answered, and had so many input tokens in truth.
-    pub fn used(&mut self, lease: LeaseId, tokens: u64, now: Timestamp) {
+    /// The request of a lease was answered: so many tokens went in and came out.
+    pub fn used(&mut self, lease: LeaseId, model: &str, usage: Usage, now: Timestamp) {
+        let tokens = usage.prompt;
+        if let Some(leased) = self.leases.get(&lease)
+            && let Some(price) = self.prices.iter().find(|price| price.models.matches(model))
+        {
+            let cost = price.cost(usage.prompt, usage.total.saturating_sub(usage.prompt));
+            self.spend(self.keys[leased.slot].project, 0, cost, now);
+        }
         let Some((model, project, charge)) =
             self.leases.get_mut(&lease).and_then(|leased| leased.charged.take())
         else {
             return;
         };
-        let standing = self.standing_of(project);
+        let standing = standing(&self.projects[project as usize]);
         if let Some(table) = self.tables.get_mut(&model) {
             table.change(project, standing, now, |cell| cell.meter.correct(charge, tokens));
         }
@@ -377,7 +451,7 @@ impl Pool {
         else {
             return;
         };
-        let standing = self.standing_of(project);
+        let standing = standing(&self.projects[project as usize]);
         if let Some(table) = self.tables.get_mut(&model) {
             table.change(project, standing, now, |cell| cell.meter.refund(charge));
         }
@@ -394,7 +468,7 @@ impl Pool {
         }
     }
 
-    fn standing_of(&self, project: u32) -> Standing {
+    fn standing_of(&self, project: u32) -> Standing<'_> {
         standing(&self.projects[project as usize])
     }
 
@@ -411,16 +485,17 @@ impl Pool {
         now: Timestamp,
         change: impl FnOnce(&mut table::Cell) -> T,
     ) -> Option<T> {
-        let standing = self.standing_of(project);
-        let table = self.table(model, now)?;
+        self.make_table(model, now)?;
+        let family = self.families.get(model).map_or(model, AsRef::as_ref);
+        let table = self.tables.get_mut(family)?;
         if table.len() >= MAX_CELLS && table.cell(project).is_none() {
             return None;
         }
-        Some(table.change(project, standing, now, change))
+        Some(table.change(project, standing(&self.projects[project as usize]), now, change))
     }
 
-    /// The table of a model, made if there is room for one.
-    fn table(&mut self, model: &str, now: Timestamp) -> Option<&mut Table> {
+    /// Makes the table of a model where there is none, and room for one.
+    fn make_table(&mut self, model: &str, now: Timestamp) -> Option<()> {
         let family = self.family(model).to_owned();
         if !self.tables.contains_key(family.as_str()) {
             if self.tables.len() >= MAX_MODELS {
@@ -429,14 +504,14 @@ impl Pool {
             if self.tables.len() >= MAX_MODELS {
                 return None;
             }
-            self.tables.insert(family.as_str().into(), Table::default());
+            self.tables.insert(family.as_str().into(), Table::new(&family));
         }
-        self.tables.get_mut(family.as_str())
+        Some(())
     }
 
     /// A project has changed as a whole: it is placed anew for every model.
     fn replace(&mut self, project: u32, now: Timestamp) {
-        let standing = self.standing_of(project);
+        let standing = standing(&self.projects[project as usize]);
         for table in self.tables.values_mut() {
             if table.cell(project).is_some() {
                 table.change(project, standing, now, |_| ());
@@ -625,7 +700,7 @@ impl Pool {
             .values_mut()
             .filter(|number| **number == second)
             .for_each(|number| *number = first);
-        let standing = self.standing_of(first);
+        let standing = standing(&self.projects[first as usize]);
         for table in self.tables.values_mut() {
             if let Some(other) = table.remove(second) {
                 table.change(first, standing, now, |cell| cell.absorb(other));
@@ -847,15 +922,21 @@ impl Pool {
     }
 }
 
+impl Project {
+    fn is_paid(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.tier == Tier::Paid)
+    }
+}
+
 /// Whether Google counts a request that ended like this against a quota: what it has worked on, and what may have
 /// got that far.
 fn is_counted(class: Class) -> bool {
     matches!(class, Class::Request | Class::Empty | Class::Timeout | Class::Signature)
 }
 
-fn standing(project: &Project) -> Standing {
+fn standing(project: &Project) -> Standing<'_> {
     let blocked_until = if project.usable.is_empty() { Timestamp::NEVER } else { project.rest_until };
-    Standing { priority: project.priority, blocked_until }
+    Standing { settings: project.settings.as_ref(), priority: project.priority, blocked_until }
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub struct Want<'a> {
     pub avoid: &'a [ProjectId],
     /// The project that served this conversation last.
     pub stay: Option<ProjectId>,
+    /// Only projects whose tier is paid: what goes to free ones may be used for training.
+    pub paid: bool,
     /// The client's own keys; none where the pool serves.
     pub own: Option<&'a [ApiKey]>,
 }
@@ -206,7 +208,7 @@ impl Pool {
     /// The key of a project whose turn it is, if the project may serve the request.
     fn next_key(&mut self, number: u32, want: &Want<'_>) -> Option<usize> {
         let project = &mut self.projects[number as usize];
-        if want.avoid.contains(&project.id) {
+        if want.avoid.contains(&project.id) || (want.paid && !project.is_paid()) {
             return None;
         }
         let count = project.usable.len();
@@ -275,7 +277,7 @@ impl Pool {
             } else {
                 candidates[(start + offset) % candidates.len()]
             };
-            match self.key_standing(&self.keys[slot], want.tried, table, now) {
+            match self.key_standing(&self.keys[slot], want, table, now) {
                 Standing::Ready => {
                     chosen = Some(slot);
                     break;
@@ -329,6 +331,7 @@ impl Pool {
         slots
             .into_iter()
             .filter(|&slot| self.keys[slot].set_aside.is_none())
+            .filter(|&slot| !want.paid || self.projects[self.keys[slot].project as usize].is_paid())
             .map(|slot| {
                 let project = self.keys[slot].project;
                 let rest = self.projects[project as usize].rest_until.max(now);
@@ -340,11 +343,11 @@ impl Pool {
             .min()
     }
 
-    fn key_standing(&self, key: &Key, tried: &[KeyId], table: Option<&Table>, now: Timestamp) -> Standing {
-        if tried.contains(&key.key.id()) {
+    fn key_standing(&self, key: &Key, want: &Want<'_>, table: Option<&Table>, now: Timestamp) -> Standing {
+        if want.tried.contains(&key.key.id()) {
             return Standing::Tried;
         }
-        if key.set_aside.is_some() {
+        if key.set_aside.is_some() || (want.paid && !self.projects[key.project as usize].is_paid()) {
             return Standing::SetAside;
         }
         let cell = table.and_then(|table| table.cell(key.project));

@@ -156,6 +156,10 @@ impl Meter {
         self.minute.expire(now);
         self.day.roll(now);
         let limits = self.limits;
+        // A project that is not given the model at all.
+        if [limits.requests_per_minute, limits.tokens_per_minute, limits.requests_per_day].contains(&Some(0)) {
+            return Timestamp::NEVER;
+        }
         let mut at = now;
         let over = |used: u64, more: u64, limit: Option<u64>| {
             limit.and_then(|limit| (used + more).checked_sub(limit)).filter(|over| *over > 0)
