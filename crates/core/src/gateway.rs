@@ -25,7 +25,7 @@ use crate::exchange::{Admitted, Exchange};
 use crate::home;
 use crate::memory::{Held, Memory};
 use crate::openai::chat::ChatRequest;
-use crate::pool::{Due, Pool, PoolSettings, StateChange};
+use crate::pool::{Due, Pool, PoolSettings, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::task::Task;
@@ -78,6 +78,15 @@ pub struct Head<'a> {
     pub headers: &'a HeaderMap,
     /// The address at the other end of the connection.
     pub peer: IpAddr,
+}
+
+/// Something for the shell's pool task to do.
+#[derive(Debug)]
+pub enum DueNow {
+    /// Send this check, and tell it the answer.
+    Probe(Check),
+    /// Poll the exchange that waits with this ticket.
+    Wake(Ticket),
 }
 
 /// What a head leads to.
@@ -161,14 +170,18 @@ impl Gateway {
     }
 
     /// When [`due`](Self::due) will next have something.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.pool(false).next_deadline()
+    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        self.pool(false).next_deadline(now)
     }
 
-    /// The probes that are due.
-    pub fn due(self: &Arc<Self>, now: Timestamp) -> Vec<Check> {
+    /// What is due: probes of keys, and turns of requests that wait.
+    pub fn due(self: &Arc<Self>, now: Timestamp) -> Vec<DueNow> {
         let due = self.pool(false).due(now);
-        due.into_iter().map(|Due::Probe(key)| Check::probe(Arc::clone(self), key)).collect()
+        let due = due.into_iter().map(|due| match due {
+            Due::Probe(key) => DueNow::Probe(Check::probe(Arc::clone(self), key)),
+            Due::Wake(ticket) => DueNow::Wake(ticket),
+        });
+        due.collect()
     }
 
     /// What has changed in the pool since this was last asked.

@@ -11,6 +11,7 @@ mod change;
 mod choose;
 mod health;
 mod incident;
+mod queue;
 mod table;
 mod window;
 
@@ -20,6 +21,8 @@ use std::time::Duration;
 pub use self::change::StateChange;
 pub use self::choose::{Pick, Rejection, Want};
 use self::health::SetAside;
+use self::queue::Queue;
+pub use self::queue::Ticket;
 use self::incident::Incident;
 use self::table::{Standing, Table};
 use self::window::Charge;
@@ -60,6 +63,8 @@ pub struct LeaseId(u64);
 pub enum Due {
     /// A key that is set aside should be tried with a cheap call; [`Pool::probed`] takes the result.
     Probe(ApiKey),
+    /// A request that waits has its turn.
+    Wake(Ticket),
 }
 
 /// The keys and what is known of them.
@@ -87,6 +92,7 @@ pub struct Pool {
     egress: Incident,
     overloads: HashMap<Box<str>, Incident>,
     verdicts: Verdicts,
+    queue: Queue,
     leases: BTreeMap<LeaseId, Leased>,
     next_lease: u64,
     /// When which slot is to be probed.
@@ -247,6 +253,7 @@ impl Pool {
             egress: Incident::of_egress(),
             overloads: HashMap::new(),
             verdicts: Verdicts::default(),
+            queue: Queue::default(),
             leases: BTreeMap::new(),
             next_lease: 0,
             probes: BTreeSet::new(),
@@ -867,10 +874,42 @@ impl Pool {
     }
 
     /// When [`due`](Self::due) will next have something.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
+    pub fn next_deadline(&mut self, now: Timestamp) -> Option<Timestamp> {
         let lease = self.leases.first_key_value().map(|(_, leased)| leased.until);
         let probe = self.probes.first().map(|&(at, _)| at);
-        lease.into_iter().chain(probe).min()
+        let models: Vec<Box<str>> = self.queue.models().map(Into::into).collect();
+        let turns: Vec<Timestamp> = models.iter().filter_map(|model| self.next_turn(model, now)).collect();
+        lease.into_iter().chain(probe).chain(turns).min()
+    }
+
+    /// When somebody who waits for a model may have a turn.
+    fn next_turn(&mut self, model: &str, now: Timestamp) -> Option<Timestamp> {
+        let end = self.queue.next_turn_end(model, now);
+        let room = self.next_room(model, now).filter(|at| *at > now || end.is_none());
+        end.into_iter().chain(room).min()
+    }
+
+    /// Takes a place among those that wait for a model; none where too many wait.
+    pub fn enter_queue(&mut self, model: &str, client: KeyId, tokens: u64, most: usize) -> Option<Ticket> {
+        (self.queue.len() < most).then(|| self.queue.enter(model, client, tokens))
+    }
+
+    /// Gives a place up; `served`: because its request was given a key.
+    pub fn leave_queue(&mut self, ticket: Ticket, served: bool) {
+        self.queue.leave(ticket, served);
+    }
+
+    /// Whether a request has to wait behind others, with or without a place of its own.
+    pub fn is_behind(&self, model: &str, ticket: Option<Ticket>, now: Timestamp) -> bool {
+        match ticket {
+            Some(ticket) => !self.queue.has_turn(ticket, now),
+            None => self.queue.waits_for(model),
+        }
+    }
+
+    /// A turn has brought nothing.
+    pub fn pass_turn(&mut self, ticket: Ticket) {
+        self.queue.pass(ticket);
     }
 
     /// What is due now. Lost leases are taken back on the way.
@@ -881,6 +920,11 @@ impl Pool {
             self.release(lease);
         }
         let mut due = Vec::new();
+        let models: Vec<Box<str>> = self.queue.models().map(Into::into).collect();
+        for model in models {
+            let room = self.room_for(&model, now);
+            due.extend(self.queue.wake(&model, room, now).into_iter().map(Due::Wake));
+        }
         while let Some(&(at, slot)) = self.probes.first()
             && at <= now
         {

@@ -17,6 +17,7 @@ mod settings;
 mod simulate;
 mod telemetry;
 mod upstream;
+mod waiting;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -100,8 +101,13 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
     let app = App {
         upstream: Arc::new(Upstream::new(&settings.proxies)),
         gateway: Gateway::new(settings.config, seed()),
+        waiting: Arc::default(),
     };
-    tokio::spawn(checks::look_after_pool(Arc::clone(&app.gateway), Arc::clone(&app.upstream)));
+    tokio::spawn(checks::look_after_pool(
+        Arc::clone(&app.gateway),
+        Arc::clone(&app.upstream),
+        Arc::clone(&app.waiting),
+    ));
     say(&format!("Libra is listening on http://{address}"));
     if settings.demo {
         say(&demo::lines(address));

@@ -197,7 +197,9 @@ impl Pool {
             }
             recovery = recovery.min(room);
         }
-        recovery = recovery.min(table.next_room().unwrap_or(Timestamp::NEVER));
+        let waking: Vec<(Timestamp, u32)> = table.waking().take(LOOKED_AT).collect();
+        let next = waking.into_iter().find(|&(_, project)| self.next_key(project, want).is_some());
+        recovery = next.map_or(recovery, |(at, _)| recovery.min(at));
         Err(match recovery {
             Timestamp::NEVER if want.tried.is_empty() => Pick::Rejected { why: Rejection::NoneUsable },
             Timestamp::NEVER => Pick::Rejected { why: Rejection::AllTried },
@@ -248,6 +250,39 @@ impl Pool {
             Timestamp::NEVER => Pick::Rejected { why: Rejection::AllTried },
             until => Pick::CoolingDown { until },
         }
+    }
+
+    /// How many projects have room for a model now; one at least while nothing is known of it.
+    pub(super) fn room_for(&mut self, model: &str, now: Timestamp) -> usize {
+        if self.next_room(model, now).is_none_or(|at| at > now) {
+            return 0;
+        }
+        let family = self.family(model).to_owned();
+        self.tables.get(family.as_str()).map_or(1, |table| table.ready().take(LOOKED_AT).count().max(1))
+    }
+
+    /// When some project has room for a model: now, or later. None: not by waiting.
+    pub(super) fn next_room(&mut self, model: &str, now: Timestamp) -> Option<Timestamp> {
+        let overload = self.overloads.get(model).map_or(Gate::Open, |overload| overload.gate(now));
+        for gate in [self.egress.gate(now), overload] {
+            if let Gate::Closed(until) = gate {
+                return Some(until);
+            }
+        }
+        let want = Want { model: Some(model), tokens: 1, ..Want::default() };
+        if self.strategy != Strategy::Headroom {
+            return self.room(&want, now);
+        }
+        let family = self.family(model).to_owned();
+        let Some(mut table) = self.tables.remove(family.as_str()) else { return self.room(&want, now) };
+        while let Some(project) = table.next_due(now) {
+            table.change(project, self.standing_of(project), now, |_| ());
+        }
+        let fresh = table.fresh_from < self.order.len();
+        let ready = table.ready().next().is_some();
+        let next = if ready || fresh { Some(now) } else { table.waking().next().map(|(at, _)| at) };
+        self.tables.insert(family.into(), table);
+        next
     }
 
     /// By key: the classic strategies, and clients' own keys.

@@ -165,9 +165,9 @@ impl Table {
         first(&self.waking).or_else(|| first(&self.changing))
     }
 
-    /// When the first project without room will have some.
-    pub(super) fn next_room(&self) -> Option<Timestamp> {
-        self.waking.first().map(|(at, _)| *at).filter(|at| *at < Timestamp::NEVER)
+    /// The projects without room, by when they will have some.
+    pub(super) fn waking(&self) -> impl Iterator<Item = (Timestamp, u32)> {
+        self.waking.iter().copied().filter(|(at, _)| *at < Timestamp::NEVER)
     }
 
     /// The projects with room, best first.

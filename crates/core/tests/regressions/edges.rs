@@ -117,7 +117,7 @@ fn probes_of_a_key_that_fails_again_become_rare() {
     // Counting tokens works, generating does not: each probe restores, the next request sets aside.
     while now < START + Duration::from_secs(86_400) {
         pool.failed(key.id(), Some("m"), &failure(Consequence::SetAside(Why::Restricted)), now);
-        now = pool.next_deadline().expect("a probe is planned");
+        now = pool.next_deadline(now).expect("a probe is planned");
         for _ in pool.due(now) {
             probes += 1;
             pool.probed(key.id(), true, now);
