@@ -380,7 +380,9 @@ impl Exchange {
     /// Whether the request waits in the queue when it has to wait.
     fn queues(&self) -> bool {
         let config = self.gateway.config();
-        matches!(self.access, Access::Pool { .. }) && self.task.model().is_some() && !config.queue_wait.is_zero()
+        matches!(self.access, Access::Pool { .. })
+            && self.task.model().is_some()
+            && !config.queue_wait.is_zero()
     }
 
     /// Rests are waited out until here.
@@ -424,7 +426,8 @@ impl Exchange {
         let model = self.task.model().unwrap_or_default();
         let ticket = self.gateway.pool(false).enter_queue(model, client, self.tokens, most);
         let Some(ticket) = ticket else {
-            let recovery = self.gateway.pool(false).recovery(&Want { tried: &[], avoid: &[], ..self.want() }, now);
+            let recovery =
+                self.gateway.pool(false).recovery(&Want { tried: &[], avoid: &[], ..self.want() }, now);
             let retry_after = recovery.map(|at| at.since(now).max(Duration::from_secs(1)));
             let error = Error { retry_after, ..Error::new(Kind::Unavailable, QUEUE_FULL) };
             self.refuse(&error, now);

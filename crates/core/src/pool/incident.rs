@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::LeaseId;
 use crate::time::Timestamp;
 
-
 /// Within this time.
 const TOGETHER: Duration = Duration::from_secs(10);
 

@@ -157,7 +157,8 @@ impl Meter {
         self.day.roll(now);
         let limits = self.limits;
         // A project that is not given the model at all.
-        if [limits.requests_per_minute, limits.tokens_per_minute, limits.requests_per_day].contains(&Some(0)) {
+        if [limits.requests_per_minute, limits.tokens_per_minute, limits.requests_per_day].contains(&Some(0))
+        {
             return Timestamp::NEVER;
         }
         let mut at = now;

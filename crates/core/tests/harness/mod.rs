@@ -257,7 +257,10 @@ impl Harness {
                     );
                     if !woken {
                         let next = self.gateway.next_deadline(self.now).unwrap_or(until);
-                        self.now = next.clamp(self.now + Duration::from_millis(1), until.max(self.now + Duration::from_millis(1)));
+                        self.now = next.clamp(
+                            self.now + Duration::from_millis(1),
+                            until.max(self.now + Duration::from_millis(1)),
+                        );
                     }
                 }
                 Step::Reply(reply) => {
