@@ -11,7 +11,6 @@ mod change;
 mod choose;
 mod health;
 mod incident;
-mod kinship;
 mod queue;
 mod table;
 mod window;
@@ -23,7 +22,6 @@ pub use self::change::StateChange;
 pub use self::choose::{Pick, Rejection, Want};
 use self::health::SetAside;
 use self::incident::Incident;
-use self::kinship::Kinship;
 use self::queue::Queue;
 pub use self::queue::Ticket;
 use self::table::{Standing, Table};
@@ -94,7 +92,6 @@ pub struct Pool {
     egress: Incident,
     overloads: HashMap<Box<str>, Incident>,
     verdicts: Verdicts,
-    kinship: Kinship,
     queue: Queue,
     leases: BTreeMap<LeaseId, Leased>,
     next_lease: u64,
@@ -256,7 +253,6 @@ impl Pool {
             egress: Incident::of_egress(),
             overloads: HashMap::new(),
             verdicts: Verdicts::default(),
-            kinship: Kinship::default(),
             queue: Queue::default(),
             leases: BTreeMap::new(),
             next_lease: 0,
@@ -453,7 +449,6 @@ impl Pool {
         if let Some(table) = self.tables.get_mut(&model) {
             table.change(project, standing, now, |cell| cell.meter.correct(charge, tokens));
         }
-        self.kinship.served(project, &model, lease.0, now);
     }
 
     /// Google has not counted the request of a lease against a quota.
@@ -569,7 +564,7 @@ impl Pool {
         if !is_counted(failure.class) {
             self.unused(lease, now);
         }
-        self.failure_of(key, Some(lease), model, failure, now)
+        self.failed(key, model, failure, now)
     }
 
     /// Learns from a failure of `key`. Returns why the key (or its project) is now set aside, if it is.
@@ -580,25 +575,11 @@ impl Pool {
         failure: &Failure,
         now: Timestamp,
     ) -> Option<Why> {
-        self.failure_of(key, None, model, failure, now)
-    }
-
-    fn failure_of(
-        &mut self,
-        key: KeyId,
-        lease: Option<LeaseId>,
-        model: Option<&str>,
-        failure: &Failure,
-        now: Timestamp,
-    ) -> Option<Why> {
         let slot = *self.by_id.get(&key)?;
         let project = self.keys[slot].project;
         self.note_incident(project, model, failure, now);
         self.learn(project, model, failure, now);
         self.join_consumer(project, failure, now);
-        if let Some(lease) = lease {
-            self.look_for_kin(project, lease, model, failure, now);
-        }
         let project = self.keys[slot].project;
         match failure.consequence {
             Consequence::Nothing => None,
@@ -707,39 +688,6 @@ impl Pool {
         }
     }
 
-    /// Whether the refusal came before its time, and who shares the quota then.
-    fn look_for_kin(
-        &mut self,
-        project: u32,
-        lease: LeaseId,
-        model: Option<&str>,
-        failure: &Failure,
-        now: Timestamp,
-    ) {
-        let (Some(model), Consequence::RestModel(until)) = (model, failure.consequence) else { return };
-        // Tokens prove nothing: a small request may be served where a large one was refused.
-        let by_requests = |kind| matches!(kind, LimitKind::RequestsPerMinute | LimitKind::RequestsPerDay);
-        let Some(limit) = failure.limits.iter().find(|limit| by_requests(limit.kind)) else { return };
-        if self.capacity.is_some() || failure.limits.iter().any(|limit| !by_requests(limit.kind)) {
-            return;
-        }
-        let family = self.family(model).to_owned();
-        let sent = self.change(&family, project, now, |cell| {
-            let (minute, _, day, _) = cell.meter.counts(now);
-            if limit.kind == LimitKind::RequestsPerDay { day } else { minute }
-        });
-        // A few requests may be counted differently there and here.
-        if sent.is_none_or(|sent| sent + 1 >= limit.value) {
-            return;
-        }
-        for other in self.kinship.surprised(project, &family, (lease.0, self.next_lease), until, now) {
-            let (one, two) = (self.projects[other as usize].id, self.projects[project as usize].id);
-            let change = StateChange::Joined { project: one, other: two };
-            self.apply(&change, now);
-            self.changed(change);
-        }
-    }
-
     /// Two projects are one: the keys, counts and rests of the second become the first's.
     fn join_projects(&mut self, first: u32, second: u32, now: Timestamp) {
         if first == second || self.projects[first as usize].gone || self.projects[second as usize].gone {
@@ -772,7 +720,6 @@ impl Pool {
                 *project = first;
             }
         }
-        self.kinship.joined(second);
         self.arrange();
         for table in self.tables.values_mut() {
             table.fresh_from = 0;

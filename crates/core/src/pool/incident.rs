@@ -54,7 +54,7 @@ impl Incident {
 
     /// For the way to Google: short pauses, so that the full rate is back within seconds of its end.
     pub(super) fn of_egress() -> Self {
-        Self::new(3, Duration::from_millis(500), Duration::from_secs(3))
+        Self::new(3, Duration::from_millis(500), Duration::from_millis(1_500))
     }
 
     fn new(threshold: usize, shortest: Duration, longest: Duration) -> Self {
