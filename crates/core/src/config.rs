@@ -59,10 +59,6 @@ pub struct Config {
     pub queue_wait: Duration,
     /// How many requests may wait, at least one: `LIBRA_QUEUE_SIZE`.
     pub queue_size: usize,
-    /// The share of live traffic that retries may add, 0 to 10: `LIBRA_RETRY_BUDGET`.
-    pub retry_budget: f64,
-    /// When a second attempt is begun beside one that has no first byte yet: `LIBRA_HEDGE_AFTER`. None: never.
-    pub hedge_after: Option<Duration>,
     /// Where Gemini is: `LIBRA_UPSTREAM`. Scheme and authority, with an optional path prefix that ends
     /// without a slash (the path of an address without one is `/`).
     pub upstream: Uri,
@@ -122,8 +118,6 @@ impl Default for Config {
             affinity: true,
             queue_wait: Duration::from_secs(20),
             queue_size: 1000,
-            retry_budget: 0.2,
-            hedge_after: None,
             upstream: Uri::from_static("https://generativelanguage.googleapis.com"),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), values::DEFAULT_PORT),
             base_path: String::new(),
@@ -201,8 +195,6 @@ impl Config {
                 .value("LIBRA_QUEUE_WAIT", values::duration_or_none)?
                 .map_or(default.queue_wait, Option::unwrap_or_default),
             queue_size: source.value("LIBRA_QUEUE_SIZE", values::queue_size)?.unwrap_or(default.queue_size),
-            retry_budget: source.value("LIBRA_RETRY_BUDGET", values::share)?.unwrap_or(default.retry_budget),
-            hedge_after: source.value("LIBRA_HEDGE_AFTER", values::duration_or_none)?.flatten(),
             upstream,
             listen: listen(&source)?.unwrap_or(default.listen),
             base_path: source.value("LIBRA_BASE_PATH", values::base_path)?.unwrap_or(default.base_path),

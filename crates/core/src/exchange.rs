@@ -20,6 +20,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 
+use crate::affinity::Conversation;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
 use crate::event::{Ending, Event, Finished, Usage};
@@ -202,6 +203,9 @@ pub struct Exchange {
     avoid: Vec<ProjectId>,
     /// Input tokens, estimated.
     tokens: u64,
+    /// The conversation that the request goes on with, and the project that served it last.
+    conversation: Option<Conversation>,
+    stay: Option<ProjectId>,
     failures: Vec<Failure>,
     running: Vec<Attempt>,
     cancel: Vec<OpId>,
@@ -268,6 +272,14 @@ impl Exchange {
         };
         let every_key_once = DEFAULT_ATTEMPTS.min(u32::try_from(keys).unwrap_or(u32::MAX));
         let attempts = if body.is_some() { config.max_attempts.unwrap_or(every_key_once) } else { 1 };
+        let conversation = match (&access, task.model()) {
+            (Access::Pool { client }, Some(model)) if config.affinity && task.generates() => {
+                let sent = task.translated_body().or_else(|| body.clone()).unwrap_or_default();
+                Conversation::of(client.id(), model, &sent)
+            }
+            _ => None,
+        };
+        let stay = conversation.and_then(|conversation| gateway.affinity().project(conversation, now));
         let tokens = match task.translated_body().or_else(|| body.clone()) {
             Some(body) if task.model().is_some() => tokens::estimate(&body),
             _ => 1,
@@ -289,6 +301,8 @@ impl Exchange {
             tried: Vec::new(),
             avoid: Vec::new(),
             tokens,
+            conversation,
+            stay,
             failures: Vec::new(),
             running: Vec::new(),
             cancel: Vec::new(),
@@ -368,7 +382,7 @@ impl Exchange {
             tokens: self.tokens,
             tried: &self.tried,
             avoid: &self.avoid,
-            stay: None,
+            stay: self.stay,
             paid: match &self.access {
                 Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
                 Access::Own(_) => false,
@@ -439,6 +453,9 @@ impl Exchange {
 
     fn start(&mut self, lease: Lease, now: Timestamp) -> Step {
         self.budget.spend();
+        if let (Some(conversation), Some(project)) = (self.conversation, lease.project()) {
+            self.gateway.affinity().served(conversation, project, now);
+        }
         self.tried.push(lease.key.id());
         let op = self.new_op();
         let request = self.request(&lease.key);

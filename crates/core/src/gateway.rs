@@ -17,6 +17,7 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode, Uri};
 
+use crate::affinity::Affinity;
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
@@ -65,6 +66,7 @@ pub struct Gateway {
     guests: Mutex<Pool>,
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
     strangers: Mutex<Strangers>,
+    affinity: Mutex<Affinity>,
     memory: Arc<Memory>,
     seed: u64,
     drawn: AtomicU64,
@@ -147,6 +149,7 @@ impl Gateway {
             guests: Mutex::new(guests),
             lists: Mutex::default(),
             strangers: Mutex::default(),
+            affinity: Mutex::default(),
             memory: Memory::new(memory),
             seed,
             drawn: AtomicU64::new(0),
@@ -161,6 +164,11 @@ impl Gateway {
     /// The pool, or the memory of clients' own keys. Never held while something is waited for.
     pub(crate) fn pool(&self, guests: bool) -> MutexGuard<'_, Pool> {
         locked(if guests { &self.guests } else { &self.pool })
+    }
+
+    /// Which project served which conversation last. Never held while something is waited for.
+    pub(crate) fn affinity(&self) -> MutexGuard<'_, Affinity> {
+        locked(&self.affinity)
     }
 
     /// How many pool keys there are, and how many of them are not set aside.

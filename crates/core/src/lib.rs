@@ -4,6 +4,7 @@
 //! chance and configuration are arguments. The native server and the WebAssembly edition are thin shells
 //! around the same [`Gateway`](gateway::Gateway). `ARCHITECTURE.md` tells the way of a request.
 
+mod affinity;
 pub mod anthropic;
 pub mod audit;
 pub mod auth;

@@ -335,9 +335,8 @@ fn times_and_sizes_are_read_with_their_units() {
         bad(&[("LIBRA_IDLE_TIMEOUT", text)]);
     }
     let wait = |text: &str, millis: u64| {
-        let config = good(&[("LIBRA_QUEUE_WAIT", text), ("LIBRA_HEDGE_AFTER", text)]);
+        let config = good(&[("LIBRA_QUEUE_WAIT", text)]);
         assert_eq!(config.queue_wait, Duration::from_millis(millis), "{text}");
-        assert_eq!(config.hedge_after.unwrap_or_default(), config.queue_wait, "{text}");
     };
     wait("5s", 5000);
     for text in ["0", "0s", "off", "Off"] {
@@ -384,12 +383,6 @@ fn words_and_numbers_are_read_leniently() {
     assert_eq!(good(&[("LIBRA_VERIFY", "off")]).verify, Verify::Off);
     assert_eq!(good(&[("LIBRA_CLIENT_KEYS", "deny")]).client_keys, ClientKeys::Deny);
     assert!(!good(&[("LIBRA_AFFINITY", "off")]).affinity);
-    for (text, share) in [("0", 0.0), ("0.5", 0.5), ("50%", 0.5), ("50 %", 0.5), ("10", 10.0)] {
-        assert!((good(&[("LIBRA_RETRY_BUDGET", text)]).retry_budget - share).abs() < 1e-9, "{text}");
-    }
-    for text in ["-0.1", "10.1", "1001%", "NaN", "inf", "much"] {
-        bad(&[("LIBRA_RETRY_BUDGET", text)]);
-    }
     assert_eq!(good(&[("LIBRA_QUEUE_SIZE", "1")]).queue_size, 1);
     for text in ["0", "100001", "-1", "all"] {
         bad(&[("LIBRA_QUEUE_SIZE", text)]);

@@ -24,9 +24,6 @@ const MOST_ATTEMPTS: u32 = 100;
 /// The most requests that may wait at a time. Each holds a connection, and most hold a body.
 const LONGEST_QUEUE: usize = 100_000;
 
-/// The highest share that retries may add: ten times the load is as good as no limit.
-const MOST_SHARE: f64 = 10.0;
-
 /// The most entries of `LIBRA_TRUSTED_PROXIES`; each request is matched against all.
 const MAX_NETWORKS: usize = 1000;
 
@@ -59,18 +56,6 @@ pub(super) fn duration_or_none(text: &str) -> Result<Option<Duration>, String> {
         return Ok(None);
     }
     duration(text).map(Some).map_err(|problem| format!("{problem}, or 0 for none"))
-}
-
-/// A share of something: `0.2`, `20%`.
-pub(super) fn share(text: &str) -> Result<f64, String> {
-    let (number, scale) = match text.strip_suffix(['%', '％']) {
-        Some(number) => (number.trim_end(), 0.01),
-        None => (text, 1.0),
-    };
-    let share = number.parse::<f64>().ok().map(|number| number * scale);
-    share
-        .filter(|share| (0.0..=MOST_SHARE).contains(share))
-        .ok_or_else(|| format!("{} is no share from 0 to {MOST_SHARE}; write 0.2 or 20%", quoted(text)))
 }
 
 /// How many requests may wait.

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 48] = [
+pub const VARIABLES: [Variable; 46] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -115,18 +115,6 @@ pub const VARIABLES: [Variable; 48] = [
         "how long a request may wait for a project to have room; 0: not at all",
     ),
     variable(Group::Attempts, "LIBRA_QUEUE_SIZE", "1000", "how many requests may wait, 1 to 100000"),
-    variable(
-        Group::Attempts,
-        "LIBRA_RETRY_BUDGET",
-        "0.2",
-        "the share of live traffic that retries may add, 0 to 10",
-    ),
-    variable(
-        Group::Attempts,
-        "LIBRA_HEDGE_AFTER",
-        "off",
-        "when a second attempt is begun beside one without a first byte yet, like 8s; off: never",
-    ),
     variable(
         Group::Attempts,
         "LIBRA_MAX_ATTEMPTS",

@@ -159,7 +159,6 @@ mod tests {
             &[("LIBRA_PRICES", "{\"m*\":\"1.25/10\",\"n\":{\"input\":1,\"output\":2.5}}")],
         );
         check("[model_fallbacks]\na = ['b', 'c']", &[("LIBRA_MODEL_FALLBACKS", "{\"a\":[\"b\",\"c\"]}")]);
-        check("retry_budget = 0.5", &[("LIBRA_RETRY_BUDGET", "0.5")]);
         check(
             "backup_api_keys = ['a']\nclients_file = 'c.txt'",
             &[("BACKUP_API_KEYS", "[\"a\"]"), ("LIBRA_CLIENTS_FILE", "c.txt")],
