@@ -12,6 +12,7 @@ mod choose;
 mod health;
 mod incident;
 mod table;
+mod view;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +23,10 @@ pub use self::choose::{Pick, Rejection, Want};
 use self::health::SetAside;
 use self::incident::Incident;
 use self::table::{Standing, Table};
+pub use self::view::{
+    Candidate, Explanation, IncidentView, KeyCounts, KeyView, ModelView, Moment, Picked, PoolView,
+    ProjectCounts, ProjectView, SetAsideView, Used, Verdict,
+};
 use self::window::Charge;
 use crate::config::{PoolKey, Strategy};
 use crate::failure::{Class, Consequence, Failure, LimitKind, Why};
@@ -114,6 +119,8 @@ struct Key {
 #[derive(Debug)]
 struct Project {
     id: ProjectId,
+    /// What the configuration calls it.
+    name: Option<Box<str>>,
     priority: u8,
     /// The slots of its keys that are not set aside.
     usable: Vec<usize>,
@@ -179,8 +186,12 @@ impl Pool {
     pub fn new(keys: &[PoolKey], strategy: Strategy, seed: u64) -> Self {
         let mut this = Self::empty(strategy, seed, None);
         for PoolKey { key, project, .. } in keys {
-            let project = project.as_deref().map(ProjectId::named);
-            this.insert(key, project.unwrap_or_else(|| ProjectId::of_key(key.id())));
+            let id = project.as_deref().map(ProjectId::named);
+            let slot = this.insert(key, id.unwrap_or_else(|| ProjectId::of_key(key.id())));
+            if let Some(name) = project {
+                let number = this.keys[slot].project;
+                this.projects[number as usize].name.get_or_insert_with(|| name.as_str().into());
+            }
         }
         this.arrange();
         this
@@ -247,6 +258,7 @@ impl Pool {
             // A guest's project has the number of its key's slot, so that both make room together.
             let fresh = Project {
                 id: project,
+                name: None,
                 priority: PRIORITY,
                 usable: Vec::new(),
                 turn: 0,
@@ -617,7 +629,9 @@ impl Pool {
         let gone = &mut self.projects[second as usize];
         gone.gone = true;
         let (usable, rest, id) = (std::mem::take(&mut gone.usable), gone.rest_until, gone.id);
+        let name = gone.name.take();
         let kept = &mut self.projects[first as usize];
+        kept.name = kept.name.take().or(name);
         kept.usable.extend(usable);
         kept.rest_until = kept.rest_until.max(rest);
         self.project_numbers.insert(id, first);
