@@ -4,6 +4,7 @@
 //! chance and configuration are arguments. The native server and the WebAssembly edition are thin shells
 //! around the same [`Gateway`](gateway::Gateway). `ARCHITECTURE.md` tells the way of a request.
 
+mod admin;
 pub mod anthropic;
 pub mod audit;
 pub mod auth;
@@ -17,6 +18,7 @@ pub mod gateway;
 pub mod gemini;
 mod home;
 pub mod judge;
+pub mod mark;
 pub mod memory;
 pub mod openai;
 pub mod pool;

@@ -265,7 +265,7 @@ impl Pool {
             views[key.project as usize].keys.push(view);
         }
         let mut tables: Vec<_> = self.tables.iter_mut().collect();
-        tables.sort_by(|(one, _), (other, _)| one.cmp(other));
+        tables.sort_by_key(|(name, _)| *name);
         for (model, table) in tables {
             for (project, cell) in table.cells_mut() {
                 views[project as usize].models.push(cell.view(model, now));
@@ -314,7 +314,7 @@ impl Pool {
         };
         let egress = self.egress.paused_until().map(|until| view(None, until));
         let mut overloads: Vec<_> = self.overloads.iter().collect();
-        overloads.sort_by(|(one, _), (other, _)| one.cmp(other));
+        overloads.sort_by_key(|(name, _)| *name);
         let overloads = overloads
             .into_iter()
             .filter_map(|(model, overload)| Some(view(Some(model), overload.paused_until()?)));
