@@ -10,11 +10,13 @@ mod cli;
 mod clock;
 mod demo;
 mod drive;
+mod local_time;
 mod machine;
 mod patient;
 mod serve;
 mod settings;
 mod simulate;
+mod table;
 mod telemetry;
 mod upstream;
 
