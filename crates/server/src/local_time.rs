@@ -18,15 +18,23 @@ impl Clock<'_> {
         let wait = at.since(self.now);
         // A rest of seconds is of no use in whole minutes.
         let format = if wait < Duration::from_secs(3600) { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
+        format!("{}, in {}", self.shown(time, format), duration(wait))
+    }
+
+    /// `2026-11-24 09:00 CET (2026-11-24 08:00 UTC)`: for what has been.
+    pub(crate) fn past(&self, at: Timestamp) -> String {
+        jiff_time(at).map_or_else(String::new, |time| self.shown(time, "%Y-%m-%d %H:%M"))
+    }
+
+    fn shown(&self, time: jiff::Timestamp, format: &str) -> String {
         let utc = format!("{} UTC", time.strftime(format));
         let local = time.to_zoned_datetime(self.zone.clone());
         let place = local.strftime("%Z").to_string();
-        let shown = if self.zone.is_unknown() || place == "UTC" {
+        if self.zone.is_unknown() || place == "UTC" {
             utc
         } else {
             format!("{} {place} ({utc})", local.strftime(format))
-        };
-        format!("{shown}, in {}", duration(wait))
+        }
     }
 
     /// Times within the same minute are shown as one.
