@@ -65,7 +65,8 @@ pub(super) fn explanation(explanation: &Explanation, zone: &TimeZone) -> String 
     let mut text = String::new();
     let Explanation { model, family, tokens, .. } = explanation;
     let family = if family == model { String::new() } else { format!(" (its quotas are {family}'s)") };
-    let _ = writeln!(text, "Request   {model}{family}, {tokens} input tokens");
+    let plural = if *tokens == 1 { "" } else { "s" };
+    let _ = writeln!(text, "Request   {model}{family}, {tokens} input token{plural}");
     let answer = match (&explanation.picked, explanation.recovers) {
         (Some(picked), _) => format!("{} would serve now, with {}", picked.project, picked.key),
         (None, Some(at)) => format!("nobody could serve before {}", clock.moment(at.at)),
@@ -270,7 +271,7 @@ Strategy  headroom
   four     50        1 of 1  -                 -             -           -             -     the project rests until 2026-11-24 14:36:38 +08 (2026-11-24 06:36:38 UTC), in 22 s
 
 Keys set aside
-  KEY                   PROJECT  WHY     SINCE                                             NEXT PROBE
+  KEY           PROJECT  WHY     SINCE                                        NEXT PROBE
   KEY-OF-THREE  three    leaked  2026-11-24 14:36 +08 (2026-11-24 06:36 UTC)  none: only a person can help
 ";
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
