@@ -28,7 +28,7 @@ use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
 use crate::mark::Mark;
 use crate::memory::Held;
-use crate::pool::{LeaseId, Pick, ProjectId, Want};
+use crate::pool::{LeaseId, Pick, ProjectId, Ticket, Want};
 use crate::relay::{Mode, Relay};
 use crate::retry::{Budget, DEFAULT_ATTEMPTS, GivenUp};
 use crate::secret::{ApiKey, KeyId};
@@ -59,6 +59,9 @@ const TAKE_OVER_AFTER: Duration = Duration::from_secs(2);
 
 /// A kept-alive connection that turns out dead is replaced so often; then it is no accident.
 const STALE_RETRIES: u32 = 3;
+
+const QUEUE_FULL: &str = "Too many requests are waiting for this model already (LIBRA_QUEUE_SIZE). \
+     等待该模型的请求过多，请稍后重试。";
 
 /// What logs call a request whose client left: nginx's number for it.
 const CLIENT_LEFT: StatusCode = match StatusCode::from_u16(499) {
@@ -106,6 +109,13 @@ pub enum Step {
     Cancel(OpId),
     /// Wait for what has been started, at most until then.
     WaitUntil(Timestamp),
+    /// Wait for the turn of this ticket ([`Gateway::due`]), at most until then.
+    Queued {
+        /// The place in the queue.
+        ticket: Ticket,
+        /// When patience ends.
+        until: Timestamp,
+    },
     /// Answer this. The exchange is over.
     Reply(Response<Bytes>),
     /// Take the [relay](Exchange::commit) of this operation; drop the others.
@@ -155,6 +165,20 @@ pub(crate) struct Admitted {
     pub(crate) mark: Mark,
 }
 
+/// A place in the queue. Given up when dropped, whatever happens.
+#[derive(Debug)]
+struct Place {
+    gateway: Arc<Gateway>,
+    ticket: Ticket,
+    served: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gateway.pool(false).leave_queue(self.ticket, self.served);
+    }
+}
+
 /// One request of a client.
 #[derive(Debug)]
 pub struct Exchange {
@@ -168,6 +192,10 @@ pub struct Exchange {
     held: Held,
     mark: Mark,
     times: Times,
+    /// A place in the queue, while it waits in one.
+    place: Option<Place>,
+    /// How often it may still take one.
+    queues_left: u8,
     budget: Budget,
     /// How many attempts each model gets.
     attempts_a_model: u32,
@@ -258,6 +286,8 @@ impl Exchange {
             held,
             mark,
             times,
+            place: None,
+            queues_left: 2,
             budget: Budget::new(attempts),
             attempts_a_model: attempts,
             further_models,
@@ -309,18 +339,27 @@ impl Exchange {
             return step;
         }
         if self.budget.allows_another() && now < self.times.deadline {
+            let guests = matches!(self.access, Access::Own(_));
+            if let Some(step) = self.wait_behind_others(now) {
+                return step;
+            }
             let want = self.want();
-            let guests = want.own.is_some();
             let pick = self.gateway.pool(guests).pick(&want, now);
             match pick {
                 Pick::Ready { lease, key } => {
+                    if let Some(mut place) = self.place.take() {
+                        place.served = true;
+                    }
                     let lease = Lease { gateway: Arc::clone(&self.gateway), guests, id: lease, key };
                     return self.start(lease, now);
                 }
-                Pick::CoolingDown { until } if until <= self.waits_until() => return Step::WaitUntil(until),
+                Pick::CoolingDown { until } if until <= self.waits_until() => {
+                    return if self.queues() { self.wait_in_queue(now) } else { Step::WaitUntil(until) };
+                }
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
             }
         }
+        self.place = None;
         self.give_up(now)
     }
 
@@ -335,14 +374,72 @@ impl Exchange {
             tried: &self.tried,
             avoid: &self.avoid,
             stay: None,
+            paid: match &self.access {
+                Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
+                Access::Own(_) => false,
+            },
             own,
         }
     }
 
+    /// Whether the request waits in the queue when it has to wait.
+    fn queues(&self) -> bool {
+        let config = self.gateway.config();
+        matches!(self.access, Access::Pool { .. })
+            && self.task.model().is_some()
+            && !config.queue_wait.is_zero()
+    }
+
     /// Rests are waited out until here.
     fn waits_until(&self) -> Timestamp {
-        let patience = if self.can_take_over() { TAKE_OVER_AFTER } else { SHORT_REST };
+        let patience = match (self.can_take_over(), self.queues()) {
+            (true, _) => TAKE_OVER_AFTER,
+            (false, true) => self.gateway.config().queue_wait,
+            (false, false) => SHORT_REST,
+        };
         (self.times.arrived + patience).min(self.times.deadline)
+    }
+
+    /// Where others wait for the model already, or its own turn has not come, a request waits too.
+    fn wait_behind_others(&mut self, now: Timestamp) -> Option<Step> {
+        if !self.queues() || now >= self.waits_until() {
+            return None;
+        }
+        let ticket = self.place.as_ref().map(|place| place.ticket);
+        let behind = self.gateway.pool(false).is_behind(self.task.model()?, ticket, now);
+        behind.then(|| self.wait_in_queue(now))
+    }
+
+    fn wait_in_queue(&mut self, now: Timestamp) -> Step {
+        let until = self.waits_until();
+        if let Some(place) = &self.place {
+            let mut pool = self.gateway.pool(false);
+            if !pool.is_behind("", Some(place.ticket), now) {
+                pool.pass_turn(place.ticket);
+            }
+            return Step::Queued { ticket: place.ticket, until };
+        }
+        let client = match &self.access {
+            Access::Pool { client } => client.id(),
+            Access::Own(_) => return self.give_up(now),
+        };
+        if self.queues_left == 0 {
+            return self.give_up(now);
+        }
+        self.queues_left -= 1;
+        let most = self.gateway.config().queue_size;
+        let model = self.task.model().unwrap_or_default();
+        let ticket = self.gateway.pool(false).enter_queue(model, client, self.tokens, most);
+        let Some(ticket) = ticket else {
+            let recovery =
+                self.gateway.pool(false).recovery(&Want { tried: &[], avoid: &[], ..self.want() }, now);
+            let retry_after = recovery.map(|at| at.since(now).max(Duration::from_secs(1)));
+            let error = Error { retry_after, ..Error::new(Kind::Unavailable, QUEUE_FULL) };
+            self.refuse(&error, now);
+            return self.poll(now);
+        };
+        self.place = Some(Place { gateway: Arc::clone(&self.gateway), ticket, served: false });
+        Step::Queued { ticket, until }
     }
 
     fn start(&mut self, lease: Lease, now: Timestamp) -> Step {
@@ -860,8 +957,8 @@ impl Lease {
     pub(crate) fn succeeded(self, model: Option<&str>, usage: Option<Usage>, now: Timestamp) {
         let mut pool = self.gateway.pool(self.guests);
         pool.succeeded(self.key.id(), model, now);
-        if let Some(usage) = usage {
-            pool.used(self.id, usage.prompt, now);
+        if let (Some(usage), Some(model)) = (usage, model) {
+            pool.used(self.id, model, usage, now);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
 use crate::openai::chat::ChatRequest;
-use crate::pool::{Due, Explanation, Pool, PoolView, StateChange};
+use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::task::Task;
@@ -82,6 +82,15 @@ pub struct Head<'a> {
     pub peer: IpAddr,
 }
 
+/// Something for the shell's pool task to do.
+#[derive(Debug)]
+pub enum DueNow {
+    /// Send this check, and tell it the answer.
+    Probe(Check),
+    /// Poll the exchange that waits with this ticket.
+    Wake(Ticket),
+}
+
 /// What a head leads to.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "made and taken apart once a request, at once")]
@@ -130,7 +139,9 @@ pub enum BodyFault {
 impl Gateway {
     /// A gateway with this configuration. `seed` decides what chance decides.
     pub fn new(config: Config, seed: u64) -> Arc<Self> {
-        let pool = Pool::new(&config.keys, config.strategy, seed);
+        let settings =
+            PoolSettings { strategy: config.strategy, projects: &config.projects, prices: &config.prices };
+        let pool = Pool::new(&config.keys, settings, seed);
         let memory = config.memory.unwrap_or(DEFAULT_MEMORY);
         let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
         Arc::new(Self {
@@ -176,14 +187,18 @@ impl Gateway {
     }
 
     /// When [`due`](Self::due) will next have something.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.pool(false).next_deadline()
+    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        self.pool(false).next_deadline(now)
     }
 
-    /// The probes that are due.
-    pub fn due(self: &Arc<Self>, now: Timestamp) -> Vec<Check> {
+    /// What is due: probes of keys, and turns of requests that wait.
+    pub fn due(self: &Arc<Self>, now: Timestamp) -> Vec<DueNow> {
         let due = self.pool(false).due(now);
-        due.into_iter().map(|Due::Probe(key)| Check::probe(Arc::clone(self), key)).collect()
+        let due = due.into_iter().map(|due| match due {
+            Due::Probe(key) => DueNow::Probe(Check::probe(Arc::clone(self), key)),
+            Due::Wake(ticket) => DueNow::Wake(ticket),
+        });
+        due.collect()
     }
 
     /// What has changed in the pool since this was last asked.

@@ -11,6 +11,8 @@ mod change;
 mod choose;
 mod health;
 mod incident;
+mod kinship;
+mod queue;
 mod table;
 mod view;
 mod window;
@@ -22,13 +24,17 @@ pub use self::change::StateChange;
 pub use self::choose::{Pick, Rejection, Want};
 use self::health::SetAside;
 use self::incident::Incident;
+use self::kinship::Kinship;
+use self::queue::Queue;
+pub use self::queue::Ticket;
 use self::table::{Standing, Table};
 pub use self::view::{
     Candidate, Explanation, IncidentView, KeyCounts, KeyView, ModelView, Moment, Picked, PoolView,
     ProjectCounts, ProjectView, SetAsideView, Used, Verdict,
 };
 use self::window::Charge;
-use crate::config::{PoolKey, Strategy};
+use crate::config::{PoolKey, Price, ProjectSettings, Strategy, Tier};
+use crate::event::Usage;
 use crate::failure::{Class, Consequence, Failure, LimitKind, Why};
 use crate::secret::{ApiKey, KeyId};
 use crate::time::Timestamp;
@@ -64,6 +70,8 @@ pub struct LeaseId(u64);
 pub enum Due {
     /// A key that is set aside should be tried with a cheap call; [`Pool::probed`] takes the result.
     Probe(ApiKey),
+    /// A request that waits has its turn.
+    Wake(Ticket),
 }
 
 /// The keys and what is known of them.
@@ -91,12 +99,35 @@ pub struct Pool {
     egress: Incident,
     overloads: HashMap<Box<str>, Incident>,
     verdicts: Verdicts,
+    kinship: Kinship,
+    queue: Queue,
     leases: BTreeMap<LeaseId, Leased>,
     next_lease: u64,
     /// When which slot is to be probed.
     probes: BTreeSet<(Timestamp, usize)>,
     cursor: usize,
     changes: Vec<StateChange>,
+    /// What the user says of projects, until they are met.
+    settings: HashMap<ProjectId, ProjectSettings>,
+    prices: Vec<Price>,
+}
+
+/// How a pool is to choose.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolSettings<'a> {
+    /// The strategy.
+    pub strategy: Strategy,
+    /// What the user says of projects.
+    pub projects: &'a [ProjectSettings],
+    /// What tokens cost, for projects with a daily budget.
+    pub prices: &'a [Price],
+}
+
+impl PoolSettings<'_> {
+    /// A strategy, and nothing said of projects.
+    pub const fn only(strategy: Strategy) -> Self {
+        Self { strategy, projects: &[], prices: &[] }
+    }
 }
 
 #[derive(Debug)]
@@ -121,7 +152,11 @@ struct Project {
     id: ProjectId,
     /// What the configuration calls it.
     name: Option<Box<str>>,
+    /// What the user says of it.
+    settings: Option<ProjectSettings>,
     priority: u8,
+    /// What it has served today.
+    today: Today,
     /// The slots of its keys that are not set aside.
     usable: Vec<usize>,
     /// Whose turn it is among them.
@@ -129,6 +164,14 @@ struct Project {
     rest_until: Timestamp,
     /// It has turned out to be another one.
     gone: bool,
+}
+
+/// What a project has served in the running day, Pacific time, against what its owner allows.
+#[derive(Debug, Default)]
+struct Today {
+    ends: Timestamp,
+    requests: u64,
+    cost: f64,
 }
 
 /// A stretch of the order with one priority.
@@ -160,8 +203,8 @@ struct Verdicts {
 const MANY_VERDICTS: usize = 3;
 const VERDICTS_TOGETHER: Duration = Duration::from_secs(10);
 
-/// The usual priority; a smaller number comes first.
-const PRIORITY: u8 = 50;
+/// The priority of a project of which nothing is said; a smaller number comes first.
+const PRIORITY: u8 = 1;
 
 impl ProjectId {
     /// The project of a key of which nothing else is known.
@@ -183,8 +226,12 @@ impl ProjectId {
 
 impl Pool {
     /// The configured pool. `seed` decides what chance decides.
-    pub fn new(keys: &[PoolKey], strategy: Strategy, seed: u64) -> Self {
-        let mut this = Self::empty(strategy, seed, None);
+    pub fn new(keys: &[PoolKey], settings: PoolSettings<'_>, seed: u64) -> Self {
+        let mut this = Self::empty(settings.strategy, seed, None);
+        this.prices = settings.prices.to_vec();
+        for project in settings.projects {
+            this.settings.insert(ProjectId::named(&project.name), project.clone());
+        }
         for PoolKey { key, project, .. } in keys {
             let id = project.as_deref().map(ProjectId::named);
             let slot = this.insert(key, id.unwrap_or_else(|| ProjectId::of_key(key.id())));
@@ -220,11 +267,15 @@ impl Pool {
             egress: Incident::of_egress(),
             overloads: HashMap::new(),
             verdicts: Verdicts::default(),
+            kinship: Kinship::default(),
+            queue: Queue::default(),
             leases: BTreeMap::new(),
             next_lease: 0,
             probes: BTreeSet::new(),
             cursor: 0,
             changes: Vec::new(),
+            settings: HashMap::new(),
+            prices: Vec::new(),
         }
     }
 
@@ -256,10 +307,13 @@ impl Pool {
         };
         let number = self.project_numbers.get(&project).copied().unwrap_or_else(|| {
             // A guest's project has the number of its key's slot, so that both make room together.
+            let settings = self.settings.remove(&project);
             let fresh = Project {
                 id: project,
                 name: None,
-                priority: PRIORITY,
+                priority: settings.as_ref().map_or(PRIORITY, ProjectSettings::rank),
+                settings,
+                today: Today::default(),
                 usable: Vec::new(),
                 turn: 0,
                 rest_until: Timestamp::EPOCH,
@@ -356,7 +410,31 @@ impl Pool {
         self.keys[slot].last_lease = id.0;
         let key = self.keys[slot].key.id();
         self.leases.insert(id, Leased { slot, key, until: now + LEASE, charged });
+        self.spend(self.keys[slot].project, 1, 0.0, now);
         id
+    }
+
+    /// Counts against what the owner of a project allows for a day. Where that is used up, the project rests to the
+    /// day's end.
+    fn spend(&mut self, project: u32, requests: u64, cost: f64, now: Timestamp) {
+        let project_number = project;
+        let project = &mut self.projects[project_number as usize];
+        let Some(settings) = &project.settings else { return };
+        let most = (settings.max_requests_per_day, settings.max_cost_per_day);
+        if most == (None, None) {
+            return;
+        }
+        if project.today.ends <= now {
+            project.today = Today { ends: now.next_pacific_midnight(), requests: 0, cost: 0.0 };
+        }
+        project.today.requests += requests;
+        project.today.cost += cost;
+        let used_up = most.0.is_some_and(|most| project.today.requests >= most)
+            || most.1.is_some_and(|most| project.today.cost >= most);
+        if used_up && project.rest_until < project.today.ends {
+            project.rest_until = project.today.ends;
+            self.replace(project_number, now);
+        }
     }
 
     /// Gives a key back. Twice does no harm.
@@ -369,17 +447,25 @@ impl Pool {
         }
     }
 
-    /// The request of a lease was answered, and had so many input tokens in truth.
-    pub fn used(&mut self, lease: LeaseId, tokens: u64, now: Timestamp) {
+    /// The request of a lease was answered: so many tokens went in and came out.
+    pub fn used(&mut self, lease: LeaseId, model: &str, usage: Usage, now: Timestamp) {
+        let tokens = usage.prompt;
+        if let Some(leased) = self.leases.get(&lease)
+            && let Some(price) = self.prices.iter().find(|price| price.models.matches(model))
+        {
+            let cost = price.cost(usage.prompt, usage.total.saturating_sub(usage.prompt));
+            self.spend(self.keys[leased.slot].project, 0, cost, now);
+        }
         let Some((model, project, charge)) =
             self.leases.get_mut(&lease).and_then(|leased| leased.charged.take())
         else {
             return;
         };
-        let standing = self.standing_of(project);
+        let standing = standing(&self.projects[project as usize]);
         if let Some(table) = self.tables.get_mut(&model) {
             table.change(project, standing, now, |cell| cell.meter.correct(charge, tokens));
         }
+        self.kinship.served(project, &model, lease.0, now);
     }
 
     /// Google has not counted the request of a lease against a quota.
@@ -389,7 +475,7 @@ impl Pool {
         else {
             return;
         };
-        let standing = self.standing_of(project);
+        let standing = standing(&self.projects[project as usize]);
         if let Some(table) = self.tables.get_mut(&model) {
             table.change(project, standing, now, |cell| cell.meter.refund(charge));
         }
@@ -406,7 +492,7 @@ impl Pool {
         }
     }
 
-    fn standing_of(&self, project: u32) -> Standing {
+    fn standing_of(&self, project: u32) -> Standing<'_> {
         standing(&self.projects[project as usize])
     }
 
@@ -423,16 +509,17 @@ impl Pool {
         now: Timestamp,
         change: impl FnOnce(&mut table::Cell) -> T,
     ) -> Option<T> {
-        let standing = self.standing_of(project);
-        let table = self.table(model, now)?;
+        self.make_table(model, now)?;
+        let family = self.families.get(model).map_or(model, AsRef::as_ref);
+        let table = self.tables.get_mut(family)?;
         if table.len() >= MAX_CELLS && table.cell(project).is_none() {
             return None;
         }
-        Some(table.change(project, standing, now, change))
+        Some(table.change(project, standing(&self.projects[project as usize]), now, change))
     }
 
-    /// The table of a model, made if there is room for one.
-    fn table(&mut self, model: &str, now: Timestamp) -> Option<&mut Table> {
+    /// Makes the table of a model where there is none, and room for one.
+    fn make_table(&mut self, model: &str, now: Timestamp) -> Option<()> {
         let family = self.family(model).to_owned();
         if !self.tables.contains_key(family.as_str()) {
             if self.tables.len() >= MAX_MODELS {
@@ -441,14 +528,14 @@ impl Pool {
             if self.tables.len() >= MAX_MODELS {
                 return None;
             }
-            self.tables.insert(family.as_str().into(), Table::default());
+            self.tables.insert(family.as_str().into(), Table::new(&family));
         }
-        self.tables.get_mut(family.as_str())
+        Some(())
     }
 
     /// A project has changed as a whole: it is placed anew for every model.
     fn replace(&mut self, project: u32, now: Timestamp) {
-        let standing = self.standing_of(project);
+        let standing = standing(&self.projects[project as usize]);
         for table in self.tables.values_mut() {
             if table.cell(project).is_some() {
                 table.change(project, standing, now, |_| ());
@@ -494,7 +581,7 @@ impl Pool {
         if !is_counted(failure.class) {
             self.unused(lease, now);
         }
-        self.failed(key, model, failure, now)
+        self.failure_of(key, Some(lease), model, failure, now)
     }
 
     /// Learns from a failure of `key`. Returns why the key (or its project) is now set aside, if it is.
@@ -505,11 +592,25 @@ impl Pool {
         failure: &Failure,
         now: Timestamp,
     ) -> Option<Why> {
+        self.failure_of(key, None, model, failure, now)
+    }
+
+    fn failure_of(
+        &mut self,
+        key: KeyId,
+        lease: Option<LeaseId>,
+        model: Option<&str>,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Option<Why> {
         let slot = *self.by_id.get(&key)?;
         let project = self.keys[slot].project;
         self.note_incident(project, model, failure, now);
         self.learn(project, model, failure, now);
         self.join_consumer(project, failure, now);
+        if let Some(lease) = lease {
+            self.look_for_kin(project, lease, model, failure, now);
+        }
         let project = self.keys[slot].project;
         match failure.consequence {
             Consequence::Nothing => None,
@@ -618,6 +719,39 @@ impl Pool {
         }
     }
 
+    /// Whether the refusal came before its time, and who shares the quota then.
+    fn look_for_kin(
+        &mut self,
+        project: u32,
+        lease: LeaseId,
+        model: Option<&str>,
+        failure: &Failure,
+        now: Timestamp,
+    ) {
+        let (Some(model), Consequence::RestModel(until)) = (model, failure.consequence) else { return };
+        // Tokens prove nothing: a small request may be served where a large one was refused.
+        let by_requests = |kind| matches!(kind, LimitKind::RequestsPerMinute | LimitKind::RequestsPerDay);
+        let Some(limit) = failure.limits.iter().find(|limit| by_requests(limit.kind)) else { return };
+        if self.capacity.is_some() || failure.limits.iter().any(|limit| !by_requests(limit.kind)) {
+            return;
+        }
+        let family = self.family(model).to_owned();
+        let sent = self.change(&family, project, now, |cell| {
+            let (minute, _, day, _) = cell.meter.counts(now);
+            if limit.kind == LimitKind::RequestsPerDay { day } else { minute }
+        });
+        // A few requests may be counted differently there and here.
+        if sent.is_none_or(|sent| sent + 1 >= limit.value) {
+            return;
+        }
+        for other in self.kinship.surprised(project, &family, (lease.0, self.next_lease), until, now) {
+            let (one, two) = (self.projects[other as usize].id, self.projects[project as usize].id);
+            let change = StateChange::Joined { project: one, other: two };
+            self.apply(&change, now);
+            self.changed(change);
+        }
+    }
+
     /// Two projects are one: the keys, counts and rests of the second become the first's.
     fn join_projects(&mut self, first: u32, second: u32, now: Timestamp) {
         if first == second || self.projects[first as usize].gone || self.projects[second as usize].gone {
@@ -639,7 +773,7 @@ impl Pool {
             .values_mut()
             .filter(|number| **number == second)
             .for_each(|number| *number = first);
-        let standing = self.standing_of(first);
+        let standing = standing(&self.projects[first as usize]);
         for table in self.tables.values_mut() {
             if let Some(other) = table.remove(second) {
                 table.change(first, standing, now, |cell| cell.absorb(other));
@@ -652,6 +786,7 @@ impl Pool {
                 *project = first;
             }
         }
+        self.kinship.joined(second);
         self.arrange();
         for table in self.tables.values_mut() {
             table.fresh_from = 0;
@@ -806,10 +941,42 @@ impl Pool {
     }
 
     /// When [`due`](Self::due) will next have something.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
+    pub fn next_deadline(&mut self, now: Timestamp) -> Option<Timestamp> {
         let lease = self.leases.first_key_value().map(|(_, leased)| leased.until);
         let probe = self.probes.first().map(|&(at, _)| at);
-        lease.into_iter().chain(probe).min()
+        let models: Vec<Box<str>> = self.queue.models().map(Into::into).collect();
+        let turns: Vec<Timestamp> = models.iter().filter_map(|model| self.next_turn(model, now)).collect();
+        lease.into_iter().chain(probe).chain(turns).min()
+    }
+
+    /// When somebody who waits for a model may have a turn.
+    fn next_turn(&mut self, model: &str, now: Timestamp) -> Option<Timestamp> {
+        let end = self.queue.next_turn_end(model, now);
+        let room = self.next_room(model, now).filter(|at| *at > now || end.is_none());
+        end.into_iter().chain(room).min()
+    }
+
+    /// Takes a place among those that wait for a model; none where too many wait.
+    pub fn enter_queue(&mut self, model: &str, client: KeyId, tokens: u64, most: usize) -> Option<Ticket> {
+        (self.queue.len() < most).then(|| self.queue.enter(model, client, tokens))
+    }
+
+    /// Gives a place up; `served`: because its request was given a key.
+    pub fn leave_queue(&mut self, ticket: Ticket, served: bool) {
+        self.queue.leave(ticket, served);
+    }
+
+    /// Whether a request has to wait behind others, with or without a place of its own.
+    pub fn is_behind(&self, model: &str, ticket: Option<Ticket>, now: Timestamp) -> bool {
+        match ticket {
+            Some(ticket) => !self.queue.has_turn(ticket, now),
+            None => self.queue.waits_for(model),
+        }
+    }
+
+    /// A turn has brought nothing.
+    pub fn pass_turn(&mut self, ticket: Ticket) {
+        self.queue.pass(ticket);
     }
 
     /// What is due now. Lost leases are taken back on the way.
@@ -820,6 +987,11 @@ impl Pool {
             self.release(lease);
         }
         let mut due = Vec::new();
+        let models: Vec<Box<str>> = self.queue.models().map(Into::into).collect();
+        for model in models {
+            let room = self.room_for(&model, now);
+            due.extend(self.queue.wake(&model, room, now).into_iter().map(Due::Wake));
+        }
         while let Some(&(at, slot)) = self.probes.first()
             && at <= now
         {
@@ -861,15 +1033,21 @@ impl Pool {
     }
 }
 
+impl Project {
+    fn is_paid(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.tier == Tier::Paid)
+    }
+}
+
 /// Whether Google counts a request that ended like this against a quota: what it has worked on, and what may have
 /// got that far.
 fn is_counted(class: Class) -> bool {
     matches!(class, Class::Request | Class::Empty | Class::Timeout | Class::Signature)
 }
 
-fn standing(project: &Project) -> Standing {
+fn standing(project: &Project) -> Standing<'_> {
     let blocked_until = if project.usable.is_empty() { Timestamp::NEVER } else { project.rest_until };
-    Standing { priority: project.priority, blocked_until }
+    Standing { settings: project.settings.as_ref(), priority: project.priority, blocked_until }
 }
 
 #[cfg(test)]

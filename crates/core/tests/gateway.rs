@@ -292,8 +292,15 @@ fn a_key_that_is_set_aside_comes_back_by_a_probe() {
     assert_eq!(harness.gateway.pool_size(), (2, 1));
     assert!(!harness.gateway.take_changes().is_empty());
     assert!(harness.gateway.due(harness.now).is_empty());
-    harness.now = harness.gateway.next_deadline().expect("a probe is planned");
+    harness.now = harness.gateway.next_deadline(harness.now).expect("a probe is planned");
     let due = harness.gateway.due(harness.now);
+    let due: Vec<_> = due
+        .into_iter()
+        .map(|due| match due {
+            libra_core::gateway::DueNow::Probe(check) => check,
+            other => panic!("{other:?}"),
+        })
+        .collect();
     assert!(due.len() == 1 && due[0].request().uri().path().ends_with(":countTokens"));
     let tokens = bytes::Bytes::from_static(b"{\"totalTokens\":1}");
     assert!(due[0].conclude(&Ok((StatusCode::OK, HeaderMap::new(), tokens)), harness.now).is_some());

@@ -17,6 +17,7 @@ use crate::checks;
 use crate::clock;
 use crate::drive::{drive, poll_data};
 use crate::upstream::{ClientBody, Upstream};
+use crate::waiting::Waiting;
 
 /// A client that sends nothing of its body for so long is given up.
 const BODY_SILENCE: Duration = Duration::from_secs(60);
@@ -30,6 +31,7 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct App {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) upstream: Arc<Upstream>,
+    pub(crate) waiting: Arc<Waiting>,
 }
 
 impl App {
@@ -47,7 +49,7 @@ impl App {
             }
             Accepted::Stream(exchange) => {
                 let body = ClientBody::new(None, body, self.gateway.config().body_limit);
-                drive(exchange, &self.upstream, Some(body)).await
+                drive(exchange, &self.upstream, &self.waiting, Some(body)).await
             }
             Accepted::NeedBody(intake) => self.with_body(intake, body).await,
             Accepted::Verify(verification) => {
@@ -79,7 +81,7 @@ impl App {
             }
         };
         match exchange {
-            Ok(exchange) => drive(exchange, &self.upstream, streamed).await,
+            Ok(exchange) => drive(exchange, &self.upstream, &self.waiting, streamed).await,
             Err(refusal) => refusal.map(AnswerBody::whole),
         }
     }

@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt as _};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response};
 use libra_core::check::{CONCURRENT, Check, CheckAnswer, CheckResult, Verification};
-use libra_core::gateway::Gateway;
+use libra_core::gateway::{DueNow, Gateway};
 use libra_core::route::VerifyFormat;
 
 use crate::app::event_stream;
@@ -19,6 +19,7 @@ use crate::clock;
 use crate::drive::poll_data;
 use crate::telemetry;
 use crate::upstream::{SendError, Upstream};
+use crate::waiting::Waiting;
 
 /// A check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,21 +65,33 @@ pub(crate) fn results(
 }
 
 /// Looks after the pool: tries keys that are set aside when it is time to. Never ends.
-pub(crate) async fn look_after_pool(gateway: Arc<Gateway>, upstream: Arc<Upstream>) {
+pub(crate) async fn look_after_pool(gateway: Arc<Gateway>, upstream: Arc<Upstream>, waiting: Arc<Waiting>) {
     loop {
-        let probe = |check: Check| {
+        let upstream = Arc::clone(&upstream);
+        let probe = move |check: Check| {
             let upstream = Arc::clone(&upstream);
             async move {
                 let answer = run(&check, &upstream).await;
                 telemetry::record(check.conclude(&answer, clock::now()).into_iter().collect());
             }
         };
-        stream::iter(gateway.due(clock::now())).for_each_concurrent(CONCURRENT, probe).await;
+        let mut checks = Vec::new();
+        for due in gateway.due(clock::now()) {
+            match due {
+                DueNow::Probe(check) => checks.push(check),
+                DueNow::Wake(ticket) => waiting.wake(ticket),
+            }
+        }
+        if !checks.is_empty() {
+            // Turns of requests that wait go on meanwhile.
+            tokio::spawn(stream::iter(checks).for_each_concurrent(CONCURRENT, probe));
+        }
         // Nothing here stores or shares them.
         drop(gateway.take_changes());
         let now = clock::now();
-        let next = gateway.next_deadline().unwrap_or(now + ROUND);
-        tokio::time::sleep(next.since(now).clamp(Duration::from_millis(10), ROUND)).await;
+        let next = gateway.next_deadline(now).unwrap_or(now + ROUND);
+        let wait = next.since(now).clamp(Duration::from_millis(2), ROUND);
+        let _ = tokio::time::timeout(wait, waiting.changed()).await;
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -17,11 +18,13 @@ use crate::body::{AnswerBody, RelayBody};
 use crate::clock;
 use crate::telemetry;
 use crate::upstream::{Answer, ClientBody, SendError, Upstream};
+use crate::waiting::Waiting;
 
 /// Drives an exchange to its answer. `body` is the client's, where it is streamed.
 pub(crate) async fn drive(
     exchange: Exchange,
     upstream: &Upstream,
+    waiting: &Arc<Waiting>,
     mut body: Option<ClientBody>,
 ) -> Response<AnswerBody> {
     let mut exchange = Watched(Some(exchange));
@@ -44,6 +47,15 @@ pub(crate) async fn drive(
                 if let Some((op, outcome)) = outcome.await {
                     running.handle(op, outcome, clock::now());
                 }
+            }
+            Step::Queued { ticket, until } => {
+                let wait = waiting.begin(ticket);
+                sleep.as_mut().set_deadline(until);
+                poll_fn(|context| match wait.poll_turn(context) {
+                    Poll::Ready(()) => Poll::Ready(()),
+                    Poll::Pending => sleep.as_mut().poll_elapsed(context),
+                })
+                .await;
             }
             Step::Reply(reply) => {
                 exchange.take();

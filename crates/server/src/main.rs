@@ -20,6 +20,7 @@ mod simulate;
 mod table;
 mod telemetry;
 mod upstream;
+mod waiting;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -106,8 +107,13 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
     let app = App {
         upstream: Arc::new(Upstream::new(&settings.proxies)),
         gateway: Gateway::new(settings.config, seed()),
+        waiting: Arc::default(),
     };
-    tokio::spawn(checks::look_after_pool(Arc::clone(&app.gateway), Arc::clone(&app.upstream)));
+    tokio::spawn(checks::look_after_pool(
+        Arc::clone(&app.gateway),
+        Arc::clone(&app.upstream),
+        Arc::clone(&app.waiting),
+    ));
     say(&format!("Libra is listening on http://{address}"));
     if settings.demo {
         say(&demo::lines(address));

@@ -15,8 +15,8 @@ use fastrand::Rng;
 use http::Request;
 use libra_core::check::{Check, CheckAnswer};
 use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
-use libra_core::gateway::Gateway;
-use libra_core::pool::StateChange;
+use libra_core::gateway::{DueNow, Gateway};
+use libra_core::pool::{self, StateChange};
 use libra_core::relay::{BodyEnd, Next, Piece, Relay};
 use libra_core::secret::KeyId;
 use libra_core::time::Timestamp;
@@ -54,6 +54,8 @@ pub(crate) struct World<'a> {
     keys: HashMap<KeyId, u32>,
     /// When the pool is looked after next.
     pool_at: UnixMillis,
+    /// Who waits with which ticket.
+    tickets: HashMap<pool::Ticket, usize>,
     others: Vec<OthersCall<'a>>,
     record: Record,
     /// What must not happen, if it has.
@@ -136,6 +138,7 @@ impl<'a> World<'a> {
             live: 0,
             keys,
             pool_at: UnixMillis::MAX,
+            tickets: HashMap::new(),
             others: load::others(scenario, seed),
             record: Record::default(),
             broken: None,
@@ -203,6 +206,12 @@ impl<'a> World<'a> {
                 Step::Start(op, Op::Upstream(request)) => self.begin(number, &mut task, op, request),
                 Step::Cancel(op) => self.cancel(&mut task, op),
                 Step::WaitUntil(until) => {
+                    self.wake_at(number, &mut task, until.as_millis());
+                    self.tasks[number] = Some(task);
+                    return;
+                }
+                Step::Queued { ticket, until } => {
+                    self.tickets.insert(ticket, number);
                     self.wake_at(number, &mut task, until.as_millis());
                     self.tasks[number] = Some(task);
                     return;
@@ -342,8 +351,15 @@ impl<'a> World<'a> {
             return; // an earlier plan has replaced this one
         }
         self.pool_at = UnixMillis::MAX;
-        for check in self.gateway.due(self.time()) {
-            self.probe(check);
+        for due in self.gateway.due(self.time()) {
+            match due {
+                DueNow::Probe(check) => self.probe(check),
+                DueNow::Wake(ticket) => {
+                    if let Some(number) = self.tickets.remove(&ticket) {
+                        self.wake(number);
+                    }
+                }
+            }
         }
     }
 
@@ -356,7 +372,7 @@ impl<'a> World<'a> {
                 self.record.set_aside.push((self.now, *key));
             }
         }
-        let deadline = self.gateway.next_deadline().map_or(UnixMillis::MAX, Timestamp::as_millis);
+        let deadline = self.gateway.next_deadline(self.time()).map_or(UnixMillis::MAX, Timestamp::as_millis);
         let wanted = deadline.clamp(self.now + 1, self.now + ROUND);
         if wanted < self.pool_at {
             self.pool_at = wanted;

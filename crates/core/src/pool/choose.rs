@@ -37,6 +37,8 @@ pub struct Want<'a> {
     pub avoid: &'a [ProjectId],
     /// The project that served this conversation last.
     pub stay: Option<ProjectId>,
+    /// Only projects whose tier is paid: what goes to free ones may be used for training.
+    pub paid: bool,
     /// The client's own keys; none where the pool serves.
     pub own: Option<&'a [ApiKey]>,
 }
@@ -195,7 +197,9 @@ impl Pool {
             }
             recovery = recovery.min(room);
         }
-        recovery = recovery.min(table.next_room().unwrap_or(Timestamp::NEVER));
+        let waking: Vec<(Timestamp, u32)> = table.waking().take(LOOKED_AT).collect();
+        let next = waking.into_iter().find(|&(_, project)| self.next_key(project, want).is_some());
+        recovery = next.map_or(recovery, |(at, _)| recovery.min(at));
         Err(match recovery {
             Timestamp::NEVER if want.tried.is_empty() => Pick::Rejected { why: Rejection::NoneUsable },
             Timestamp::NEVER => Pick::Rejected { why: Rejection::AllTried },
@@ -206,7 +210,7 @@ impl Pool {
     /// The key of a project whose turn it is, if the project may serve the request.
     fn next_key(&mut self, number: u32, want: &Want<'_>) -> Option<usize> {
         let project = &mut self.projects[number as usize];
-        if want.avoid.contains(&project.id) {
+        if want.avoid.contains(&project.id) || (want.paid && !project.is_paid()) {
             return None;
         }
         let count = project.usable.len();
@@ -248,6 +252,39 @@ impl Pool {
         }
     }
 
+    /// How many projects have room for a model now; one at least while nothing is known of it.
+    pub(super) fn room_for(&mut self, model: &str, now: Timestamp) -> usize {
+        if self.next_room(model, now).is_none_or(|at| at > now) {
+            return 0;
+        }
+        let family = self.family(model).to_owned();
+        self.tables.get(family.as_str()).map_or(1, |table| table.ready().take(LOOKED_AT).count().max(1))
+    }
+
+    /// When some project has room for a model: now, or later. None: not by waiting.
+    pub(super) fn next_room(&mut self, model: &str, now: Timestamp) -> Option<Timestamp> {
+        let overload = self.overloads.get(model).map_or(Gate::Open, |overload| overload.gate(now));
+        for gate in [self.egress.gate(now), overload] {
+            if let Gate::Closed(until) = gate {
+                return Some(until);
+            }
+        }
+        let want = Want { model: Some(model), tokens: 1, ..Want::default() };
+        if self.strategy != Strategy::Headroom {
+            return self.room(&want, now);
+        }
+        let family = self.family(model).to_owned();
+        let Some(mut table) = self.tables.remove(family.as_str()) else { return self.room(&want, now) };
+        while let Some(project) = table.next_due(now) {
+            table.change(project, self.standing_of(project), now, |_| ());
+        }
+        let fresh = table.fresh_from < self.order.len();
+        let ready = table.ready().next().is_some();
+        let next = if ready || fresh { Some(now) } else { table.waking().next().map(|(at, _)| at) };
+        self.tables.insert(family.into(), table);
+        next
+    }
+
     /// By key: the classic strategies, and clients' own keys.
     fn pick_key(&mut self, want: &Want<'_>, now: Timestamp) -> Pick {
         let own: Option<Vec<usize>> = want
@@ -275,7 +312,7 @@ impl Pool {
             } else {
                 candidates[(start + offset) % candidates.len()]
             };
-            match self.key_standing(&self.keys[slot], want.tried, table, now) {
+            match self.key_standing(&self.keys[slot], want, table, now) {
                 Standing::Ready => {
                     chosen = Some(slot);
                     break;
@@ -329,6 +366,7 @@ impl Pool {
         slots
             .into_iter()
             .filter(|&slot| self.keys[slot].set_aside.is_none())
+            .filter(|&slot| !want.paid || self.projects[self.keys[slot].project as usize].is_paid())
             .map(|slot| {
                 let project = self.keys[slot].project;
                 let rest = self.projects[project as usize].rest_until.max(now);
@@ -343,14 +381,14 @@ impl Pool {
     pub(super) fn key_standing(
         &self,
         key: &Key,
-        tried: &[KeyId],
+        want: &Want<'_>,
         table: Option<&Table>,
         now: Timestamp,
     ) -> Standing {
-        if tried.contains(&key.key.id()) {
+        if want.tried.contains(&key.key.id()) {
             return Standing::Tried;
         }
-        if key.set_aside.is_some() {
+        if key.set_aside.is_some() || (want.paid && !self.projects[key.project as usize].is_paid()) {
             return Standing::SetAside;
         }
         let cell = table.and_then(|table| table.cell(key.project));

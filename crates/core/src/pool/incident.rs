@@ -1,6 +1,6 @@
 //! Failures of many projects at once: one event, not many faults.
 //!
-//! Where at least three projects fail alike and none succeeds in between, the fault is not theirs: it is the model's
+//! Where several projects fail alike and none succeeds in between, the fault is not theirs: it is the model's
 //! (overload), or it lies between here and Google (network, region, an incident). The level that is to blame is
 //! paused; when the pause is over one request tries, and the others wait for how it fares.
 
@@ -8,9 +8,6 @@ use std::time::Duration;
 
 use super::LeaseId;
 use crate::time::Timestamp;
-
-/// So many different projects have to fail.
-const PROJECTS: usize = 3;
 
 /// Within this time.
 const TOGETHER: Duration = Duration::from_secs(10);
@@ -24,6 +21,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// What is known of one level.
 #[derive(Debug)]
 pub(super) struct Incident {
+    /// So many different projects have to fail, and none succeed in between.
+    threshold: usize,
     shortest: Duration,
     longest: Duration,
     /// The different projects that failed since the last success.
@@ -47,18 +46,20 @@ pub(super) enum Gate {
 }
 
 impl Incident {
-    /// For an overloaded model: pauses from one second to half a minute.
+    /// For an overloaded model: pauses from half a second to four. An overload is seldom total, and each request
+    /// that is let through may be the one that finds room.
     pub(super) fn of_model() -> Self {
-        Self::new(Duration::from_secs(1), Duration::from_secs(30))
+        Self::new(6, Duration::from_millis(500), Duration::from_secs(4))
     }
 
     /// For the way to Google: short pauses, so that the full rate is back within seconds of its end.
     pub(super) fn of_egress() -> Self {
-        Self::new(Duration::from_millis(500), Duration::from_secs(3))
+        Self::new(3, Duration::from_millis(500), Duration::from_secs(3))
     }
 
-    fn new(shortest: Duration, longest: Duration) -> Self {
+    fn new(threshold: usize, shortest: Duration, longest: Duration) -> Self {
         Self {
+            threshold,
             shortest,
             longest,
             projects: Vec::new(),
@@ -75,11 +76,11 @@ impl Incident {
             self.projects.clear();
         }
         self.last_failure = now;
-        if !self.projects.contains(&project) && self.projects.len() < PROJECTS {
+        if !self.projects.contains(&project) && self.projects.len() < self.threshold {
             self.projects.push(project);
         }
         // What was under way when the pause began says nothing new.
-        if self.projects.len() < PROJECTS || (self.level > 0 && now < self.until) {
+        if self.projects.len() < self.threshold || (self.level > 0 && now < self.until) {
             return false;
         }
         let opened = self.level == 0;
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn three_projects_make_an_incident_and_a_success_ends_it() {
-        let mut incident = Incident::of_model();
+        let mut incident = Incident::of_egress();
         assert!(
             !incident.failed(1, 0.5, NOW) && !incident.failed(1, 0.5, NOW) && !incident.failed(2, 0.5, NOW)
         );
@@ -147,13 +148,13 @@ mod tests {
         incident.succeeded();
         assert!(!incident.failed(3, 0.5, NOW) && !incident.failed(4, 0.5, NOW));
         assert!(incident.failed(5, 0.5, NOW));
-        let second = NOW + Duration::from_secs(1);
+        let second = NOW + Duration::from_millis(500);
         assert_eq!(incident.gate(NOW), Gate::Closed(second));
         assert_eq!(incident.gate(second), Gate::Trial);
         incident.try_with(LeaseId(7), second);
         assert_eq!(incident.gate(second), Gate::Closed(second + LOOK_AGAIN));
         assert!(!incident.failed(5, 0.5, second), "prolonged, not opened");
-        assert_eq!(incident.gate(second), Gate::Closed(second + Duration::from_secs(2)));
+        assert_eq!(incident.gate(second), Gate::Closed(second + Duration::from_secs(1)));
         incident.succeeded();
         assert_eq!(incident.gate(second), Gate::Open);
     }

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::window::{Charge, Limits, Meter};
+use crate::config::ProjectSettings;
 use crate::time::Timestamp;
 
 /// Penalties double from one second; Google's overloads pass within a minute or so.
 const LONGEST_PENALTY: Duration = Duration::from_secs(60);
 
 /// What is known of one model: a cell for each project that has been used with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
+    model: Box<str>,
     cells: BTreeMap<u32, Cell>,
     /// Those with room, best first.
     ready: BTreeSet<(Rank, u32)>,
@@ -57,7 +59,9 @@ enum Place {
 
 /// What of a project a table has to know to place it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct Standing<'a> {
+    /// What the user says of it: where its limits are known before Google names any.
+    pub(super) settings: Option<&'a ProjectSettings>,
     pub(super) priority: u8,
     /// Until when the whole project rests; never, where it has no usable key.
     pub(super) blocked_until: Timestamp,
@@ -71,6 +75,17 @@ impl Rank {
 }
 
 impl Table {
+    pub(super) fn new(model: &str) -> Self {
+        Self {
+            model: model.into(),
+            cells: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            waking: BTreeSet::new(),
+            changing: BTreeSet::new(),
+            fresh_from: 0,
+        }
+    }
+
     pub(super) fn cell(&self, project: u32) -> Option<&Cell> {
         self.cells.get(&project)
     }
@@ -98,11 +113,12 @@ impl Table {
     pub(super) fn change<T>(
         &mut self,
         project: u32,
-        standing: Standing,
+        standing: Standing<'_>,
         now: Timestamp,
         change: impl FnOnce(&mut Cell) -> T,
     ) -> T {
-        let cell = self.cells.entry(project).or_default();
+        let model = &self.model;
+        let cell = self.cells.entry(project).or_insert_with(|| Cell::new(standing.settings, model));
         let result = change(cell);
         let old = std::mem::take(&mut cell.place);
         let new = cell.placed(standing, now);
@@ -153,9 +169,9 @@ impl Table {
         first(&self.waking).or_else(|| first(&self.changing))
     }
 
-    /// When the first project without room will have some.
-    pub(super) fn next_room(&self) -> Option<Timestamp> {
-        self.waking.first().map(|(at, _)| *at).filter(|at| *at < Timestamp::NEVER)
+    /// The projects without room, by when they will have some.
+    pub(super) fn waking(&self) -> impl Iterator<Item = (Timestamp, u32)> {
+        self.waking.iter().copied().filter(|(at, _)| *at < Timestamp::NEVER)
     }
 
     /// The projects with room, best first.
@@ -173,7 +189,20 @@ impl Table {
 }
 
 impl Cell {
-    fn placed(&mut self, standing: Standing, now: Timestamp) -> Place {
+    fn new(settings: Option<&ProjectSettings>, model: &str) -> Self {
+        let mut cell = Self::default();
+        if let Some(known) = settings.and_then(|settings| settings.limits_of(model)) {
+            cell.meter.limits = Limits {
+                requests_per_minute: known.requests_per_minute,
+                tokens_per_minute: known.tokens_per_minute,
+                requests_per_day: known.requests_per_day,
+                tokens_per_day: None,
+            };
+        }
+        cell
+    }
+
+    fn placed(&mut self, standing: Standing<'_>, now: Timestamp) -> Place {
         let room = self.room(1, now).max(standing.blocked_until);
         if room == Timestamp::NEVER {
             return Place::Nowhere;

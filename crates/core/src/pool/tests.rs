@@ -52,7 +52,7 @@ fn id(key: &str) -> KeyId {
 
 #[test]
 fn round_robin_takes_one_after_the_other() {
-    let mut pool = Pool::new(&keys(&["a", "b", "c"]), Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys(&["a", "b", "c"]), PoolSettings::only(Strategy::RoundRobin), 1);
     assert_eq!(served(&mut pool, 7, NOW), "a b c a b c a");
     pool.failed(id("b"), MODEL, &failure(Consequence::RestModel(NOW + secs(30))), NOW);
     assert_eq!(served(&mut pool, 4, NOW), "c a c a");
@@ -61,7 +61,7 @@ fn round_robin_takes_one_after_the_other() {
 
 #[test]
 fn time_window_splits_ten_seconds_among_the_keys() {
-    let mut pool = Pool::new(&keys(&["a", "b", "c", "d"]), Strategy::TimeWindow, 1);
+    let mut pool = Pool::new(&keys(&["a", "b", "c", "d"]), PoolSettings::only(Strategy::TimeWindow), 1);
     let start = Timestamp::from_millis(1_800_000_000_000);
     let seen: Vec<String> = (0..10).map(|second| served(&mut pool, 1, start + secs(second))).collect();
     assert_eq!(seen.join(" "), "a a a b b c c c d d");
@@ -72,8 +72,8 @@ fn time_window_splits_ten_seconds_among_the_keys() {
 #[test]
 fn random_repeats_with_its_seed_and_reaches_every_key() {
     let all = keys(&["a", "b", "c"]);
-    let first = served(&mut Pool::new(&all, Strategy::Random, 7), 60, NOW);
-    assert_eq!(first, served(&mut Pool::new(&all, Strategy::Random, 7), 60, NOW));
+    let first = served(&mut Pool::new(&all, PoolSettings::only(Strategy::Random), 7), 60, NOW);
+    assert_eq!(first, served(&mut Pool::new(&all, PoolSettings::only(Strategy::Random), 7), 60, NOW));
     for key in ["a", "b", "c"] {
         assert!(first.matches(key).count() > 8, "{first}");
     }
@@ -81,7 +81,7 @@ fn random_repeats_with_its_seed_and_reaches_every_key() {
 
 #[test]
 fn least_used_prefers_who_has_least_to_do() {
-    let mut pool = Pool::new(&keys(&["a", "b", "c"]), Strategy::LeastUsed, 1);
+    let mut pool = Pool::new(&keys(&["a", "b", "c"]), PoolSettings::only(Strategy::LeastUsed), 1);
     let want = Want { model: MODEL, ..Want::default() };
     let Pick::Ready { lease, key } = pool.pick(&want, NOW) else { panic!("a key") };
     assert_eq!(key.expose(), "a");
@@ -92,7 +92,7 @@ fn least_used_prefers_who_has_least_to_do() {
 
 #[test]
 fn a_rest_is_for_one_model_and_for_the_whole_project() {
-    let mut pool = Pool::new(&keys(&["team:a", "team:b", "c"]), Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys(&["team:a", "team:b", "c"]), PoolSettings::only(Strategy::RoundRobin), 1);
     pool.failed(id("a"), MODEL, &failure(Consequence::RestModel(NOW + secs(60))), NOW);
     assert_eq!(served(&mut pool, 3, NOW), "c c c");
     let other = Want { model: Some("gemini-2.5-pro"), tried: &[id("c")], ..Want::default() };
@@ -105,7 +105,7 @@ fn a_rest_is_for_one_model_and_for_the_whole_project() {
 
 #[test]
 fn families_named_by_google_rest_too() {
-    let mut pool = Pool::new(&keys(&["a"]), Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys(&["a"]), PoolSettings::only(Strategy::RoundRobin), 1);
     let mut limited = failure(Consequence::RestModel(NOW + secs(60)));
     limited.families = vec!["gemini-2.5-flash".to_owned()];
     pool.failed(id("a"), Some("gemini-2.5-flash-preview"), &limited, NOW);
@@ -121,7 +121,7 @@ fn families_named_by_google_rest_too() {
 
 #[test]
 fn a_penalty_only_orders() {
-    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys(&["a", "b"]), PoolSettings::only(Strategy::RoundRobin), 1);
     pool.failed(id("a"), MODEL, &failure(Consequence::Penalty), NOW);
     assert_eq!(served(&mut pool, 3, NOW), "b b b");
     pool.failed(id("b"), MODEL, &failure(Consequence::Penalty), NOW);
@@ -132,7 +132,7 @@ fn a_penalty_only_orders() {
 
 #[test]
 fn a_suspended_project_takes_all_its_keys_along() {
-    let mut pool = Pool::new(&keys(&["team:a", "team:b", "c"]), Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys(&["team:a", "team:b", "c"]), PoolSettings::only(Strategy::RoundRobin), 1);
     let why = pool.failed(id("a"), MODEL, &failure(Consequence::SetAsideProject(Why::Suspended)), NOW);
     assert_eq!(why, Some(Why::Suspended));
     assert_eq!(pool.set_aside(id("b")), Some(Why::Suspended));
@@ -141,7 +141,7 @@ fn a_suspended_project_takes_all_its_keys_along() {
 
 #[test]
 fn three_strikes_in_a_row_set_a_key_aside() {
-    let mut pool = Pool::new(&keys(&["a"]), Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys(&["a"]), PoolSettings::only(Strategy::RoundRobin), 1);
     let strike = failure(Consequence::Strike);
     assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
     assert_eq!(pool.failed(id("a"), MODEL, &strike, NOW), None);
@@ -154,25 +154,25 @@ fn three_strikes_in_a_row_set_a_key_aside() {
 
 #[test]
 fn set_aside_keys_are_probed_at_growing_intervals_and_leaked_ones_never() {
-    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys(&["a", "b"]), PoolSettings::only(Strategy::RoundRobin), 1);
     pool.failed(id("a"), MODEL, &failure(Consequence::SetAside(Why::Invalid)), NOW);
     pool.failed(id("b"), MODEL, &failure(Consequence::SetAside(Why::Leaked)), NOW);
     let mut now = NOW;
     for wait in [600, 3600, 6 * 3600, 24 * 3600, 24 * 3600] {
         assert_eq!(pool.due(now), []);
-        assert_eq!(pool.next_deadline(), Some(now + secs(wait)));
+        assert_eq!(pool.next_deadline(now), Some(now + secs(wait)));
         now = now + secs(wait);
         assert_eq!(pool.due(now), [Due::Probe(ApiKey::new("a"))]);
         pool.probed(id("a"), false, now);
     }
     pool.probed(id("a"), true, now);
     assert_eq!(served(&mut pool, 2, now), "a a");
-    assert_eq!(pool.next_deadline(), None);
+    assert_eq!(pool.next_deadline(now), None);
 }
 
 #[test]
 fn a_tried_key_is_not_chosen_again() {
-    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys(&["a", "b"]), PoolSettings::only(Strategy::RoundRobin), 1);
     let tried = [id("a"), id("b")];
     let pick = pool.pick(&Want { model: MODEL, tried: &tried, ..Want::default() }, NOW);
     assert!(matches!(pick, Pick::Rejected { why: Rejection::AllTried }), "{pick:?}");
@@ -180,26 +180,26 @@ fn a_tried_key_is_not_chosen_again() {
 
 #[test]
 fn a_lost_lease_heals() {
-    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::LeastUsed, 1);
+    let mut pool = Pool::new(&keys(&["a", "b"]), PoolSettings::only(Strategy::LeastUsed), 1);
     let Pick::Ready { .. } = pool.pick(&Want { model: MODEL, ..Want::default() }, NOW) else {
         panic!("a key")
     };
     assert_eq!(pool.keys[0].in_flight, 1);
-    assert_eq!(pool.next_deadline(), Some(NOW + LEASE));
+    assert_eq!(pool.next_deadline(NOW), Some(NOW + LEASE));
     assert_eq!(pool.due(NOW + LEASE), []);
     assert_eq!(pool.keys[0].in_flight, 0);
-    assert_eq!(pool.next_deadline(), None);
+    assert_eq!(pool.next_deadline(NOW), None);
 }
 
 #[test]
 fn changes_carry_the_state_to_another_pool() {
     let all = keys(&["a", "b", "c"]);
-    let mut pool = Pool::new(&all, Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&all, PoolSettings::only(Strategy::RoundRobin), 1);
     pool.failed(id("a"), MODEL, &failure(Consequence::RestModel(NOW + secs(60))), NOW);
     pool.failed(id("b"), MODEL, &failure(Consequence::SetAside(Why::Leaked)), NOW);
     let mut changes = pool.take_changes();
     changes.reverse();
-    let mut other = Pool::new(&all, Strategy::RoundRobin, 2);
+    let mut other = Pool::new(&all, PoolSettings::only(Strategy::RoundRobin), 2);
     for change in changes.iter().chain(&changes.clone()) {
         other.apply(change, NOW);
     }
@@ -238,7 +238,7 @@ fn guests_are_remembered_within_bounds_and_served_with_their_own_keys_only() {
 
 #[test]
 fn a_limit_that_was_named_is_not_run_into_again() {
-    let mut pool = Pool::new(&keys(&["a", "b"]), Strategy::Headroom, 1);
+    let mut pool = Pool::new(&keys(&["a", "b"]), PoolSettings::only(Strategy::Headroom), 1);
     let mut limited = failure(Consequence::RestModel(NOW + secs(20)));
     limited.limits = vec![crate::failure::Limit {
         family: Some("gemini-2.5-flash".to_owned()),
@@ -254,7 +254,7 @@ fn a_limit_that_was_named_is_not_run_into_again() {
 
 #[test]
 fn keys_that_google_puts_into_one_project_are_joined() {
-    let mut pool = Pool::new(&keys(&["a", "b", "c"]), Strategy::Headroom, 1);
+    let mut pool = Pool::new(&keys(&["a", "b", "c"]), PoolSettings::only(Strategy::Headroom), 1);
     let named = |number: &str| Failure {
         consumer: Some(number.to_owned()),
         ..failure(Consequence::RestModel(NOW + secs(20)))

@@ -208,6 +208,8 @@ pub enum Verdict {
     ProjectRests,
     /// It rests with this model.
     ModelRests,
+    /// It is not given the model at all: a limit is zero.
+    NoQuota,
     /// The limits of the running minute have no room for the request.
     MinuteFull,
     /// The limits of the running day have no room for the request.
@@ -425,7 +427,7 @@ impl Pool {
             if self.strategy == Strategy::LeastUsed { by_rank.collect() } else { in_turn.collect() };
         let mut penalised = None;
         for slot in in_order {
-            match self.key_standing(&self.keys[slot], &[], table, now) {
+            match self.key_standing(&self.keys[slot], &Want::default(), table, now) {
                 KeyStanding::Ready => return Some(slot),
                 KeyStanding::Penalised => penalised = penalised.or(Some(slot)),
                 KeyStanding::RestsUntil(_) | KeyStanding::Tried | KeyStanding::SetAside => {}
@@ -491,8 +493,12 @@ impl Look {
             reasons.push((cell.rest_until(), Verdict::ModelRests));
             if let Some(tokens) = tokens {
                 let full = cell.meter.room(tokens, now);
-                let day = cell.meter.is_day_full(tokens);
-                reasons.push((full, if day { Verdict::DayFull } else { Verdict::MinuteFull }));
+                let why = match full {
+                    Timestamp::NEVER => Verdict::NoQuota,
+                    _ if cell.meter.is_day_full(tokens) => Verdict::DayFull,
+                    _ => Verdict::MinuteFull,
+                };
+                reasons.push((full, why));
             }
         }
         let longest = reasons.into_iter().filter(|(until, _)| *until > now).max_by_key(|(until, _)| *until);

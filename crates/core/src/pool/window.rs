@@ -156,6 +156,11 @@ impl Meter {
         self.minute.expire(now);
         self.day.roll(now);
         let limits = self.limits;
+        // A project that is not given the model at all.
+        if [limits.requests_per_minute, limits.tokens_per_minute, limits.requests_per_day].contains(&Some(0))
+        {
+            return Timestamp::NEVER;
+        }
         let mut at = now;
         if let Some(over) = over(self.minute.requests, 1, limits.requests_per_minute) {
             at = at.max(self.minute.when(over, 0));

@@ -173,6 +173,8 @@ pub fn config(keys: &[&str]) -> Config {
         // Without a pool the client is served with its own key.
         clients: keys.iter().map(|_| ApiKey::new(CLIENT)).collect(),
         strategy: Strategy::RoundRobin,
+        // The queue has tests of its own.
+        queue_wait: Duration::ZERO,
         ..Config::default()
     }
 }
@@ -246,6 +248,19 @@ impl Harness {
                             assert!(until < Timestamp::NEVER, "waiting forever");
                             self.now = until.max(self.now + Duration::from_millis(1));
                         }
+                    }
+                }
+                Step::Queued { ticket, until } => {
+                    assert!(until >= self.now, "waiting for the past");
+                    let woken = self.gateway.due(self.now).into_iter().any(
+                        |due| matches!(due, libra_core::gateway::DueNow::Wake(woken) if woken == ticket),
+                    );
+                    if !woken {
+                        let next = self.gateway.next_deadline(self.now).unwrap_or(until);
+                        self.now = next.clamp(
+                            self.now + Duration::from_millis(1),
+                            until.max(self.now + Duration::from_millis(1)),
+                        );
                     }
                 }
                 Step::Reply(reply) => {

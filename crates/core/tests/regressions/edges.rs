@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use libra_core::config::{Config, PoolKey, Strategy};
 use libra_core::failure::{Class, Consequence, Elsewhere, Failure, Why};
 use libra_core::gateway::{Accepted, Gateway, Head};
-use libra_core::pool::{Pick, Pool, Want};
+use libra_core::pool::{Pick, Pool, PoolSettings, Want};
 use libra_core::secret::ApiKey;
 
 const GOOD: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hello"}],"role":"model"},"finishReason":"STOP","index":0}]}"#;
@@ -111,13 +111,13 @@ fn failure(consequence: Consequence) -> Failure {
 #[test]
 fn probes_of_a_key_that_fails_again_become_rare() {
     let key = ApiKey::new("pool-key-one");
-    let mut pool = Pool::new(&[PoolKey::from(key.clone())], Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&[PoolKey::from(key.clone())], PoolSettings::only(Strategy::RoundRobin), 1);
     let mut now = START;
     let mut probes = 0;
     // Counting tokens works, generating does not: each probe restores, the next request sets aside.
     while now < START + Duration::from_secs(86_400) {
         pool.failed(key.id(), Some("m"), &failure(Consequence::SetAside(Why::Restricted)), now);
-        now = pool.next_deadline().expect("a probe is planned");
+        now = pool.next_deadline(now).expect("a probe is planned");
         for _ in pool.due(now) {
             probes += 1;
             pool.probed(key.id(), true, now);

@@ -11,7 +11,7 @@ use libra_core::event::{Ending, Event};
 use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
 use libra_core::failure::{Class, Consequence, Elsewhere, Failure, Why};
 use libra_core::gateway::{Accepted, Head};
-use libra_core::pool::{Pick, Pool, StateChange, Want};
+use libra_core::pool::{Pick, Pool, PoolSettings, StateChange, Want};
 use libra_core::relay::BodyEnd;
 use libra_core::secret::ApiKey;
 
@@ -421,7 +421,7 @@ fn the_probes_of_clients_keys_are_bounded() {
 fn rests_that_are_over_make_room() {
     let key = ApiKey::new("pool-key-one");
     let keys = [libra_core::config::PoolKey::from(key.clone())];
-    let mut pool = Pool::new(&keys, Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys, PoolSettings::only(Strategy::RoundRobin), 1);
     for number in 0..1_100 {
         pool.failed(
             key.id(),
@@ -441,7 +441,7 @@ fn rests_that_are_over_make_room() {
 fn a_set_aside_that_comes_again_does_not_undo_a_restoration() {
     let key = ApiKey::new("pool-key-one");
     let keys = [libra_core::config::PoolKey::from(key.clone())];
-    let mut pool = Pool::new(&keys, Strategy::RoundRobin, 1);
+    let mut pool = Pool::new(&keys, PoolSettings::only(Strategy::RoundRobin), 1);
     let aside = StateChange::SetAside { key: key.id(), why: Why::Invalid, since: START };
     pool.apply(&aside, START);
     pool.restore(key.id(), START + Duration::from_secs(1));

@@ -169,6 +169,7 @@ fn candidate_row(candidate: &Candidate, picked: Option<&str>, clock: &Clock<'_>)
         Verdict::NoUsableKey => "no usable key",
         Verdict::ProjectRests => "the project rests",
         Verdict::ModelRests => "rests",
+        Verdict::NoQuota => "not given this model,",
         Verdict::MinuteFull => "no room in the minute",
         Verdict::DayFull => "no room in the day",
         Verdict::Incident => "paused, as many projects failed alike,",
@@ -215,7 +216,7 @@ mod tests {
 
     use libra_core::config::PoolKey;
     use libra_core::failure::{Class, Consequence, Elsewhere, Failure, Limit, LimitKind};
-    use libra_core::pool::Pool;
+    use libra_core::pool::{Pool, PoolSettings};
     use libra_core::secret::ApiKey;
 
     use super::*;
@@ -235,7 +236,7 @@ mod tests {
             project: Some((*project).to_owned()),
             label: None,
         };
-        Pool::new(&projects.iter().map(key).collect::<Vec<_>>(), Strategy::Headroom, 1)
+        Pool::new(&projects.iter().map(key).collect::<Vec<_>>(), PoolSettings::only(Strategy::Headroom), 1)
     }
 
     fn fail(pool: &mut Pool, project: &str, consequence: Consequence, limits: Vec<Limit>) {
@@ -265,10 +266,10 @@ Projects  4 keys = 4 projects
 Strategy  headroom
 
   PROJECT  PRIORITY  KEYS    MODEL             REQUESTS/MIN  TOKENS/MIN  REQUESTS/DAY  LOAD  STATE
-  one      50        1 of 1  gemini-2.5-flash  0             0           0 of 20       0 %   in use
-  two      50        1 of 1  gemini-2.5-flash  0             0           0             0 %   rests until 2026-11-24 16:00 +08 (2026-11-24 08:00 UTC), in 1 h 23 min
-  three    50        0 of 1  -                 -             -           -             -     no usable key
-  four     50        1 of 1  -                 -             -           -             -     the project rests until 2026-11-24 14:36:38 +08 (2026-11-24 06:36:38 UTC), in 22 s
+  one      1         1 of 1  gemini-2.5-flash  0             0           0 of 20       0 %   in use
+  two      1         1 of 1  gemini-2.5-flash  0             0           0             0 %   rests until 2026-11-24 16:00 +08 (2026-11-24 08:00 UTC), in 1 h 23 min
+  three    1         0 of 1  -                 -             -           -             -     no usable key
+  four     1         1 of 1  -                 -             -           -             -     the project rests until 2026-11-24 14:36:38 +08 (2026-11-24 06:36:38 UTC), in 22 s
 
 Keys set aside
   KEY           PROJECT  WHY     SINCE                                        NEXT PROBE
@@ -278,7 +279,7 @@ Keys set aside
         let key = ApiKey::new("key of three").id().to_string();
         let text = pool(&mixed().view(NOW), &zone());
         assert_eq!(squeezed(&text), squeezed(&expected.replace("KEY-OF-THREE", &key)), "{text}");
-        assert!(text.contains("\n  one      50        1 of 1  gemini-2.5-flash  0  "), "{text}");
+        assert!(text.contains("\n  one      1         1 of 1  gemini-2.5-flash  0  "), "{text}");
     }
 
     #[test]
@@ -292,17 +293,17 @@ Answer    one would serve now, with {key}
 Strategy  headroom
 
   PROJECT  PRIORITY  KEYS    LOAD  NOW
-  one      50        1 of 1  0 %   would serve
-  two      50        1 of 1  0 %   rests until 2026-11-24 16:00 +08 (2026-11-24 08:00 UTC), in 1 h 23 min
-  three    50        0 of 1  0 %   no usable key
-  four     50        1 of 1  0 %   the project rests until 2026-11-24 14:36:38 +08 (2026-11-24 06:36:38 UTC), in 22 s
+  one      1         1 of 1  0 %   would serve
+  two      1         1 of 1  0 %   rests until 2026-11-24 16:00 +08 (2026-11-24 08:00 UTC), in 1 h 23 min
+  three    1         0 of 1  0 %   no usable key
+  four     1         1 of 1  0 %   the project rests until 2026-11-24 14:36:38 +08 (2026-11-24 06:36:38 UTC), in 22 s
 "
         );
         assert_eq!(explanation(&pool.explain(MODEL, 100, NOW), &zone()), expected);
         fail(&mut pool, "one", Consequence::Nothing, limit(0));
         let text = explanation(&pool.explain(MODEL, 100, NOW), &zone());
         assert!(text.contains("nobody could serve before 2026-11-24 14:36:38 +08"), "{text}");
-        assert!(text.contains("no room in the day until 2026-11-24 16:00 +08"), "{text}");
+        assert!(text.contains("not given this model, until a person helps"), "{text}");
     }
 
     #[test]

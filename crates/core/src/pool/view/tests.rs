@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::{LeaseId, Pick};
+use super::super::{LeaseId, Pick, PoolSettings};
 use super::*;
 use crate::config::PoolKey;
 use crate::failure::{Class, Consequence, Elsewhere, Failure, Limit, LimitKind};
@@ -28,7 +28,7 @@ fn pool(names: &[&str], strategy: Strategy) -> Pool {
         }
         None => PoolKey::from(ApiKey::new(name)),
     };
-    Pool::new(&names.iter().map(key).collect::<Vec<_>>(), strategy, 1)
+    Pool::new(&names.iter().map(key).collect::<Vec<_>>(), PoolSettings::only(strategy), 1)
 }
 
 fn failure(class: Class, consequence: Consequence) -> Failure {
@@ -159,8 +159,15 @@ fn an_explanation_says_why_not() {
     check(minute, 100, Verdict::Ready, None);
     let explained = check(minute, 101, Verdict::MinuteFull, Some(61));
     assert_eq!((explained.picked, explained.recovers.and_then(|at| at.in_seconds)), (None, Some(61)));
-    let day: Prepare = |pool| limit(pool, "a", LimitKind::RequestsPerDay, 0);
+    let day: Prepare = |pool| {
+        limit(pool, "a", LimitKind::RequestsPerDay, 1);
+        limit(pool, "b", LimitKind::RequestsPerDay, 1);
+        take(pool, 1, NOW);
+        take(pool, 1, NOW);
+    };
     check(day, 1, Verdict::DayFull, Some(86_400));
+    let none: Prepare = |pool| limit(pool, "a", LimitKind::RequestsPerDay, 0);
+    check(none, 1, Verdict::NoQuota, None);
     let incident: Prepare = |pool| {
         for project in 0..3 {
             pool.egress.failed(project, 0.5, NOW);
