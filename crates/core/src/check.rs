@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::failure::{self, Answer, Class, Failure};
 use crate::gateway::Gateway;
 use crate::judge;
+use crate::mark::Mark;
 use crate::route::{VerifyFormat, escape_model};
 use crate::secret::ApiKey;
 use crate::time::Timestamp;
@@ -29,6 +30,8 @@ pub struct Verification {
     pub format: VerifyFormat,
     /// One check a key.
     pub checks: Vec<Check>,
+    /// For the head of the answer.
+    pub mark: Mark,
 }
 
 /// A check of one key.

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use http::Uri;
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
 pub use self::keys::{MAX_KEY_BYTES, MAX_KEYS, parse_keys};
@@ -358,7 +359,8 @@ pub enum ClientKeys {
 }
 
 /// How the next key is chosen among those that may serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// The project with the most room for the request, within the first rank that has any.
     Headroom,

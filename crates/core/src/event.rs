@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::error::Dialect;
 use crate::failure::{Class, Why};
+use crate::mark::RequestId;
 use crate::secret::KeyId;
 
 /// Something worth telling an operator. Holds no secret and no content.
@@ -13,6 +14,8 @@ use crate::secret::KeyId;
 pub enum Event {
     /// An attempt failed; the exchange goes on or gives up.
     AttemptFailed {
+        /// The client's request.
+        request: RequestId,
         /// The key used, if it was one of the pool's or the client's.
         key: Option<KeyId>,
         /// The model asked for.
@@ -45,6 +48,8 @@ pub enum Event {
 /// The end of an exchange.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
+    /// The request.
+    pub request: RequestId,
     /// The client's dialect.
     pub dialect: Dialect,
     /// The model asked for upstream.

@@ -27,6 +27,7 @@ use crate::event::{Ending, Event, Finished, Usage};
 use crate::failure::{self, Answer, Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
+use crate::mark::Mark;
 use crate::memory::Held;
 use crate::pool::{LeaseId, Pick, ProjectId, Ticket, Want};
 use crate::relay::{Mode, Relay};
@@ -161,6 +162,8 @@ pub(crate) struct Admitted {
     /// The share of the common memory that the body takes.
     pub(crate) held: Held,
     pub(crate) arrived: Timestamp,
+    /// For the head of the answer.
+    pub(crate) mark: Mark,
 }
 
 /// A place in the queue. Given up when dropped, whatever happens.
@@ -188,6 +191,7 @@ pub struct Exchange {
     body: Option<Bytes>,
     /// The share of the common memory that body and answers take.
     held: Held,
+    mark: Mark,
     times: Times,
     /// A place in the queue, while it waits in one.
     place: Option<Place>,
@@ -252,7 +256,7 @@ pub(crate) enum Phase {
 
 impl Exchange {
     pub(crate) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
-        let Admitted { task, access, headers, body, further_models, held, arrived: now } = admitted;
+        let Admitted { task, access, headers, body, further_models, held, arrived: now, mark } = admitted;
         let config = gateway.config();
         let patience = match task.framing() {
             Some(_) => config.first_byte_timeout,
@@ -292,6 +296,7 @@ impl Exchange {
             headers,
             body,
             held,
+            mark,
             times,
             place: None,
             queues_left: 2,
@@ -612,6 +617,7 @@ impl Exchange {
         self.budget.learn(&failure);
         let model = self.task.model().map(str::to_owned);
         self.events.push(Event::AttemptFailed {
+            request: self.mark.id(),
             key: attempt.lease.as_ref().map(|lease| lease.key.id()),
             model,
             class: failure.class,
@@ -691,13 +697,14 @@ impl Exchange {
 
     fn finish(
         &mut self,
-        response: Response<Bytes>,
+        mut response: Response<Bytes>,
         ending: Ending,
         key: Option<KeyId>,
         usage: Option<Usage>,
         now: Timestamp,
     ) {
         self.events.push(Event::Finished(Finished {
+            request: self.mark.id(),
             dialect: self.task.dialect(),
             model: self.task.model().map(str::to_owned),
             status: response.status(),
@@ -707,8 +714,16 @@ impl Exchange {
             usage,
             elapsed: now.since(self.times.arrived),
         }));
+        self.put_mark(response.headers_mut(), key);
         self.cancel.extend(self.running.drain(..).map(|attempt| attempt.op));
         self.reply = Some(response);
+    }
+
+    /// Marks the head of the answer; `key` is the one that has served, if one has.
+    fn put_mark(&self, headers: &mut HeaderMap, key: Option<KeyId>) {
+        let told = key.filter(|_| self.mark.is_admins() && matches!(self.access, Access::Pool { .. }));
+        let project = told.and_then(|key| self.gateway.pool(false).project_name(key));
+        self.mark.put_served(headers, self.budget.made(), project.as_deref());
     }
 
     /// Whether the custom service may serve this request.
@@ -777,6 +792,7 @@ impl Exchange {
             Some(_) => upstream::returned(&headers),
             None => upstream::returned_by_service(&headers),
         };
+        self.put_mark(&mut headers, lease.as_ref().map(|lease| lease.key.id()));
         let mode = match (self.task.framing(), &lease) {
             (_, None) | (None, _) => Mode::Bytes,
             (Some(framing), Some(_)) => {
@@ -794,7 +810,7 @@ impl Exchange {
         };
         let model = self.task.model().map(Arc::from);
         let (dialect, attempts) = (self.task.dialect(), self.budget.made());
-        Relay::new(status, headers, mode, lease, model, dialect, self.times, attempts, held)
+        Relay::new(status, headers, mode, lease, model, self.mark.id(), dialect, self.times, attempts, held)
     }
 
     /// What happened since this was last asked.
@@ -806,6 +822,7 @@ impl Exchange {
     pub fn abandon(&mut self, now: Timestamp) {
         self.running.clear();
         self.events.push(Event::Finished(Finished {
+            request: self.mark.id(),
             dialect: self.task.dialect(),
             model: self.task.model().map(str::to_owned),
             status: CLIENT_LEFT,

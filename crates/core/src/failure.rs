@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
 
 pub use self::classify::{Answer, BODY_LIMIT, classify, classify_event};
 pub use self::redact::{redact, redact_text};
@@ -194,7 +195,8 @@ pub enum Consequence {
 }
 
 /// Why a key or a project is set aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Why {
     /// Google found it in public. Until a person says otherwise.
     Leaked,

@@ -17,6 +17,7 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode, Uri};
 
+use crate::admin;
 use crate::affinity::Affinity;
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
@@ -24,9 +25,10 @@ use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
 use crate::exchange::{Admitted, Exchange};
 use crate::home;
+use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
 use crate::openai::chat::ChatRequest;
-use crate::pool::{Due, Pool, PoolSettings, StateChange, Ticket};
+use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::task::Task;
@@ -114,6 +116,7 @@ pub struct Intake {
     headers: HeaderMap,
     arrived: Timestamp,
     held: Held,
+    mark: Mark,
 }
 
 #[derive(Debug)]
@@ -177,6 +180,20 @@ impl Gateway {
         (pool.len(), pool.usable())
     }
 
+    /// The state of the pool.
+    pub fn view(&self, now: Timestamp) -> PoolView {
+        self.pool(false).view(now)
+    }
+
+    /// Whom the pool would choose for a request, and what of every project. The model may go by an alias.
+    ///
+    /// # Errors
+    /// A model that is not served.
+    pub fn explain(&self, model: &str, tokens: u64, now: Timestamp) -> Result<Explanation, Error> {
+        let model = self.served_model(model, self.config.alias_kind(model))?;
+        Ok(self.pool(false).explain(model, tokens, now))
+    }
+
     /// When [`due`](Self::due) will next have something.
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         self.pool(false).next_deadline(now)
@@ -212,31 +229,54 @@ impl Gateway {
 
     /// Decides from the head alone what a request leads to.
     pub fn accept(self: &Arc<Self>, head: &Head<'_>, now: Timestamp) -> Accepted {
-        if head.method == Method::OPTIONS {
-            return Accepted::Reply(preflight(head.headers));
-        }
-        let route = match Route::find(head.method, head.uri, head.headers, &self.config.base_path) {
-            Ok(route) => route,
-            Err(NoRoute { dialect, error }) => return Accepted::Reply(error.response(dialect)),
+        let route = Route::find(head.method, head.uri, head.headers, &self.config.base_path);
+        let token = self.config.admin_token.as_ref();
+        let is_admin =
+            matches!(&route, Ok(Route { operation: Operation::Admin { .. }, .. })) && token.is_some();
+        let id = RequestId::new(self.chance().u64(..));
+        let mark = Mark::new(id, head.headers, token, !is_admin);
+        let accepted = match route {
+            _ if head.method == Method::OPTIONS && !is_admin => Accepted::Reply(preflight(head.headers)),
+            Ok(route) => {
+                let dialect = route.dialect;
+                let accepted = self.admit(head, route, mark, now);
+                accepted.unwrap_or_else(|error| Accepted::Reply(error.response(dialect)))
+            }
+            Err(NoRoute { dialect, error }) => Accepted::Reply(error.response(dialect)),
         };
-        let dialect = route.dialect;
-        match self.admit(head, route, now) {
-            Ok(accepted) => accepted,
-            Err(error) => Accepted::Reply(error.response(dialect)),
+        match accepted {
+            Accepted::Reply(mut reply) => {
+                mark.put_served(reply.headers_mut(), 0, None);
+                Accepted::Reply(reply)
+            }
+            accepted => accepted,
         }
     }
 
-    fn admit(self: &Arc<Self>, head: &Head<'_>, route: Route, now: Timestamp) -> Result<Accepted, Error> {
+    fn admit(
+        self: &Arc<Self>,
+        head: &Head<'_>,
+        route: Route,
+        mark: Mark,
+        now: Timestamp,
+    ) -> Result<Accepted, Error> {
         match route.operation {
+            Operation::Admin { page } if self.config.admin_token.is_some() => {
+                Ok(Accepted::Reply(admin::answer(self, head, &page, now)))
+            }
+            Operation::Admin { .. } => {
+                let (path, base) = (head.uri.path(), &self.config.base_path);
+                Err(NoRoute::not_found(route.dialect, path, head.headers, base).error)
+            }
             Operation::Home if self.config.home => Ok(Accepted::Reply(home::page(&self.config))),
             Operation::Home => Err(Error::new(Kind::NotFound, "Not found.")),
             Operation::Health => Ok(Accepted::Reply(status_page(StatusCode::OK, "alive"))),
             Operation::Ready => Ok(Accepted::Reply(self.ready())),
-            Operation::Verify { format } => self.verification(head, format, now),
-            Operation::Chat => self.intake(head, Wanted::Chat, now),
+            Operation::Verify { format } => self.verification(head, format, mark, now),
+            Operation::Chat => self.intake(head, Wanted::Chat, mark, now),
             Operation::Model(call) => {
                 let task = self.native(call)?;
-                self.intake(head, Wanted::Task(task), now)
+                self.intake(head, Wanted::Task(task), mark, now)
             }
             Operation::ModelList { version } => {
                 let access = Presented::find(head.uri, head.headers).access(&self.config)?;
@@ -244,14 +284,14 @@ impl Gateway {
                 let task = Task::ModelList { dialect: route.dialect, version, query };
                 match self.kept(&task, &access, now) {
                     Some(kept) => Ok(Accepted::Reply(kept)),
-                    None => self.intake_for(head, Wanted::Task(task), access, now),
+                    None => self.intake_for(head, Wanted::Task(task), access, mark, now),
                 }
             }
             Operation::ModelGet { version, model: asked } => {
                 let operation = self.config.alias_kind(&asked);
                 let model = self.served_model(&asked, operation)?.to_owned();
                 let task = Task::ModelGet { dialect: route.dialect, version, model, asked };
-                self.intake(head, Wanted::Task(task), now)
+                self.intake(head, Wanted::Task(task), mark, now)
             }
         }
     }
@@ -282,9 +322,15 @@ impl Gateway {
         Err(Error { param: Some("model".to_owned()), ..Error::new(Kind::ModelNotFound, message) })
     }
 
-    fn intake(self: &Arc<Self>, head: &Head<'_>, wanted: Wanted, now: Timestamp) -> Result<Accepted, Error> {
+    fn intake(
+        self: &Arc<Self>,
+        head: &Head<'_>,
+        wanted: Wanted,
+        mark: Mark,
+        now: Timestamp,
+    ) -> Result<Accepted, Error> {
         let access = Presented::find(head.uri, head.headers).access(&self.config)?;
-        self.intake_for(head, wanted, access, now)
+        self.intake_for(head, wanted, access, mark, now)
     }
 
     fn intake_for(
@@ -292,6 +338,7 @@ impl Gateway {
         head: &Head<'_>,
         wanted: Wanted,
         access: Access,
+        mark: Mark,
         now: Timestamp,
     ) -> Result<Accepted, Error> {
         let length =
@@ -307,7 +354,7 @@ impl Gateway {
         }
         let headers = upstream::forwarded(head.headers);
         let held = self.memory.share();
-        let intake = Intake { gateway: Arc::clone(self), wanted, access, headers, arrived: now, held };
+        let intake = Intake { gateway: Arc::clone(self), wanted, access, headers, arrived: now, held, mark };
         if length.is_none() && !head.headers.contains_key(TRANSFER_ENCODING) {
             return Ok(intake.whole(Bytes::new(), now).map_or_else(Accepted::Reply, Accepted::Stream));
         }
@@ -329,6 +376,7 @@ impl Gateway {
         self: &Arc<Self>,
         head: &Head<'_>,
         format: VerifyFormat,
+        mark: Mark,
         now: Timestamp,
     ) -> Result<Accepted, Error> {
         let presented = Presented::find(head.uri, head.headers);
@@ -362,7 +410,7 @@ impl Gateway {
             locked(&self.strangers).spend(address, u32::try_from(keys.len()).unwrap_or(u32::MAX), now)?;
         }
         let checks = keys.into_iter().map(|key| self.check(key)).collect();
-        Ok(Accepted::Verify(Verification { format, checks }))
+        Ok(Accepted::Verify(Verification { format, checks, mark }))
     }
 
     /// A list that was answered lately. The lists of clients' own keys are not kept.
@@ -442,8 +490,8 @@ impl Intake {
     /// # Errors
     /// The answer to a body that cannot be understood.
     pub fn whole(self, body: Bytes, now: Timestamp) -> Result<Exchange, Response<Bytes>> {
-        let dialect = self.dialect();
-        self.exchange(Some(body), now).map_err(|error| error.response(dialect))
+        let (dialect, mark) = (self.dialect(), self.mark);
+        self.exchange(Some(body), now).map_err(|error| refusal(&error, dialect, mark))
     }
 
     /// The exchange, with a body that is larger than what is kept: one attempt, streamed.
@@ -451,12 +499,12 @@ impl Intake {
     /// # Errors
     /// The answer to a body that has to be read whole and is too large for that.
     pub fn streamed(self) -> Result<Exchange, Response<Bytes>> {
-        let (dialect, arrived) = (self.dialect(), self.arrived);
-        self.exchange(None, arrived).map_err(|error| error.response(dialect))
+        let (dialect, arrived, mark) = (self.dialect(), self.arrived, self.mark);
+        self.exchange(None, arrived).map_err(|error| refusal(&error, dialect, mark))
     }
 
     fn exchange(self, body: Option<Bytes>, now: Timestamp) -> Result<Exchange, Error> {
-        let Self { gateway, wanted, access, headers, arrived, mut held } = self;
+        let Self { gateway, wanted, access, headers, arrived, mut held, mark } = self;
         if body.is_none() {
             held.release();
         }
@@ -488,7 +536,7 @@ impl Intake {
         let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
         let mut further_models: Vec<String> = further.map(str::to_owned).collect();
         further_models.reverse();
-        let admitted = Admitted { task, access, headers, body, further_models, held, arrived };
+        let admitted = Admitted { task, access, headers, body, further_models, held, arrived, mark };
         Ok(Exchange::new(gateway, admitted))
     }
 
@@ -506,7 +554,7 @@ impl Intake {
             BodyFault::TooSlow => Error::new(Kind::RequestTimeout, "The body did not arrive in time."),
             BodyFault::Broken => Error::new(Kind::BadRequest, "The body broke off."),
         };
-        error.response(self.dialect())
+        refusal(&error, self.dialect(), self.mark)
     }
 }
 
@@ -516,10 +564,11 @@ pub(crate) fn too_large(limit: u64) -> Error {
     Error::new(Kind::TooLarge, message)
 }
 
-/// Browsers may call from anywhere: the key is in a header that no browser adds by itself.
-pub fn allow_origins(headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+/// The answer to a request that got no further than its body.
+fn refusal(error: &Error, dialect: Dialect, mark: Mark) -> Response<Bytes> {
+    let mut response = error.response(dialect);
+    mark.put_served(response.headers_mut(), 0, None);
+    response
 }
 
 fn preflight(asked: &HeaderMap) -> Response<Bytes> {

@@ -4,6 +4,7 @@
 //! chance and configuration are arguments. The native server and the WebAssembly edition are thin shells
 //! around the same [`Gateway`](gateway::Gateway). `ARCHITECTURE.md` tells the way of a request.
 
+mod admin;
 mod affinity;
 pub mod anthropic;
 pub mod audit;
@@ -18,6 +19,7 @@ pub mod gateway;
 pub mod gemini;
 mod home;
 pub mod judge;
+pub mod mark;
 pub mod memory;
 pub mod openai;
 pub mod pool;

@@ -13,6 +13,7 @@ mod health;
 mod incident;
 mod queue;
 mod table;
+mod view;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,6 +26,10 @@ use self::incident::Incident;
 use self::queue::Queue;
 pub use self::queue::Ticket;
 use self::table::{Standing, Table};
+pub use self::view::{
+    Candidate, Explanation, IncidentView, KeyCounts, KeyView, ModelView, Moment, Picked, PoolView,
+    ProjectCounts, ProjectView, SetAsideView, Used, Verdict,
+};
 use self::window::Charge;
 use crate::config::{PoolKey, Price, ProjectSettings, Strategy, Tier};
 use crate::event::Usage;
@@ -142,6 +147,8 @@ struct Key {
 #[derive(Debug)]
 struct Project {
     id: ProjectId,
+    /// What the configuration calls it.
+    name: Option<Box<str>>,
     /// What the user says of it.
     settings: Option<ProjectSettings>,
     priority: u8,
@@ -223,8 +230,12 @@ impl Pool {
             this.settings.insert(ProjectId::named(&project.name), project.clone());
         }
         for PoolKey { key, project, .. } in keys {
-            let project = project.as_deref().map(ProjectId::named);
-            this.insert(key, project.unwrap_or_else(|| ProjectId::of_key(key.id())));
+            let id = project.as_deref().map(ProjectId::named);
+            let slot = this.insert(key, id.unwrap_or_else(|| ProjectId::of_key(key.id())));
+            if let Some(name) = project {
+                let number = this.keys[slot].project;
+                this.projects[number as usize].name.get_or_insert_with(|| name.as_str().into());
+            }
         }
         this.arrange();
         this
@@ -295,6 +306,7 @@ impl Pool {
             let settings = self.settings.remove(&project);
             let fresh = Project {
                 id: project,
+                name: None,
                 priority: settings.as_ref().map_or(PRIORITY, ProjectSettings::rank),
                 settings,
                 today: Today::default(),
@@ -699,7 +711,9 @@ impl Pool {
         let gone = &mut self.projects[second as usize];
         gone.gone = true;
         let (usable, rest, id) = (std::mem::take(&mut gone.usable), gone.rest_until, gone.id);
+        let name = gone.name.take();
         let kept = &mut self.projects[first as usize];
+        kept.name = kept.name.take().or(name);
         kept.usable.extend(usable);
         kept.rest_until = kept.rest_until.max(rest);
         self.project_numbers.insert(id, first);

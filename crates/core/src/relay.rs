@@ -14,6 +14,7 @@ use crate::event::{Ending, Event, Finished};
 use crate::exchange::{Lease, Times};
 use crate::failure::{self, Class, Consequence, Elsewhere, Failure, Why};
 use crate::judge;
+use crate::mark::RequestId;
 use crate::openai::chat::stream::Encoder;
 use crate::retry::GivenUp;
 use crate::sse::{Decoder, Frame, Framing};
@@ -33,6 +34,7 @@ pub struct Relay {
     mode: Mode,
     lease: Option<Lease>,
     model: Option<Arc<str>>,
+    request: RequestId,
     dialect: Dialect,
     times: Times,
     attempts: u32,
@@ -101,6 +103,7 @@ impl Relay {
         mode: Mode,
         lease: Option<Lease>,
         model: Option<Arc<str>>,
+        request: RequestId,
         dialect: Dialect,
         times: Times,
         attempts: u32,
@@ -111,6 +114,7 @@ impl Relay {
             mode,
             lease,
             model,
+            request,
             dialect,
             times,
             attempts,
@@ -404,6 +408,7 @@ impl Relay {
             _ => {}
         }
         self.events.push(Event::Finished(Finished {
+            request: self.request,
             dialect: self.dialect,
             model: self.model.as_deref().map(str::to_owned),
             status: StatusCode::OK,

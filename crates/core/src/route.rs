@@ -40,6 +40,8 @@ pub enum Operation {
     Health,
     /// `GET /ready`: there is a key to serve with.
     Ready,
+    /// Anything under `/admin/`. Whether there is such a path is the configuration's matter, and so is the method.
+    Admin { page: String },
 }
 
 /// A call of a method on a model, as it goes upstream.
@@ -123,6 +125,9 @@ impl Route {
             }
             ["health"] => (Self::other(Operation::Health), &[Method::GET, Method::HEAD][..]),
             ["ready"] => (Self::other(Operation::Ready), &[Method::GET, Method::HEAD][..]),
+            ["admin", page @ ..] if path.version.is_none() && !path.openai => {
+                return Ok(Self::other(Operation::Admin { page: page.join("/") }));
+            }
             ["verify"] => {
                 let json =
                     form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "format" && v == "json");
@@ -361,7 +366,7 @@ impl<'a> Path<'a> {
 }
 
 impl NoRoute {
-    fn not_found(dialect: Dialect, path: &str, headers: &HeaderMap, base_path: &str) -> Self {
+    pub(crate) fn not_found(dialect: Dialect, path: &str, headers: &HeaderMap, base_path: &str) -> Self {
         let origin = origin(headers, base_path);
         let path: String = path.chars().take(200).collect();
         let message = format!(

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -90,6 +91,22 @@ impl fmt::Display for KeyId {
     }
 }
 
+/// As it is displayed.
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.strip_prefix("key-").filter(|digits| digits.len() == 16);
+        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        number.map(Self).ok_or_else(|| de::Error::custom("not the name of a key"))
+    }
+}
+
 /// A set of keys that answers "is it one of these?" without telling by its timing how close a guess was.
 ///
 /// Keys are found by their keyed hash, whose bits a guesser cannot steer; the last comparison is over whole
@@ -152,6 +169,10 @@ mod tests {
         assert_ne!(ApiKey::new("key-one").id(), ApiKey::new("key-two").id());
         // A change of this number would orphan everything that a store knows of the keys.
         assert_eq!(ApiKey::new("key-one").id().to_string(), "key-d9d96d82c5516de6");
+        let written = serde_json::to_string(&ApiKey::new("key-one").id()).expect("it can be written");
+        assert_eq!(written, "\"key-d9d96d82c5516de6\"");
+        assert_eq!(serde_json::from_str(&written).ok(), Some(ApiKey::new("key-one").id()));
+        assert!(serde_json::from_str::<KeyId>("\"key-1\"").is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use libra_core::gateway::{self, Accepted, BodyFault, Gateway, Head, Intake};
+use libra_core::gateway::{Accepted, BodyFault, Gateway, Head, Intake};
 
 use crate::body::AnswerBody;
 use crate::checks;
@@ -39,7 +39,7 @@ impl App {
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let (parts, body) = request.into_parts();
         let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
-        let mut answer = match self.gateway.accept(&head, clock::now()) {
+        match self.gateway.accept(&head, clock::now()) {
             Accepted::Reply(reply) => {
                 // A client that waits for "100 Continue" sends nothing before it; reading would ask it to.
                 if !parts.headers.contains_key(EXPECT) {
@@ -52,10 +52,13 @@ impl App {
                 drive(exchange, &self.upstream, &self.waiting, Some(body)).await
             }
             Accepted::NeedBody(intake) => self.with_body(intake, body).await,
-            Accepted::Verify(verification) => checks::answer(verification, Arc::clone(&self.upstream)).await,
-        };
-        gateway::allow_origins(answer.headers_mut());
-        answer
+            Accepted::Verify(verification) => {
+                let mark = verification.mark;
+                let mut answer = checks::answer(verification, Arc::clone(&self.upstream)).await;
+                mark.put(answer.headers_mut());
+                answer
+            }
+        }
     }
 
     async fn with_body(&self, mut intake: Intake, mut body: Incoming) -> Response<AnswerBody> {

@@ -101,11 +101,20 @@ async fn run(check: &Check, upstream: &Upstream) -> CheckAnswer {
 
 /// Sends one short request and brings what was said.
 pub(crate) async fn ask(request: Request<Option<Bytes>>, upstream: &Upstream) -> CheckAnswer {
-    let answer = tokio::time::timeout(CHECK_TIMEOUT, fetch(request, upstream)).await;
+    ask_up_to(ANSWER_BYTES, request, upstream).await
+}
+
+/// Sends one short request and brings the first `most` bytes of what was said.
+pub(crate) async fn ask_up_to(
+    most: usize,
+    request: Request<Option<Bytes>>,
+    upstream: &Upstream,
+) -> CheckAnswer {
+    let answer = tokio::time::timeout(CHECK_TIMEOUT, fetch(most, request, upstream)).await;
     answer.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
-async fn fetch(request: Request<Option<Bytes>>, upstream: &Upstream) -> CheckAnswer {
+async fn fetch(most: usize, request: Request<Option<Bytes>>, upstream: &Upstream) -> CheckAnswer {
     let mut answer = upstream.send(request, &mut None);
     let answer = match poll_fn(|context| answer.poll_head(context)).await {
         Ok(answer) => answer,
@@ -117,8 +126,8 @@ async fn fetch(request: Request<Option<Bytes>>, upstream: &Upstream) -> CheckAns
     let mut body = BytesMut::new();
     while let Some(chunk) = poll_fn(|context| poll_data(&mut incoming, context)).await {
         let chunk = chunk.map_err(|_| "the answer broke off".to_owned())?;
-        body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES - body.len())]);
-        if body.len() == ANSWER_BYTES {
+        body.extend_from_slice(&chunk[..chunk.len().min(most - body.len())]);
+        if body.len() == most {
             break;
         }
     }

@@ -46,6 +46,38 @@ pub(crate) enum Command {
     Simulate(Simulation),
     /// Say what a pool is worth now: doubles, dead keys, limits and projects. Asks Gemini a few short things a key.
     Audit(AuditOptions),
+    /// Show the pool of the running gateway: keys, projects, counts, limits and rests. Needs LIBRA_ADMIN_TOKEN.
+    Pool(Asked),
+    /// Say which project of the running gateway would serve a request now, and why not the others. Needs
+    /// LIBRA_ADMIN_TOKEN.
+    Explain(Question),
+}
+
+/// Which gateway is asked, and how its answer is shown.
+#[derive(Args, Default)]
+pub(crate) struct Asked {
+    /// Where the gateway is; without it, on this machine where LIBRA_LISTEN (or PORT) says.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+
+    /// Print the JSON as the gateway sends it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The request to explain.
+#[derive(Args)]
+pub(crate) struct Question {
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+
+    /// The model that is asked for; an alias will do.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// Its input tokens.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) tokens: u64,
 }
 
 /// What to simulate.
@@ -207,6 +239,21 @@ mod tests {
         assert!(full.env.is_some() && full.json);
         assert_eq!(full.models, ["a", "b", "c"]);
         assert!(parse("libra audit key").is_err());
+    }
+
+    #[test]
+    fn the_running_gateway_is_asked() {
+        let pool = parse("libra pool --url http://a --json").map(|cli| cli.command);
+        assert!(
+            matches!(pool, Ok(Some(Command::Pool(asked))) if asked.url.as_deref() == Some("http://a") && asked.json)
+        );
+        let explain = parse("libra explain --model m --tokens 7 --listen :9").map(|cli| cli.command);
+        assert!(
+            matches!(explain, Ok(Some(Command::Explain(question))) if question.tokens == 7 && question.model == "m")
+        );
+        for line in ["libra explain", "libra explain --model m --tokens -1", "libra pool all"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! A thin shell: it reads settings, listens, and does what core's state machines say. See `ARCHITECTURE.md`.
 
+mod admin;
 mod app;
 mod audit;
 mod body;
@@ -10,11 +11,13 @@ mod cli;
 mod clock;
 mod demo;
 mod drive;
+mod local_time;
 mod machine;
 mod patient;
 mod serve;
 mod settings;
 mod simulate;
+mod table;
 mod telemetry;
 mod upstream;
 mod waiting;
@@ -55,8 +58,9 @@ fn main() -> ExitCode {
         }
     };
     log_to_stderr(&settings.log);
-    // An audit tells what is about its own pool, which may be another than the one that is set.
-    if !matches!(cli.task(), Command::Audit(_)) {
+    // An audit tells what is about its own pool, which may be another than the one that is set; and the running
+    // gateway has settings of its own.
+    if matches!(cli.task(), Command::Serve | Command::Verify { .. }) {
         for notice in &settings.notices {
             tracing::warn!("{notice}");
         }
@@ -68,6 +72,8 @@ fn main() -> ExitCode {
                 Command::Verify { keys } => verify(settings, keys).await,
                 Command::Simulate(_) => unreachable!("it has run before the settings were read"),
                 Command::Audit(options) => audit::run(settings, options).await,
+                Command::Pool(asked) => admin::pool(&settings, asked).await,
+                Command::Explain(question) => admin::explain(&settings, question).await,
             }
         })
     });

@@ -6,10 +6,11 @@ use libra_core::event::{Ending, Event};
 pub(crate) fn record(events: Vec<Event>) {
     for event in events {
         match event {
-            Event::AttemptFailed { key, model, class, status, message, elapsed } => {
+            Event::AttemptFailed { request, key, model, class, status, message, elapsed } => {
                 let key = key.map(tracing::field::display);
                 let status = status.map(|status| status.as_u16());
                 tracing::info!(
+                    %request,
                     key,
                     model,
                     status,
@@ -22,10 +23,11 @@ pub(crate) fn record(events: Vec<Event>) {
                 let key = end.key.map(tracing::field::display);
                 let (status, attempts, ms) =
                     (end.status.as_u16(), end.attempts, end.elapsed.as_millis() as u64);
-                let tokens = end.usage.map(|usage| usage.total);
+                let (request, tokens) = (end.request, end.usage.map(|usage| usage.total));
                 let (dialect, model, ending) = (end.dialect, end.model, end.ending);
                 match ending {
                     Ending::Complete | Ending::ClientLeft => tracing::debug!(
+                        %request,
                         ?dialect,
                         model,
                         status,
@@ -37,6 +39,7 @@ pub(crate) fn record(events: Vec<Event>) {
                         "answered"
                     ),
                     Ending::Refused | Ending::Cut => tracing::info!(
+                        %request,
                         ?dialect,
                         model,
                         status,

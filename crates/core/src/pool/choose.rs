@@ -64,7 +64,7 @@ pub enum Rejection {
 }
 
 /// What a single key has to say.
-enum Standing {
+pub(super) enum Standing {
     Ready,
     Penalised,
     RestsUntil(Timestamp),
@@ -378,7 +378,13 @@ impl Pool {
             .min()
     }
 
-    fn key_standing(&self, key: &Key, want: &Want<'_>, table: Option<&Table>, now: Timestamp) -> Standing {
+    pub(super) fn key_standing(
+        &self,
+        key: &Key,
+        want: &Want<'_>,
+        table: Option<&Table>,
+        now: Timestamp,
+    ) -> Standing {
         if want.tried.contains(&key.key.id()) {
             return Standing::Tried;
         }
@@ -398,7 +404,7 @@ impl Pool {
     }
 
     /// Where in the candidates the search begins; `chance` is a random place.
-    fn start(&self, candidates: &[usize], guests: bool, chance: usize, now: Timestamp) -> usize {
+    pub(super) fn start(&self, candidates: &[usize], guests: bool, chance: usize, now: Timestamp) -> usize {
         match self.strategy {
             Strategy::Random => chance,
             Strategy::TimeWindow => {

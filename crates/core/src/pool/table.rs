@@ -90,8 +90,12 @@ impl Table {
         self.cells.get(&project)
     }
 
-    pub(super) fn cells(&self) -> impl Iterator<Item = (u32, &Cell)> {
-        self.cells.iter().map(|(project, cell)| (*project, cell))
+    pub(super) fn cell_mut(&mut self, project: u32) -> Option<&mut Cell> {
+        self.cells.get_mut(&project)
+    }
+
+    pub(super) fn cells_mut(&mut self) -> impl Iterator<Item = (u32, &mut Cell)> {
+        self.cells.iter_mut().map(|(project, cell)| (*project, cell))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -206,11 +210,16 @@ impl Cell {
         if room > now {
             return Place::Waking(room);
         }
-        let penalised = self.penalised(now);
-        let rank =
-            Rank { penalised, priority: standing.priority, load: self.meter.load() / 16, turn: self.turn };
-        let penalty = penalised.then_some(self.penalty_until);
-        Place::Ready(rank, self.meter.next_change().into_iter().chain(penalty).min())
+        let penalty = self.penalty_until(now);
+        Place::Ready(
+            self.rank(standing.priority, now),
+            self.meter.next_change().into_iter().chain(penalty).min(),
+        )
+    }
+
+    /// Its place among the projects with room.
+    pub(super) fn rank(&self, priority: u8, now: Timestamp) -> Rank {
+        Rank { penalised: self.penalised(now), priority, load: self.meter.load() / 16, turn: self.turn }
     }
 
     fn room(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
@@ -251,6 +260,11 @@ impl Cell {
 
     pub(super) fn penalised(&self, now: Timestamp) -> bool {
         self.penalty_until > now
+    }
+
+    /// Until when it comes last, if it does.
+    pub(super) fn penalty_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.penalised(now).then_some(self.penalty_until)
     }
 
     /// A good answer ends penalties; a rest ends in its own time.

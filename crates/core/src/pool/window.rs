@@ -162,9 +162,6 @@ impl Meter {
             return Timestamp::NEVER;
         }
         let mut at = now;
-        let over = |used: u64, more: u64, limit: Option<u64>| {
-            limit.and_then(|limit| (used + more).checked_sub(limit)).filter(|over| *over > 0)
-        };
         if let Some(over) = over(self.minute.requests, 1, limits.requests_per_minute) {
             at = at.max(self.minute.when(over, 0));
         }
@@ -172,9 +169,14 @@ impl Meter {
         if let Some(over) = over(self.minute.tokens, tokens, limits.tokens_per_minute) {
             at = at.max(self.minute.when(0, over.min(self.minute.tokens)));
         }
-        let day_full = over(self.day.requests, 1, limits.requests_per_day).is_some()
-            || (self.day.tokens > 0 && over(self.day.tokens, tokens, limits.tokens_per_day).is_some());
-        if day_full { at.max(self.day.ends) } else { at }
+        if self.is_day_full(tokens) { at.max(self.day.ends) } else { at }
+    }
+
+    /// Whether the running day has no room for one more request of so many tokens.
+    pub(super) fn is_day_full(&self, tokens: u64) -> bool {
+        let limits = self.limits;
+        over(self.day.requests, 1, limits.requests_per_day).is_some()
+            || (self.day.tokens > 0 && over(self.day.tokens, tokens, limits.tokens_per_day).is_some())
     }
 
     /// How used the limits are, in thousandths of the tightest one.
@@ -221,12 +223,22 @@ impl Meter {
         self.minute.slots.front().map(|slot| slot.until)
     }
 
+    /// Tokens since midnight, as of the last look at the clock.
+    pub(super) fn tokens_today(&self) -> u64 {
+        self.day.tokens
+    }
+
     /// Requests and tokens in the running minute, requests and the end of the running day.
     pub(super) fn counts(&mut self, now: Timestamp) -> (u64, u64, u64, Timestamp) {
         self.minute.expire(now);
         self.day.roll(now);
         (self.minute.requests, self.minute.tokens, self.day.requests, self.day.ends)
     }
+}
+
+/// By how much a limit would be exceeded, if it would.
+fn over(used: u64, more: u64, limit: Option<u64>) -> Option<u64> {
+    limit.and_then(|limit| (used + more).checked_sub(limit)).filter(|over| *over > 0)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use libra_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::Audit;
-use super::text::jiff_time;
+use crate::local_time::jiff_time;
 
 /// Everything.
 pub(super) fn object(audit: &Audit) -> Value {

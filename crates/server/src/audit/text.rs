@@ -1,16 +1,16 @@
 //! The audit for people: plain, aligned text.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use libra_core::audit::{
     Finding, Group, KeyReport, ModelSummary, NamedLimit, State, Summary, project_of_each,
 };
 use libra_core::failure::LimitKind;
-use libra_core::time::Timestamp;
 
 use super::Audit;
+use crate::local_time::Clock;
+use crate::table::table;
 
 /// More lines about single keys help nobody at a terminal; JSON has them all.
 const MOST_KEY_LINES: usize = 200;
@@ -221,68 +221,6 @@ fn what(finding: &Finding) -> String {
     }
 }
 
-fn table(rows: &[[String; 6]]) -> String {
-    // A note spans its line, and does not widen a column.
-    let is_note = |row: &[String; 6]| row[0].is_empty() && row[2].is_empty();
-    let widths: [usize; 6] = std::array::from_fn(|column| {
-        let cells = rows.iter().filter(|row| !is_note(row)).map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0)
-    });
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::from(" ");
-        for (cell, width) in row.iter().zip(widths) {
-            let _ = write!(line, " {cell:<width$} ");
-        }
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
-}
-
-/// Shows times to somebody in a time zone.
-struct Clock<'a> {
-    now: Timestamp,
-    zone: &'a TimeZone,
-}
-
-impl Clock<'_> {
-    /// `2026-11-24 09:00 CET (2026-11-24 08:00 UTC), in 1 h 24 min`: in the reader's zone where it is another.
-    fn moment(&self, at: Timestamp) -> String {
-        let Some(time) = jiff_time(at) else { return "nobody knows when".to_owned() };
-        let wait = at.since(self.now);
-        // A rest of seconds is of no use in whole minutes.
-        let format = if wait < Duration::from_secs(3600) { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
-        let utc = format!("{} UTC", time.strftime(format));
-        let local = time.to_zoned_datetime(self.zone.clone());
-        let place = local.strftime("%Z").to_string();
-        let shown = if self.zone.is_unknown() || place == "UTC" {
-            utc
-        } else {
-            format!("{} {place} ({utc})", local.strftime(format))
-        };
-        format!("{shown}, in {}", duration(wait))
-    }
-
-    /// Times within the same minute are shown as one.
-    fn minute(&self, at: Timestamp) -> u64 {
-        at.as_secs() / 60
-    }
-}
-
-/// Within jiff's calendar, which ends with the year 9999.
-pub(super) fn jiff_time(at: Timestamp) -> Option<jiff::Timestamp> {
-    jiff::Timestamp::from_millisecond(i64::try_from(at.as_millis()).ok()?).ok()
-}
-
-fn duration(wait: Duration) -> String {
-    let seconds = wait.as_millis().div_ceil(1000);
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds.div_ceil(60)),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
@@ -295,6 +233,7 @@ fn count(number: usize, noun: &str) -> String {
 mod tests {
     use libra_core::audit::summarize;
     use libra_core::failure::Limit;
+    use libra_core::time::Timestamp;
 
     use super::super::Requests;
     use super::*;
@@ -377,18 +316,6 @@ Keys that do not answer
   4  AIzaSyA......tail-00  ?        one    failed: The upstream answered 500.
 ";
         assert_eq!(render(&audit(&["one", "two"], reports), &zone()), expected);
-    }
-
-    #[test]
-    fn times_are_shown_in_both_zones() {
-        let check = |zone: TimeZone, seconds: u64, expected: &str| {
-            let clock = Clock { now: NOW, zone: &zone };
-            assert_eq!(clock.moment(NOW + Duration::from_secs(seconds)), expected);
-        };
-        check(zone(), 22, "2026-11-24 14:36:38 +08 (2026-11-24 06:36:38 UTC), in 22 s");
-        check(TimeZone::UTC, 90, "2026-11-24 06:37:46 UTC, in 2 min");
-        check(TimeZone::unknown(), 7200, "2026-11-24 08:36 UTC, in 2 h 0 min");
-        assert_eq!(Clock { now: NOW, zone: &zone() }.moment(Timestamp::NEVER), "nobody knows when");
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! `/admin`: what the operator may ask the gateway. Without a token set, there is no such path.
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Response};
+use serde::Serialize;
+
+use crate::error::{Dialect, Error, Kind};
+use crate::gateway::{Gateway, Head};
+use crate::secret::ApiKey;
+use crate::time::Timestamp;
+
+/// The answer to a request for `/admin/{page}`.
+pub(crate) fn answer(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timestamp) -> Response<Bytes> {
+    page_of(gateway, head, page, now).unwrap_or_else(|error| error.response(Dialect::OpenAi))
+}
+
+fn page_of(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timestamp) -> Result<Response<Bytes>, Error> {
+    if !is_admin(head.headers, gateway.config().admin_token.as_ref()) {
+        let message = "This needs the administration's token (LIBRA_ADMIN_TOKEN) as Authorization: Bearer. \
+                       需要管理令牌（LIBRA_ADMIN_TOKEN），以 Authorization: Bearer 发送。";
+        return Err(Error::new(Kind::Unauthorized, message));
+    }
+    let question = match page {
+        "pool" | "explain" if ![Method::GET, Method::HEAD].contains(head.method) => {
+            let message = format!("/admin/{page} takes GET, not {}.", head.method);
+            return Err(Error::new(Kind::MethodNotAllowed, message));
+        }
+        "pool" => return json(&gateway.view(now)),
+        "explain" => Question::parse(head.uri.query().unwrap_or(""))?,
+        _ => return Err(Error::new(Kind::NotFound, "There is /admin/pool and /admin/explain.")),
+    };
+    json(&gateway.explain(&question.model, question.tokens, now)?)
+}
+
+/// Whether the bearer is the administration's token, compared in constant time.
+fn is_admin(headers: &HeaderMap, token: Option<&ApiKey>) -> bool {
+    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
+    match (token, shown) {
+        (Some(token), Some((scheme, shown))) => {
+            scheme.eq_ignore_ascii_case("bearer") && ApiKey::new(shown) == *token
+        }
+        _ => false,
+    }
+}
+
+/// What is to be explained.
+struct Question {
+    model: String,
+    tokens: u64,
+}
+
+impl Question {
+    fn parse(query: &str) -> Result<Self, Error> {
+        let (mut model, mut tokens) = (String::new(), 1);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "model" => model = value.into_owned(),
+                "tokens" => {
+                    let parsed = value.parse().ok().filter(|tokens| *tokens <= MOST_TOKENS);
+                    tokens = parsed.ok_or_else(|| {
+                        Error::new(Kind::BadRequest, format!("tokens is a number up to {MOST_TOKENS}."))
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        if model.is_empty() {
+            return Err(Error::new(Kind::BadRequest, "Name a model: /admin/explain?model=M&tokens=N"));
+        }
+        Ok(Self { model, tokens })
+    }
+}
+
+/// More than any model takes.
+const MOST_TOKENS: u64 = 1_000_000_000;
+
+fn json(value: &impl Serialize) -> Result<Response<Bytes>, Error> {
+    let text = serde_json::to_vec_pretty(value)
+        .map_err(|_| Error::new(Kind::Internal, "The answer could not be written."))?;
+    let mut response = Response::new(Bytes::from(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
