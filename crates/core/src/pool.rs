@@ -615,6 +615,9 @@ impl Pool {
                 let families = failure.families.iter().map(String::as_str);
                 for model in families.chain(model) {
                     self.rest(project, Some(model), until, now);
+                    if failure.class == Class::QuotaMinute {
+                        self.change(model, project, now, |cell| cell.meter.heard(until, now));
+                    }
                 }
                 None
             }

@@ -13,9 +13,26 @@ const SLOT: Duration = Duration::from_millis(100);
 /// with both.
 const COUNTED: Duration = Duration::from_millis(60_150);
 
+/// How long a minute is where Google counts in fixed ones.
+const MINUTE: u64 = 60_000;
+
+/// What the way to Google may take more for one request than for another.
+const WAY: Duration = Duration::from_millis(150);
+
+/// How long the own count stays in doubt after such a word.
+const DOUBT: Duration = Duration::from_secs(60);
+
+/// Google's word and the own count differ by more than this where they count in different windows.
+const DIFFERENT: Duration = Duration::from_secs(2);
+
 /// The running minute.
+///
+/// Taken to slide, until Google says of a quota that it is free again long before the own count says so: then Google
+/// counts in fixed minutes, and this was the end of one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Minute {
+    /// Where in each clock minute a fixed one begins, in milliseconds.
+    fixed: Option<u64>,
     slots: VecDeque<Slot>,
     requests: u64,
     tokens: u64,
@@ -60,7 +77,13 @@ impl Minute {
         self.expire(now);
         let slot = SLOT.as_millis() as u64;
         let begins = Timestamp::from_millis(now.as_millis() / slot * slot);
-        let until = begins + SLOT + COUNTED;
+        let until = match self.fixed {
+            None => begins + SLOT + COUNTED,
+            Some(phase) => {
+                let into = (now.as_millis() + MINUTE - phase) % MINUTE;
+                now + Duration::from_millis(MINUTE - into) + WAY
+            }
+        };
         match self.slots.back_mut() {
             // A clock that was set back counts into the last slot.
             Some(last) if last.until >= until => {
@@ -81,6 +104,15 @@ impl Minute {
         self.requests = self.requests.saturating_sub(removed);
         slot.tokens = slot.tokens.saturating_sub(from) + to;
         self.tokens = self.tokens.saturating_sub(from) + to;
+    }
+
+    /// A fixed minute ends then, and with it everything that was counted before.
+    fn ends_at(&mut self, end: Timestamp) {
+        self.fixed = Some(end.as_millis() % MINUTE);
+        let (requests, tokens) = (self.requests, self.tokens);
+        if requests > 0 {
+            self.slots = VecDeque::from([Slot { until: end + WAY, requests, tokens }]);
+        }
     }
 
     /// When `surplus` requests and `tokens` will have left the window.
@@ -110,6 +142,10 @@ impl Day {
 pub(super) struct Meter {
     minute: Minute,
     day: Day,
+    /// Requests that are under way: Google may have refused them.
+    under_way: u64,
+    /// Google's last word that did not agree with the own count: when a minute would have ended.
+    doubt: Option<Timestamp>,
     pub(super) limits: Limits,
 }
 
@@ -129,6 +165,7 @@ impl Meter {
     /// Counts a request.
     pub(super) fn charge(&mut self, tokens: u64, now: Timestamp) -> Charge {
         self.day.roll(now);
+        self.under_way += 1;
         self.day.requests += 1;
         self.day.tokens += tokens;
         Charge { slot: self.minute.add(tokens, now), day: self.day.ends, tokens }
@@ -136,6 +173,7 @@ impl Meter {
 
     /// The request had so many tokens in truth.
     pub(super) fn correct(&mut self, charge: Charge, tokens: u64) {
+        self.under_way = self.under_way.saturating_sub(1);
         self.minute.correct(charge.slot, false, charge.tokens, tokens);
         if self.day.ends == charge.day {
             self.day.tokens = self.day.tokens.saturating_sub(charge.tokens) + tokens;
@@ -144,6 +182,7 @@ impl Meter {
 
     /// Google did not count the request: it never came to an answer.
     pub(super) fn refund(&mut self, charge: Charge) {
+        self.under_way = self.under_way.saturating_sub(1);
         self.minute.correct(charge.slot, true, charge.tokens, 0);
         if self.day.ends == charge.day {
             self.day.requests = self.day.requests.saturating_sub(1);
@@ -162,7 +201,9 @@ impl Meter {
             return Timestamp::NEVER;
         }
         let mut at = now;
-        if let Some(over) = over(self.minute.requests, 1, limits.requests_per_minute) {
+        // While the own count is in doubt, Google's word alone decides.
+        let certain = self.doubt.is_none_or(|end| now > end + DOUBT);
+        if let Some(over) = over(self.minute.requests, 1, limits.requests_per_minute).filter(|_| certain) {
             at = at.max(self.minute.when(over, 0));
         }
         // A request larger than the whole limit is Google's to refuse: the number is an estimate.
@@ -177,6 +218,39 @@ impl Meter {
         let limits = self.limits;
         over(self.day.requests, 1, limits.requests_per_day).is_some()
             || (self.day.tokens > 0 && over(self.day.tokens, tokens, limits.tokens_per_day).is_some())
+    }
+
+    /// Google has refused a request for a quota of the minute and said when it is free again.
+    pub(super) fn heard(&mut self, free_at: Timestamp, now: Timestamp) {
+        self.minute.expire(now);
+        let Some(limit) = self.limits.requests_per_minute else { return };
+        // What is still under way may have been refused, too: only what was served counts here.
+        let served = self.minute.requests.saturating_sub(self.under_way);
+        let own = match (served + 1).checked_sub(limit).filter(|over| *over > 0) {
+            Some(over) => self.minute.when(over, 0),
+            None => now,
+        };
+        if own <= free_at + DIFFERENT {
+            let late = self.minute.fixed.is_some() && own > now && free_at > own + DIFFERENT;
+            if late {
+                self.minute.fixed = None;
+            }
+            self.doubt = None;
+            return;
+        }
+        // Twice the same place in the clock's minute, in different minutes: fixed minutes end there.
+        let phase = free_at.as_millis() % MINUTE;
+        let again = self.doubt.is_some_and(|end| {
+            let apart = (phase + MINUTE - end.as_millis() % MINUTE) % MINUTE;
+            let near = DIFFERENT.as_millis() as u64;
+            free_at.since(end) >= DOUBT / 2 && (apart <= near || apart >= MINUTE - near)
+        });
+        if again {
+            self.minute.ends_at(free_at);
+            self.doubt = None;
+        } else if self.doubt.is_none_or(|end| free_at.since(end) >= DOUBT / 2) {
+            self.doubt = Some(free_at);
+        }
     }
 
     /// How used the limits are, in thousandths of the tightest one.
@@ -264,6 +338,38 @@ mod tests {
         let free = meter.room(0, NOW + secs(30));
         assert!((60_000..=60_300).contains(&free.since(NOW).as_millis()), "{:?}", free.since(NOW));
         assert_eq!(meter.room(0, free), free);
+    }
+
+    #[test]
+    fn fixed_minutes_are_recognised_by_googles_word() {
+        let limits = Limits { requests_per_minute: Some(3), ..Limits::default() };
+        let mut meter = Meter { limits, ..Meter::default() };
+        for second in 40..43 {
+            meter.charge(0, NOW + secs(second));
+        }
+        assert!(meter.room(0, NOW + secs(45)) > NOW + secs(99));
+        meter.under_way = 0;
+        meter.heard(NOW + secs(60), NOW + secs(45));
+        assert_eq!(meter.room(0, NOW + secs(50)), NOW + secs(50), "in doubt");
+        for second in 70..73 {
+            meter.charge(0, NOW + secs(second));
+        }
+        meter.under_way = 0;
+        meter.heard(NOW + secs(120), NOW + secs(75));
+        assert_eq!(meter.room(0, NOW + secs(75)), NOW + secs(120) + WAY);
+        for second in 121..124 {
+            assert_eq!(meter.room(0, NOW + secs(second)), NOW + secs(second));
+            meter.charge(0, NOW + secs(second));
+        }
+        assert_eq!(meter.room(0, NOW + secs(124)), NOW + secs(180) + WAY);
+        // A word that agrees with a sliding minute changes nothing.
+        let mut sliding = Meter { limits, ..Meter::default() };
+        for second in 40..43 {
+            sliding.charge(0, NOW + secs(second));
+        }
+        sliding.under_way = 0;
+        sliding.heard(NOW + secs(100), NOW + secs(45));
+        assert!(sliding.room(0, NOW + secs(45)) > NOW + secs(99));
     }
 
     #[test]
