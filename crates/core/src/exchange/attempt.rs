@@ -1,0 +1,251 @@
+//! One attempt of an exchange: how far it has come, what its answer amounts to, and the key that it holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+
+use super::OpId;
+use crate::event::{Event, Usage};
+use crate::failure::{self, Class, Consequence, Elsewhere, Failure, Why};
+use crate::gateway::Gateway;
+use crate::judge::{self, Verdict};
+use crate::pool::{LeaseId, ProjectId};
+use crate::secret::ApiKey;
+use crate::sse::Decoder;
+use crate::task::Task;
+use crate::time::Timestamp;
+
+/// An error body is read up to here; more is no error message.
+const ERROR_BODY: usize = 64 << 10;
+
+/// A native answer that is no stream is held up to here; a larger one streams.
+const HELD_ANSWER: usize = 4 << 20;
+
+/// An answer that has to be translated must be whole; this is more than any model answers.
+const TRANSLATED_ANSWER: usize = 64 << 20;
+
+/// A stream that has not shown what it is by then counts as an answer.
+const JUDGED_BYTES: usize = 256 << 10;
+const JUDGED_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) op: OpId,
+    /// None for the custom service.
+    pub(super) lease: Option<Lease>,
+    pub(super) started: Timestamp,
+    pub(super) deadline: Timestamp,
+    pub(super) phase: Phase,
+}
+
+/// How far an attempt has come.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// To be started again, on a fresh connection.
+    Stale,
+    /// Sent.
+    Sent,
+    /// An error status; its body is being read.
+    Refused { status: StatusCode, headers: HeaderMap, body: BytesMut },
+    /// A whole answer is being held.
+    Holding { status: StatusCode, headers: HeaderMap, chunks: Vec<Bytes>, size: usize },
+    /// A stream whose first good event is being waited for.
+    Judging {
+        status: StatusCode,
+        headers: HeaderMap,
+        decoder: Decoder,
+        held: Vec<Bytes>,
+        size: usize,
+        since: Option<Timestamp>,
+    },
+    /// Good.
+    Proven { status: StatusCode, headers: HeaderMap, held: Vec<Bytes> },
+}
+
+/// A key in use. Given back when dropped, whatever happens.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) guests: bool,
+    pub(super) id: LeaseId,
+    pub(super) key: ApiKey,
+}
+
+/// What a chunk or the end of a body has decided.
+pub(super) enum Over {
+    NotYet,
+    Failed(Failure),
+    Refused,
+    Whole(Bytes),
+}
+
+impl Attempt {
+    pub(super) fn is_proven(&self, now: Timestamp) -> bool {
+        match &self.phase {
+            Phase::Proven { .. } => true,
+            Phase::Judging { since: Some(since), .. } => now.since(*since) >= JUDGED_WITHIN,
+            _ => false,
+        }
+    }
+
+    pub(super) fn wakes_at(&self) -> Timestamp {
+        match &self.phase {
+            Phase::Judging { since: Some(since), .. } => self.deadline.min(*since + JUDGED_WITHIN),
+            _ => self.deadline,
+        }
+    }
+
+    /// `room` says whether the common memory has room for the chunk.
+    pub(super) fn take(&mut self, chunk: Bytes, room: bool, task: &Task, now: Timestamp) -> Over {
+        match &mut self.phase {
+            Phase::Refused { body, .. } => {
+                let room = ERROR_BODY.saturating_sub(body.len());
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if body.len() >= ERROR_BODY { Over::Refused } else { Over::NotYet }
+            }
+            Phase::Holding { status, headers, chunks, size } => {
+                *size += chunk.len();
+                chunks.push(chunk);
+                let translated = task.is_translated();
+                let (size, limit) = (*size, if translated { TRANSLATED_ANSWER } else { HELD_ANSWER });
+                if size <= limit && room {
+                    return Over::NotYet;
+                }
+                if translated {
+                    let message = match room {
+                        true => "The upstream's answer is too large to translate.",
+                        false => "The gateway holds too much at the moment to translate this answer.",
+                    };
+                    return Over::Failed(Failure::new(Class::Unknown, Elsewhere::None, message));
+                }
+                let (status, headers) = (*status, std::mem::take(headers));
+                self.phase = Phase::Proven { status, headers, held: std::mem::take(chunks) };
+                Over::NotYet
+            }
+            Phase::Judging { status, headers, decoder, held, size, since } => {
+                *size += chunk.len();
+                held.push(chunk.clone());
+                decoder.push(chunk);
+                let mut proven = *size > JUDGED_BYTES || !room;
+                while let Some(frame) = decoder.next_frame() {
+                    let Some(data) = frame.data() else { continue };
+                    // A comment, or the bracket that opens an array, is no sign of an answer yet.
+                    since.get_or_insert(now);
+                    match judge::content(&data) {
+                        Verdict::Good => {
+                            proven = true;
+                            break;
+                        }
+                        Verdict::Empty | Verdict::Broken => {}
+                        Verdict::ProjectDisabled => return Over::Failed(project_disabled()),
+                        Verdict::Error => {
+                            return Over::Failed(event_error(&data, self.lease.as_ref(), task, now));
+                        }
+                    }
+                }
+                if proven {
+                    let (status, headers) = (*status, std::mem::take(headers));
+                    self.phase = Phase::Proven { status, headers, held: std::mem::take(held) };
+                }
+                Over::NotYet
+            }
+            Phase::Proven { held, .. } => {
+                held.push(chunk);
+                Over::NotYet
+            }
+            Phase::Stale | Phase::Sent => Over::NotYet,
+        }
+    }
+
+    pub(super) fn end(&mut self, task: &Task, now: Timestamp) -> Over {
+        match &mut self.phase {
+            Phase::Refused { .. } => Over::Refused,
+            Phase::Holding { chunks, .. } => {
+                let mut chunks = std::mem::take(chunks);
+                Over::Whole(if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() })
+            }
+            Phase::Judging { status, headers, decoder, held, .. } => {
+                let rest = crate::sse::Frame::of_rest(decoder.framing(), decoder.rest());
+                let verdict = rest.data().map(|data| (judge::content(&data), data));
+                match verdict {
+                    Some((Verdict::Error, data)) => {
+                        Over::Failed(event_error(&data, self.lease.as_ref(), task, now))
+                    }
+                    Some((Verdict::ProjectDisabled, _)) => Over::Failed(project_disabled()),
+                    // An event without the blank line that ends it, but whole.
+                    Some((Verdict::Good, _)) => {
+                        let (status, headers) = (*status, std::mem::take(headers));
+                        self.phase = Phase::Proven { status, headers, held: std::mem::take(held) };
+                        Over::NotYet
+                    }
+                    _ => Over::Failed(failure::empty()),
+                }
+            }
+            Phase::Proven { .. } | Phase::Stale => Over::NotYet,
+            Phase::Sent => Over::Failed(failure::network("the connection ended without an answer")),
+        }
+    }
+}
+
+impl Lease {
+    pub(crate) fn key(&self) -> &ApiKey {
+        &self.key
+    }
+
+    /// Whether the key is the client's own.
+    pub(crate) fn is_guests(&self) -> bool {
+        self.guests
+    }
+
+    /// The project that the key belongs to, as far as is known.
+    pub(super) fn project(&self) -> Option<ProjectId> {
+        self.gateway.pool(self.guests).project_of(self.key.id())
+    }
+
+    pub(super) fn is_set_aside(&self) -> bool {
+        self.gateway.pool(self.guests).set_aside(self.key.id()).is_some()
+    }
+
+    /// The key has brought a good answer.
+    pub(crate) fn succeeded(self, model: Option<&str>, usage: Option<Usage>, now: Timestamp) {
+        let mut pool = self.gateway.pool(self.guests);
+        pool.succeeded(self.key.id(), model, now);
+        if let (Some(usage), Some(model)) = (usage, model) {
+            pool.used(self.id, model, usage, now);
+        }
+    }
+
+    /// The attempt has failed. What the pool concludes comes back as events.
+    pub(crate) fn failed(&self, model: Option<&str>, failure: &Failure, now: Timestamp) -> Option<Event> {
+        let key = self.key.id();
+        let why = self.gateway.pool(self.guests).lease_failed(self.id, model, failure, now)?;
+        Some(Event::SetAside { key, why })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.gateway.pool(self.guests).release(self.id);
+    }
+}
+
+/// An error that came with status 200.
+pub(super) fn event_error(data: &[u8], lease: Option<&Lease>, task: &Task, now: Timestamp) -> Failure {
+    match lease {
+        Some(lease) => failure::classify_event(data, task.model(), &lease.key, now),
+        None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
+    }
+}
+
+pub(super) fn project_disabled() -> Failure {
+    Failure {
+        consequence: Consequence::SetAsideProject(Why::Suspended),
+        ..Failure::new(
+            Class::ProjectSuspended,
+            Elsewhere::All,
+            "The project is limited or disabled by Google.",
+        )
+    }
+}
