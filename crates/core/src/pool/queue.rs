@@ -20,7 +20,8 @@ pub struct Ticket(u64);
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     last_ticket: u64,
-    models: HashMap<Box<str>, BTreeMap<Ticket, Waiter>>,
+    /// In order, so that the same seed wakes the same requests.
+    models: BTreeMap<Box<str>, BTreeMap<Ticket, Waiter>>,
     places: HashMap<Ticket, Box<str>>,
     /// Tokens given to each client while somebody waited.
     given: HashMap<KeyId, u64>,
@@ -128,6 +129,16 @@ mod tests {
     use crate::secret::ApiKey;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    #[test]
+    fn models_are_woken_in_the_same_order_always() {
+        let names = ["d", "a", "h", "c", "g", "b", "f", "e"];
+        let mut queue = Queue::default();
+        for name in names {
+            queue.enter(name, ApiKey::new("one").id(), 100);
+        }
+        assert_eq!(queue.models().collect::<String>(), "abcdefgh");
+    }
 
     #[test]
     fn who_was_given_least_comes_first() {
