@@ -1,7 +1,8 @@
 //! Commands: where they run, how they are said, and what their failing is called.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// The repository's root folder.
 pub fn root() -> &'static Path {
@@ -28,6 +29,26 @@ pub fn run(command: &mut Command) -> Result<(), String> {
     let status =
         command.stdin(Stdio::null()).status().map_err(|error| format!("cannot run `{said}`: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{said}` ended with {status}")) }
+}
+
+/// Runs a command to its end. Its standard output goes through, and `read` sees every line as it comes; what is no
+/// UTF-8 in it is replaced.
+pub fn run_reading(command: &mut Command, mut read: impl FnMut(&str)) -> Result<ExitStatus, String> {
+    let said = shown(command);
+    println!("$ {said}");
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot run `{said}`: {error}"))?;
+    let output = child.stdout.take().expect("standard output is piped");
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.map_err(|error| format!("cannot read what `{said}` prints: {error}"))?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        read(&line);
+    }
+    child.wait().map_err(|error| format!("cannot wait for `{said}`: {error}"))
 }
 
 /// What a command prints on standard output, or `None` where it cannot be run or fails. Its errors are not shown:

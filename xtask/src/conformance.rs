@@ -4,12 +4,11 @@
 //! `LIBRA_JUDGES` names a folder with further scripts of that kind and an upstream of their own, so that somebody else's
 //! idea of Gemini can be the judge too.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::{env, fs};
 
-use xtask::command::{self, cargo, root, shown, target};
+use xtask::command::{self, cargo, root, target};
 use xtask::gateway::{self, CLIENT_KEY};
 use xtask::server::{Server, free_address};
 
@@ -128,23 +127,10 @@ impl Bench {
         for proxy in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
             command.env_remove(proxy);
         }
-        let said = shown(&command);
-        println!("\n== {client}\n$ {said}");
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cannot run `{said}`: {error}"))?;
-        let output = child.stdout.take().expect("standard output is piped");
-        let mut report = Report { client, checks: Vec::new(), ended_well: false };
-        for line in BufReader::new(output).lines() {
-            let line = line.map_err(|error| format!("cannot read what `{said}` prints: {error}"))?;
-            println!("{line}");
-            report.checks.extend(Check::read(&line));
-        }
-        let status = child.wait().map_err(|error| format!("cannot wait for `{said}`: {error}"))?;
-        report.ended_well = status.success();
-        Ok(report)
+        println!("\n== {client}");
+        let mut checks = Vec::new();
+        let status = command::run_reading(&mut command, |line| checks.extend(Check::read(line)))?;
+        Ok(Report { client, checks, ended_well: status.success() })
     }
 }
 

@@ -1,7 +1,5 @@
 //! `cargo xtask test`: everything that must pass before a commit lands, in the order in which it fails soonest.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use xtask::command::{self, cargo, shown};
@@ -98,31 +96,16 @@ impl Tally {
     }
 }
 
-/// Runs every test program, also after one has failed, and counts. Its lines go through as they come.
+/// Runs every test program, also after one has failed, and counts.
 fn cargo_test(tally: &mut Tally) -> Result<(), String> {
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
-    let said = shown(&command);
-    println!("$ {said}");
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot run `{said}`: {error}"))?;
-    let output = child.stdout.take().expect("standard output is piped");
-    // Lines, not text: a test may print anything.
-    for line in BufReader::new(output).split(b'\n') {
-        let line = line.map_err(|error| format!("cannot read what `{said}` prints: {error}"))?;
-        let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        tally.read(&line);
-    }
-    let status = child.wait().map_err(|error| format!("cannot wait for `{said}`: {error}"))?;
+    let status = command::run_reading(&mut command, |line| tally.read(line))?;
     if !status.success() {
-        return Err(format!("`{said}` ended with {status}; {} failed", tally.failed));
+        return Err(format!("`{}` ended with {status}; {} failed", shown(&command), tally.failed));
     }
     if tally.passed == 0 {
-        return Err(format!("`{said}` ran no test"));
+        return Err(format!("`{}` ran no test", shown(&command)));
     }
     Ok(())
 }
