@@ -337,12 +337,14 @@ impl State {
     /// The words for people.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Answers => "answers",
-            Self::Leaked => "leaked",
-            Self::Invalid => "invalid",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Suspended => "suspended",
-            Self::Restricted => "restricted",
+            Self::Answers
+            | Self::Leaked
+            | Self::Invalid
+            | Self::Unauthenticated
+            | Self::Suspended
+            | Self::Restricted
+            | Self::Failed
+            | Self::Unreachable => self.word(),
             Self::Disabled => "API or billing off",
             Self::DayUsedUp => "used up for the day",
             Self::MinuteUsedUp => "used up for the minute",
@@ -352,9 +354,7 @@ impl State {
             Self::ModelClosed => "model closed to it",
             Self::ModelUnknown => "no such model",
             Self::Overloaded => "model overloaded",
-            Self::Failed => "failed",
             Self::AddressRefused => "not served at this address",
-            Self::Unreachable => "unreachable",
             Self::Unchecked => "not asked",
         }
     }

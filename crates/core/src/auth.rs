@@ -141,7 +141,8 @@ fn own_keys(keys: Vec<ApiKey>, config: &Config) -> Result<Access, Error> {
     }
 }
 
-/// Said wherever a pool without client keys is met.
+/// What a client hears of a pool without client keys, on the page and in the refusal. The operator reads
+/// [`Notice::PoolClosed`](crate::config::Notice::PoolClosed).
 pub const CLOSED: &str = "This gateway is closed: it has no client keys yet. Its operator sets LIBRA_CLIENTS (or \
      TRUSTED_API_KEYS) to the keys that clients will send, and restarts it. \
      网关未开放：尚未设置客户端密钥。请管理员设置 LIBRA_CLIENTS（或 TRUSTED_API_KEYS）后重启。";

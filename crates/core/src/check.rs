@@ -111,7 +111,8 @@ impl Check {
         let (status, error) = match self.failure(answer, now) {
             None => (KeyStatus::Good, None),
             Some(failure) => {
-                let status = if is_the_keys(failure.class) { KeyStatus::Bad } else { KeyStatus::Error };
+                let is_bad = failure.class.is_the_keys() || failure.class.is_the_projects();
+                let status = if is_bad { KeyStatus::Bad } else { KeyStatus::Error };
                 (status, Some(failure.message))
             }
         };
@@ -145,19 +146,6 @@ impl Check {
             Err(message) => Some(failure::network(message)),
         }
     }
-}
-
-/// Whether a failure is the key's, or its project's, and stays so.
-fn is_the_keys(class: Class) -> bool {
-    matches!(
-        class,
-        Class::KeyInvalid
-            | Class::KeyLeaked
-            | Class::KeyUnauthenticated
-            | Class::KeyRestricted
-            | Class::ProjectSuspended
-            | Class::ProjectDisabled
-    )
 }
 
 impl CheckResult {

@@ -27,7 +27,7 @@ use wildmatch::WildMatch;
 pub use self::keys::{MAX_KEY_BYTES, MAX_KEYS, parse_keys};
 pub use self::lists::{MAX_LIST_BYTES, MAX_PARTS};
 pub use self::models::AliasFor;
-pub use self::notice::{Notice, POOL_CLOSED, POOL_CLOSED_CHINESE};
+pub use self::notice::Notice;
 pub use self::prices::Price;
 pub use self::projects::{ModelLimits, ProjectSettings, Tier};
 pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};

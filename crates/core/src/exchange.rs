@@ -35,7 +35,7 @@ use crate::judge::{self, Verdict};
 use crate::mark::Mark;
 use crate::memory::Held;
 use crate::pool::{Pick, ProjectId, Ticket, Want};
-use crate::relay::{Mode, Relay};
+use crate::relay::{Mode, Origin, Relay};
 use crate::retry::{Budget, DEFAULT_ATTEMPTS, GivenUp};
 use crate::secret::{ApiKey, KeyId};
 use crate::sse::{Decoder, Framing};
@@ -376,10 +376,8 @@ impl Exchange {
     fn wait_in_queue(&mut self, now: Timestamp) -> Step {
         let until = self.waits_until();
         if let Some(place) = &self.place {
-            let mut pool = self.gateway.pool(false);
-            if !pool.is_behind("", Some(place.ticket), now) {
-                pool.pass_turn(place.ticket);
-            }
+            // If it had the turn, that has brought nothing.
+            self.gateway.pool(false).pass_turn(place.ticket);
             return Step::Queued { ticket: place.ticket, until };
         }
         let client = match &self.access {
@@ -577,7 +575,7 @@ impl Exchange {
         match attempt.lease {
             Some(lease) => {
                 self.events.extend(lease.failed(self.task.model(), &failure, now));
-                if !is_the_keys(failure.class) {
+                if !failure.class.is_the_keys() {
                     self.avoid.extend(lease.project());
                 }
                 self.failures.push(failure);
@@ -758,8 +756,15 @@ impl Exchange {
             }
         };
         let model = self.task.model().map(Arc::from);
-        let (dialect, attempts) = (self.task.dialect(), self.budget.made());
-        Relay::new(status, headers, mode, lease, model, self.mark.id(), dialect, self.times, attempts, held)
+        let origin = Origin {
+            lease,
+            model,
+            request: self.mark.id(),
+            dialect: self.task.dialect(),
+            times: self.times,
+            attempts: self.budget.made(),
+        };
+        Relay::new((status, headers), mode, origin, held)
     }
 
     /// What happened since this was last asked.
@@ -782,11 +787,6 @@ impl Exchange {
             elapsed: now.since(self.times.arrived),
         }));
     }
-}
-
-/// Whether a fault is the key's alone: another key of its project may serve.
-fn is_the_keys(class: Class) -> bool {
-    matches!(class, Class::KeyInvalid | Class::KeyLeaked | Class::KeyUnauthenticated | Class::KeyRestricted)
 }
 
 /// A chat body with another model. Everything else stays as it was written.

@@ -175,6 +175,18 @@ pub enum Class {
     Unknown,
 }
 
+impl Class {
+    /// Whether a fault is the key's alone: another key of its project may serve.
+    pub const fn is_the_keys(self) -> bool {
+        matches!(self, Self::KeyInvalid | Self::KeyLeaked | Self::KeyUnauthenticated | Self::KeyRestricted)
+    }
+
+    /// Whether a fault is the whole project's, for every model, until its owner mends it.
+    pub const fn is_the_projects(self) -> bool {
+        matches!(self, Self::ProjectSuspended | Self::ProjectDisabled)
+    }
+}
+
 /// What the pool has to remember of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {

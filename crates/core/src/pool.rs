@@ -31,7 +31,7 @@ pub use self::view::{
     Candidate, Explanation, IncidentView, KeyCounts, KeyView, ModelView, Moment, Picked, PoolView,
     ProjectCounts, ProjectView, SetAsideView, Used, Verdict,
 };
-use self::window::Charge;
+use self::window::{Charge, Meter};
 use crate::config::{PoolKey, Price, ProjectSettings, Strategy, Tier};
 use crate::event::Usage;
 use crate::failure::{Class, Consequence, Failure, LimitKind, Why};
@@ -446,34 +446,27 @@ impl Pool {
 
     /// The request of a lease was answered: so many tokens went in and came out.
     pub fn used(&mut self, lease: LeaseId, model: &str, usage: Usage, now: Timestamp) {
-        let tokens = usage.prompt;
         if let Some(leased) = self.leases.get(&lease)
             && let Some(price) = self.prices.iter().find(|price| price.models.matches(model))
         {
             let cost = price.cost(usage.prompt, usage.total.saturating_sub(usage.prompt));
             self.spend(self.keys[leased.slot].project, 0, cost, now);
         }
-        let Some((model, project, charge)) =
-            self.leases.get_mut(&lease).and_then(|leased| leased.charged.take())
-        else {
-            return;
-        };
-        let standing = standing(&self.projects[project as usize]);
-        if let Some(table) = self.tables.get_mut(&model) {
-            table.change(project, standing, now, |cell| cell.meter.correct(charge, tokens));
-        }
+        self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
     }
 
     /// Google has not counted the request of a lease against a quota.
     pub fn unused(&mut self, lease: LeaseId, now: Timestamp) {
-        let Some((model, project, charge)) =
-            self.leases.get_mut(&lease).and_then(|leased| leased.charged.take())
-        else {
-            return;
-        };
+        self.settle(lease, now, Meter::refund);
+    }
+
+    /// Changes what a lease was charged for, once.
+    fn settle(&mut self, lease: LeaseId, now: Timestamp, change: impl FnOnce(&mut Meter, Charge)) {
+        let charged = self.leases.get_mut(&lease).and_then(|leased| leased.charged.take());
+        let Some((model, project, charge)) = charged else { return };
         let standing = standing(&self.projects[project as usize]);
         if let Some(table) = self.tables.get_mut(&model) {
-            table.change(project, standing, now, |cell| cell.meter.refund(charge));
+            table.change(project, standing, now, |cell| change(&mut cell.meter, charge));
         }
     }
 

@@ -32,12 +32,7 @@ const TRANSLATED_EVENT: usize = 64 << 20;
 pub struct Relay {
     head: Option<(StatusCode, HeaderMap)>,
     mode: Mode,
-    lease: Option<Lease>,
-    model: Option<Arc<str>>,
-    request: RequestId,
-    dialect: Dialect,
-    times: Times,
-    attempts: u32,
+    origin: Origin,
     /// What was held back while the answer was judged.
     held: Vec<Bytes>,
     /// A reason to end was seen: a finish reason, or why the prompt was blocked.
@@ -52,6 +47,19 @@ pub struct Relay {
     last: Bytes,
     ended: bool,
     events: Vec<Event>,
+}
+
+/// The request that is answered, and the attempt that the answer comes from.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// None where another service than Gemini answers.
+    pub lease: Option<Lease>,
+    pub model: Option<Arc<str>>,
+    pub request: RequestId,
+    pub dialect: Dialect,
+    pub times: Times,
+    /// How many were made for the request, with this one.
+    pub attempts: u32,
 }
 
 #[derive(Debug)]
@@ -96,28 +104,11 @@ pub enum BodyEnd {
 }
 
 impl Relay {
-    #[expect(clippy::too_many_arguments, reason = "made in one place, from the parts of an exchange")]
-    pub(crate) fn new(
-        status: StatusCode,
-        headers: HeaderMap,
-        mode: Mode,
-        lease: Option<Lease>,
-        model: Option<Arc<str>>,
-        request: RequestId,
-        dialect: Dialect,
-        times: Times,
-        attempts: u32,
-        held: Vec<Bytes>,
-    ) -> Self {
+    pub(crate) fn new(head: (StatusCode, HeaderMap), mode: Mode, origin: Origin, held: Vec<Bytes>) -> Self {
         Self {
-            head: Some((status, headers)),
+            head: Some(head),
             mode,
-            lease,
-            model,
-            request,
-            dialect,
-            times,
-            attempts,
+            origin,
             held,
             finished: false,
             begun: false,
@@ -145,7 +136,7 @@ impl Relay {
 
     /// Until when the next bytes have to come, counted from now.
     pub fn idle_deadline(&self, now: Timestamp) -> Timestamp {
-        now + self.times.idle
+        now + self.origin.times.idle
     }
 
     /// Takes the next bytes of the upstream.
@@ -296,8 +287,8 @@ impl Relay {
         if !judge::mentions_error(&data) || !judge::is_error(&data) {
             return None;
         }
-        Some(match &self.lease {
-            Some(lease) => failure::classify_event(&data, self.model.as_deref(), lease.key(), now),
+        Some(match &self.origin.lease {
+            Some(lease) => failure::classify_event(&data, self.origin.model.as_deref(), lease.key(), now),
             None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
         })
     }
@@ -361,7 +352,7 @@ impl Relay {
     /// Ends with an error that the upstream sent in the middle of the answer.
     fn fail(&mut self, before: Bytes, failure: &Failure, now: Timestamp) -> Piece {
         self.report(failure, now);
-        let own_keys = self.lease.as_ref().is_none_or(Lease::is_guests);
+        let own_keys = self.origin.lease.as_ref().is_none_or(Lease::is_guests);
         // It has been reported as what it is; the cut that follows is no further fault.
         self.blamed = true;
         let failures = std::slice::from_ref(failure);
@@ -377,7 +368,7 @@ impl Relay {
             let mark: &[u8] = if begun { b",\r\n" } else { b"[" };
             Bytes::from([mark, &error.object(Dialect::Gemini)[..], b"\n]\n"].concat())
         } else {
-            error.event(self.dialect)
+            error.event(self.origin.dialect)
         };
         let bytes = if before.is_empty() { said } else { [before, said].concat().into() };
         self.end(bytes, Next::End, Ending::Cut, now)
@@ -392,10 +383,10 @@ impl Relay {
             };
             self.report(&disabled, now);
         }
-        let key = self.lease.as_ref().map(|lease| lease.key().id());
-        match (ending, self.lease.take()) {
+        let key = self.origin.lease.as_ref().map(|lease| lease.key().id());
+        match (ending, self.origin.lease.take()) {
             (Ending::Complete, Some(lease)) => {
-                lease.succeeded(self.model.as_deref(), judge::usage(&self.last), now)
+                lease.succeeded(self.origin.model.as_deref(), judge::usage(&self.last), now)
             }
             (Ending::Cut, Some(lease)) if !self.blamed => {
                 // A cut is no proof against anybody; a project that cuts again and again comes last.
@@ -403,20 +394,20 @@ impl Relay {
                     consequence: Consequence::Penalty,
                     ..Failure::new(Class::Network, Elsewhere::None, "The answer was cut.")
                 };
-                self.events.extend(lease.failed(self.model.as_deref(), &cut, now));
+                self.events.extend(lease.failed(self.origin.model.as_deref(), &cut, now));
             }
             _ => {}
         }
         self.events.push(Event::Finished(Finished {
-            request: self.request,
-            dialect: self.dialect,
-            model: self.model.as_deref().map(str::to_owned),
+            request: self.origin.request,
+            dialect: self.origin.dialect,
+            model: self.origin.model.as_deref().map(str::to_owned),
             status: StatusCode::OK,
             ending,
-            attempts: self.attempts,
+            attempts: self.origin.attempts,
             key,
             usage: judge::usage(&self.last),
-            elapsed: now.since(self.times.arrived),
+            elapsed: now.since(self.origin.times.arrived),
         }));
         Piece { bytes, next }
     }
@@ -429,8 +420,8 @@ impl Relay {
     }
 
     fn report(&mut self, failure: &Failure, now: Timestamp) {
-        if let Some(lease) = &self.lease {
-            self.events.extend(lease.failed(self.model.as_deref(), failure, now));
+        if let Some(lease) = &self.origin.lease {
+            self.events.extend(lease.failed(self.origin.model.as_deref(), failure, now));
         }
     }
 }

@@ -2,14 +2,6 @@
 
 use std::fmt;
 
-/// What a pool without client keys says, at the start, on the page and in the 401.
-pub const POOL_CLOSED: &str = "The key pool is closed, as no client keys are set. Set TRUSTED_API_KEYS (or \
-     LIBRA_CLIENTS) to the keys that your clients shall send, and restart.";
-
-/// [`POOL_CLOSED`] in Chinese.
-pub const POOL_CLOSED_CHINESE: &str = "密钥池已关闭：尚未设置客户端密钥。请将 TRUSTED_API_KEYS（或 LIBRA_CLIENTS）\
-     设为客户端要使用的密钥，然后重新启动。";
-
 /// Something in the settings that works but is probably not meant. Displays as one line without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -70,7 +62,11 @@ pub enum Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PoolClosed => write!(f, "{POOL_CLOSED} {POOL_CLOSED_CHINESE}"),
+            Self::PoolClosed => f.write_str(
+                "The key pool is closed, as no client keys are set. Set TRUSTED_API_KEYS (or LIBRA_CLIENTS) to the \
+                 keys that your clients shall send, and restart. 密钥池已关闭：尚未设置客户端密钥。\
+                 请将 TRUSTED_API_KEYS（或 LIBRA_CLIENTS）设为客户端要使用的密钥，然后重新启动。",
+            ),
             Self::ClientsWithoutPool => f.write_str(
                 "client keys are set, but no pool that they could use: set BACKUP_API_KEYS (or LIBRA_KEYS) to \
                  your Gemini keys",
