@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod exchange;
 pub mod failure;
+pub mod fetch;
 pub mod gateway;
 pub mod gemini;
 mod home;

@@ -83,7 +83,7 @@ fn inline<'a>(mime_type: Cow<'a, str>, data: Cow<'a, str>) -> Part<'a> {
 }
 
 fn file<'a>(mime_type: Option<Cow<'a, str>>, file_uri: Cow<'a, str>) -> Part<'a> {
-    Part { file_data: Some(FileData { mime_type, file_uri }), ..Part::default() }
+    Part { file_data: Some(FileData { mime_type, file_uri, place: None }), ..Part::default() }
 }
 
 /// What follows `data:`.
