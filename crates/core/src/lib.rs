@@ -18,6 +18,7 @@ pub mod failure;
 pub mod fetch;
 pub mod gateway;
 pub mod gemini;
+pub mod generation;
 mod home;
 pub mod judge;
 pub mod mark;
