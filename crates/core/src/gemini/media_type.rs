@@ -1,6 +1,6 @@
-//! What fetched bytes are, in the media types that Gemini knows.
+//! What bytes are, in the media types that Gemini knows.
 
-use crate::gemini::remote::Accepts;
+use super::remote::Accepts;
 
 /// Media types as servers say them, and as Gemini knows them. None: Gemini does not.
 const DECLARED: [(&str, Option<&str>); 52] = [
@@ -104,7 +104,7 @@ const EXTENSIONS: [(&str, &str); 27] = [
 /// What is said of bytes that are no media, to go on after "it is".
 pub type NoMedia = &'static str;
 
-/// What bytes are. `declared` is the server's `Content-Type`, `name` the last part of the address.
+/// What fetched bytes are. `declared` is the server's `Content-Type`, `name` the last part of the address.
 ///
 /// The first bytes have the first word: servers often know nothing, and sometimes wrong.
 ///
@@ -163,6 +163,14 @@ pub fn of_name(name: &str) -> Option<&'static str> {
     let (_, extension) = name.rsplit_once('.')?;
     let known = EXTENSIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
     known.map(|(_, kind)| *kind)
+}
+
+/// What the first bytes say, where they say it.
+pub fn of_start(bytes: &[u8]) -> Option<&'static str> {
+    match of_bytes(bytes)? {
+        Seen::Known(kind) => Some(kind),
+        Seen::WebPage | Seen::Unknown(_) => None,
+    }
 }
 
 /// A media type without its parameters, in lower case.
