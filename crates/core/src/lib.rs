@@ -16,6 +16,7 @@ pub mod event;
 pub mod exchange;
 pub mod failure;
 pub mod fetch;
+mod fields;
 pub mod gateway;
 pub mod gemini;
 pub mod generation;
