@@ -119,7 +119,7 @@ pub fn of(
     if bytes.is_empty() {
         return Err("empty");
     }
-    let declared = declared.map(|declared| essence(declared)).unwrap_or_default();
+    let declared = declared.map(essence).unwrap_or_default();
     let is_unspecific = matches!(
         declared.as_str(),
         "" | "application/octet-stream" | "binary/octet-stream" | "application/binary"
@@ -149,7 +149,7 @@ pub fn of(
 /// # Errors
 /// What it is instead, in words.
 pub fn may_be(declared: Option<&str>, accepts: Accepts) -> Result<(), NoMedia> {
-    match declared.map(|declared| essence(declared)).as_deref() {
+    match declared.map(essence).as_deref() {
         Some("text/html" | "application/xhtml+xml") if accepts == Accepts::Media => {
             Err("a web page, not an image")
         }
