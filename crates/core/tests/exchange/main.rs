@@ -1,0 +1,6 @@
+//! What an exchange does beyond failing over, one subject a file.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod models;
+mod upstream;
