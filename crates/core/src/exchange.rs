@@ -462,6 +462,9 @@ impl Exchange {
         let attempt = &mut self.running[at];
         let over = match outcome {
             Outcome::Head(status, headers) => {
+                if attempt.lease.is_some() {
+                    self.events.extend(self.gateway.hear_date(&headers, attempt.started, now));
+                }
                 attempt.phase = match attempt.lease {
                     Some(_) => self.task.phase_after_head(status, headers),
                     // The custom service's answers pass through, whatever they are.
@@ -557,7 +560,7 @@ impl Exchange {
         let Some(lease) = &attempt.lease else { return };
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let answer = Answer { status, content_type, body: &body, model: self.task.model() };
-        let failure = failure::classify(&answer, &lease.key, now);
+        let failure = lease.classify(&answer, now);
         self.failed(attempt, failure, now);
     }
 
