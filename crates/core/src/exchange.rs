@@ -687,7 +687,7 @@ impl Exchange {
     fn can_take_over(&self) -> bool {
         matches!(self.access, Access::Pool { .. })
             && !self.taken_over
-            && self.task.chat().is_some()
+            && self.task.chat_model().is_some()
             && self.body.is_some()
             && self.gateway.config().custom_llm.is_some()
     }
@@ -696,8 +696,7 @@ impl Exchange {
     fn take_over_at_once(&mut self, now: Timestamp) -> Option<Step> {
         let config = self.gateway.config();
         let custom = config.custom_llm.as_ref()?;
-        let asked = &self.task.chat()?.model;
-        if custom.serves(asked) { self.take_over(now) } else { None }
+        if custom.serves(self.task.chat_model()?) { self.take_over(now) } else { None }
     }
 
     fn take_over(&mut self, now: Timestamp) -> Option<Step> {
@@ -717,7 +716,7 @@ impl Exchange {
         let body = self.body.clone().unwrap_or_default();
         match &config.custom_llm {
             Some(custom) => {
-                let asked = self.task.chat().map_or("", |chat| chat.model.as_str());
+                let asked = self.task.chat_model().unwrap_or_default();
                 let body = match &custom.model {
                     Some(model) if !custom.serves(asked) => with_model(&body, model).unwrap_or(body),
                     _ => body,
@@ -759,7 +758,7 @@ impl Exchange {
                         let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
                         headers.insert(CONTENT_TYPE, events);
                         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-                        Mode::Chat { decoder, encoder: Box::new(encoder) }
+                        Mode::Translated { decoder, encoder: Box::new(encoder) }
                     }
                     None => Mode::Native { decoder, flowing: false },
                 }

@@ -25,11 +25,11 @@ use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
+use crate::generation::{Asked, Form};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
-use crate::openai::chat::ChatRequest;
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
@@ -124,7 +124,8 @@ pub struct Intake {
 
 #[derive(Debug)]
 enum Wanted {
-    Chat,
+    /// To be read and translated once the body is there.
+    Generation(Form),
     Task(Task),
 }
 
@@ -291,7 +292,7 @@ impl Gateway {
             Operation::Health => Ok(Accepted::Reply(status_page(StatusCode::OK, "alive"))),
             Operation::Ready => Ok(Accepted::Reply(self.ready())),
             Operation::Verify { format } => self.verification(head, format, mark, now),
-            Operation::Chat => self.intake(head, Wanted::Chat, mark, now),
+            Operation::Generation(form) => self.intake(head, Wanted::Generation(form), mark, now),
             Operation::Model(call) => {
                 let task = self.native(call)?;
                 self.intake(head, Wanted::Task(task), mark, now)
@@ -365,8 +366,8 @@ impl Gateway {
             return Err(too_large(self.config.body_limit));
         }
         let encoded = head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-        let is_chat = matches!(wanted, Wanted::Chat);
-        if is_chat && encoded {
+        let is_translated = matches!(wanted, Wanted::Generation(_));
+        if is_translated && encoded {
             let message = "A compressed body cannot be translated; send it without Content-Encoding.";
             return Err(Error::new(Kind::UnsupportedEncoding, message));
         }
@@ -376,7 +377,7 @@ impl Gateway {
         if length.is_none() && !head.headers.contains_key(TRANSFER_ENCODING) {
             return Ok(intake.whole(Bytes::new(), now).map_or_else(Accepted::Reply, Accepted::Stream));
         }
-        if !is_chat && length.is_some_and(|length| length > self.config.replay_limit) {
+        if !is_translated && length.is_some_and(|length| length > self.config.replay_limit) {
             return Ok(intake.streamed().map_or_else(Accepted::Reply, Accepted::Stream));
         }
         Ok(Accepted::NeedBody(intake))
@@ -450,10 +451,10 @@ impl Gateway {
         }
     }
 
-    /// A fresh identifier for an answer; never the same twice in one process, nor likely in two.
+    /// What makes an answer's identifier: never the same twice in one process, nor likely in two.
     fn answer_id(&self) -> String {
         let mut chance = self.chance();
-        format!("chatcmpl-{:016x}{:08x}", chance.u64(..), chance.u32(..))
+        format!("{:016x}{:08x}", chance.u64(..), chance.u32(..))
     }
 
     /// A little time, to part clients that would otherwise come back together.
@@ -471,17 +472,17 @@ impl Intake {
     /// The dialect in which the client is answered.
     fn dialect(&self) -> Dialect {
         match &self.wanted {
-            Wanted::Chat => Dialect::OpenAi,
+            Wanted::Generation(form) => form.dialect(),
             Wanted::Task(task) => task.dialect(),
         }
     }
 
-    /// The largest body that is kept whole, in bytes. A chat has to be read whole to be translated; a native
+    /// The largest body that is kept whole, in bytes. What is translated has to be read whole; a native
     /// body that is larger is [streamed](Self::streamed).
     pub fn whole_limit(&self) -> u64 {
         let config = self.gateway.config();
         match self.wanted {
-            Wanted::Chat => config.body_limit,
+            Wanted::Generation(_) => config.body_limit,
             Wanted::Task(_) => config.replay_limit.min(config.body_limit),
         }
     }
@@ -528,29 +529,25 @@ impl Intake {
         }
         let task = match (wanted, &body) {
             (Wanted::Task(task), _) => task,
-            (Wanted::Chat, None) => return Err(too_large(gateway.config().body_limit)),
-            (Wanted::Chat, Some(body)) => {
-                let request = ChatRequest::parse(body)?;
-                let custom = matches!(access, Access::Pool { .. })
+            (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
+            (Wanted::Generation(form), Some(body)) => {
+                let asked = Asked::read(form, body, &gateway.answer_id(), now)?;
+                let custom = form == Form::Chat
+                    && matches!(access, Access::Pool { .. })
                     && gateway
                         .config()
                         .custom_llm
                         .as_ref()
-                        .is_some_and(|custom| custom.serves(&request.model));
-                let model = match gateway.served_model(&request.model, AliasFor::Chat) {
+                        .is_some_and(|custom| custom.serves(asked.model()));
+                let model = match gateway.served_model(asked.model(), AliasFor::Chat) {
                     Ok(model) => model.to_owned(),
-                    Err(_) if custom => request.model.clone(),
+                    Err(_) if custom => asked.model().to_owned(),
                     Err(error) => return Err(error),
                 };
-                let id = gateway.answer_id();
-                Task::chat_for(request, model, id, now)?
+                Task::Generation(Box::new(asked.translated_for(model)?))
             }
         };
-        let asked = match &task {
-            Task::Chat(chat) => chat.request.model.as_str(),
-            Task::Native { call, .. } => call.model.as_str(),
-            Task::ModelList { .. } | Task::ModelGet { .. } => "",
-        };
+        let asked = task.asked_model().unwrap_or_default();
         let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
         let mut further_models: Vec<String> = further.map(str::to_owned).collect();
         further_models.reverse();

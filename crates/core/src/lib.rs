@@ -17,6 +17,7 @@ pub mod exchange;
 pub mod failure;
 pub mod gateway;
 pub mod gemini;
+pub mod generation;
 pub mod google_clock;
 mod home;
 pub mod judge;

@@ -13,9 +13,9 @@ use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
 use crate::exchange::{Lease, Times};
 use crate::failure::{Class, Consequence, Elsewhere, Failure, Why};
+use crate::generation::Encoder;
 use crate::judge;
 use crate::mark::RequestId;
-use crate::openai::chat::stream::Encoder;
 use crate::retry::GivenUp;
 use crate::sse::{Decoder, Frame, Framing};
 use crate::time::Timestamp;
@@ -66,8 +66,8 @@ pub(crate) struct Origin {
 pub(crate) enum Mode {
     /// Google's own stream, whole events as they came.
     Native { decoder: Decoder, flowing: bool },
-    /// A chat stream, translated event by event.
-    Chat { decoder: Decoder, encoder: Box<Encoder> },
+    /// A stream in another dialect, translated event by event.
+    Translated { decoder: Decoder, encoder: Box<Encoder> },
     /// Bytes as they come: an answer too large to be held, or another service's.
     Bytes,
 }
@@ -165,7 +165,7 @@ impl Relay {
                 }
                 self.pass(piece, now)
             }
-            Mode::Chat { decoder, .. } => {
+            Mode::Translated { decoder, .. } => {
                 decoder.push(chunk);
                 let too_large = decoder.held() > TRANSLATED_EVENT;
                 let piece = self.translate(now);
@@ -209,7 +209,7 @@ impl Relay {
                     (false, false) => self.end_with(Bytes::new(), &cut, now),
                 }
             }
-            Mode::Chat { decoder, .. } => {
+            Mode::Translated { decoder, .. } => {
                 let rest = decoder.rest();
                 let frame = Frame::of_rest(decoder.framing(), rest);
                 let mut out = Vec::new();
@@ -218,7 +218,7 @@ impl Relay {
                 if is_event && let Err(failure) = self.encode(&frame, &mut out, now) {
                     return self.fail(out.into(), &failure, now);
                 }
-                let Mode::Chat { encoder, .. } = &mut self.mode else {
+                let Mode::Translated { encoder, .. } = &mut self.mode else {
                     unreachable!("the mode of a relay does not change")
                 };
                 if encoder.is_finished() && complete {
@@ -244,7 +244,7 @@ impl Relay {
 
     fn held_back(&self) -> usize {
         match &self.mode {
-            Mode::Native { decoder, .. } | Mode::Chat { decoder, .. } => decoder.held(),
+            Mode::Native { decoder, .. } | Mode::Translated { decoder, .. } => decoder.held(),
             Mode::Bytes => 0,
         }
     }
@@ -312,7 +312,7 @@ impl Relay {
     /// The events of the last stretch that was passed.
     fn last_frames(&self) -> Vec<Frame> {
         let framing = match &self.mode {
-            Mode::Native { decoder, .. } | Mode::Chat { decoder, .. } => decoder.framing(),
+            Mode::Native { decoder, .. } | Mode::Translated { decoder, .. } => decoder.framing(),
             Mode::Bytes => return Vec::new(),
         };
         let mut decoder = Decoder::new(framing);
@@ -327,7 +327,7 @@ impl Relay {
     fn translate(&mut self, now: Timestamp) -> Piece {
         let mut out = Vec::new();
         loop {
-            let Mode::Chat { decoder, .. } = &mut self.mode else {
+            let Mode::Translated { decoder, .. } = &mut self.mode else {
                 unreachable!("the mode of a relay does not change")
             };
             let Some(frame) = decoder.next_frame() else { break };
@@ -343,7 +343,9 @@ impl Relay {
         if let Some(failure) = self.error_in(frame, now) {
             return Err(failure);
         }
-        let (Some(data), Mode::Chat { encoder, .. }) = (frame.data(), &mut self.mode) else { return Ok(()) };
+        let (Some(data), Mode::Translated { encoder, .. }) = (frame.data(), &mut self.mode) else {
+            return Ok(());
+        };
         encoder
             .push(&data, out)
             .map_err(|error| Failure::new(Class::Unknown, Elsewhere::None, error.to_string()))
@@ -362,13 +364,18 @@ impl Relay {
 
     /// Ends with an error in the client's dialect.
     fn end_with(&mut self, before: Bytes, error: &Error, now: Timestamp) -> Piece {
-        let array = matches!(&self.mode, Mode::Native { decoder, .. } if decoder.framing() == Framing::Array);
-        let said = if array {
-            let begun = self.begun || !before.is_empty();
-            let mark: &[u8] = if begun { b",\r\n" } else { b"[" };
-            Bytes::from([mark, &error.object(Dialect::Gemini)[..], b"\n]\n"].concat())
-        } else {
-            error.event(self.origin.dialect)
+        let said = match &mut self.mode {
+            Mode::Native { decoder, .. } if decoder.framing() == Framing::Array => {
+                let begun = self.begun || !before.is_empty();
+                let mark: &[u8] = if begun { b",\r\n" } else { b"[" };
+                Bytes::from([mark, &error.object(Dialect::Gemini)[..], b"\n]\n"].concat())
+            }
+            Mode::Native { .. } | Mode::Bytes => error.event(self.origin.dialect),
+            Mode::Translated { encoder, .. } => {
+                let mut said = Vec::new();
+                encoder.fail(error, &mut said);
+                said.into()
+            }
         };
         let bytes = if before.is_empty() { said } else { [before, said].concat().into() };
         self.end(bytes, Next::End, Ending::Cut, now)

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use crate::error::{Dialect, Error, Kind};
+use crate::generation::Form;
 use crate::sse::Framing;
 
 /// What a request asks for.
@@ -30,8 +31,8 @@ pub enum Operation {
     ModelList { version: Version },
     /// `GET …/models/{model}`, in any dialect.
     ModelGet { version: Version, model: String },
-    /// OpenAI's chat completions.
-    Chat,
+    /// An answer of the model, asked for in another dialect than Google's.
+    Generation(Form),
     /// `POST /verify`.
     Verify { format: VerifyFormat },
     /// `GET /`.
@@ -134,9 +135,7 @@ impl Route {
                 let format = if json { VerifyFormat::Json } else { VerifyFormat::Events };
                 (Self::other(Operation::Verify { format }), &[Method::POST][..])
             }
-            ["chat"] | ["chat", "completions"] => {
-                (Self { dialect: Dialect::OpenAi, operation: Operation::Chat }, &[Method::POST][..])
-            }
+            ["chat"] | ["chat", "completions"] => (Self::generation(Form::Chat), &[Method::POST][..]),
             ["models"] => {
                 let dialect = path.dialect_of_models(uri, headers);
                 (Self { dialect, operation: Operation::ModelList { version } }, &[Method::GET][..])
@@ -164,6 +163,10 @@ impl Route {
             return Err(NoRoute::wrong_method(route.dialect, method, whole, &allowed[0]));
         }
         Ok(route)
+    }
+
+    fn generation(form: Form) -> Self {
+        Self { dialect: form.dialect(), operation: Operation::Generation(form) }
     }
 
     /// Paths of the gateway itself are answered in OpenAI's shape, the one most tools read.
@@ -472,7 +475,7 @@ mod tests {
             "/base/v1/chat/completions",
         ] {
             let route = find("POST", uri, &[]).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
-            assert_eq!(route, Route { dialect: Dialect::OpenAi, operation: Operation::Chat }, "{uri}");
+            assert_eq!(route, Route::generation(Form::Chat), "{uri}");
         }
     }
 

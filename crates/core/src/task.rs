@@ -13,9 +13,7 @@ use crate::error::{Dialect, Error};
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::trimmed;
-use crate::openai::chat::from_gemini::{self, Context};
-use crate::openai::chat::stream::Encoder;
-use crate::openai::chat::{ChatRequest, to_gemini};
+use crate::generation::{Encoder, Form, Generation};
 use crate::openai::models;
 use crate::route::{ModelCall, Version, model_path};
 use crate::sse::{Decoder, Framing};
@@ -26,41 +24,19 @@ use crate::time::Timestamp;
 pub(crate) enum Task {
     /// A method on a model, in Google's own terms: bytes up, bytes down.
     Native { call: ModelCall, model: String },
-    /// A chat in OpenAI's terms.
-    Chat(Box<Chat>),
+    /// An answer of the model in the terms of another dialect.
+    Generation(Box<Generation>),
     /// The list of models.
     ModelList { dialect: Dialect, version: Version, query: Option<String> },
     /// One model. `asked` is the name that the client used.
     ModelGet { dialect: Dialect, version: Version, model: String, asked: String },
 }
 
-/// A chat, translated for one model.
-#[derive(Debug)]
-pub(crate) struct Chat {
-    pub(crate) request: ChatRequest,
-    pub(crate) model: String,
-    /// The body for Gemini.
-    pub(crate) body: Bytes,
-    pub(crate) context: Context,
-}
-
 impl Task {
-    /// A chat, translated.
-    pub(crate) fn chat_for(
-        request: ChatRequest,
-        model: String,
-        id: String,
-        now: Timestamp,
-    ) -> Result<Self, Error> {
-        let body = to_gemini::request(&request, &model)?;
-        let context = request.context(id, now.as_secs());
-        Ok(Self::Chat(Box::new(Chat { request, model, body, context })))
-    }
-
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
             Self::Native { .. } => Dialect::Gemini,
-            Self::Chat(_) => Dialect::OpenAi,
+            Self::Generation(generation) => generation.form().dialect(),
             Self::ModelList { dialect, .. } | Self::ModelGet { dialect, .. } => *dialect,
         }
     }
@@ -69,7 +45,7 @@ impl Task {
     pub(crate) fn model(&self) -> Option<&str> {
         match self {
             Self::Native { model, .. } => Some(model),
-            Self::Chat(chat) => Some(&chat.model),
+            Self::Generation(generation) => Some(generation.model()),
             Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
@@ -78,8 +54,8 @@ impl Task {
     pub(crate) fn framing(&self) -> Option<Framing> {
         match self {
             Self::Native { call, .. } => call.method.framing(),
-            Self::Chat(chat) if chat.request.stream => Some(Framing::Sse),
-            Self::Chat(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+            Self::Generation(generation) if generation.streams() => Some(Framing::Sse),
+            Self::Generation(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
 
@@ -87,7 +63,7 @@ impl Task {
     pub(crate) fn generates(&self) -> bool {
         match self {
             Self::Native { call, .. } => call.method.generates(),
-            Self::Chat(_) => true,
+            Self::Generation(_) => true,
             Self::ModelList { .. } | Self::ModelGet { .. } => false,
         }
     }
@@ -104,30 +80,36 @@ impl Task {
     pub(crate) fn turn_to(&mut self, other: String) -> Result<(), Error> {
         match self {
             Self::Native { model, .. } => *model = other,
-            Self::Chat(chat) => {
-                chat.body = to_gemini::request(&chat.request, &other)?;
-                chat.model = other;
-            }
+            Self::Generation(generation) => generation.turn_to(other)?,
             Self::ModelList { .. } | Self::ModelGet { .. } => {}
         }
         Ok(())
     }
 
-    /// The chat request, for the service that may take it over.
-    pub(crate) fn chat(&self) -> Option<&ChatRequest> {
+    /// The model of a chat, as the client names it, for the service that may take chats over.
+    pub(crate) fn chat_model(&self) -> Option<&str> {
         match self {
-            Self::Chat(chat) => Some(&chat.request),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+            Self::Generation(generation) if generation.form() == Form::Chat => Some(generation.asked_model()),
+            _ => None,
+        }
+    }
+
+    /// The model, as the client names it, where others may take its place.
+    pub(crate) fn asked_model(&self) -> Option<&str> {
+        match self {
+            Self::Native { call, .. } => Some(&call.model),
+            Self::Generation(generation) => Some(generation.asked_model()),
+            Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
 
     pub(crate) fn method_and_path(&self) -> (Method, Cow<'_, str>) {
         match self {
             Self::Native { call, model } => (Method::POST, call.path_and_query(model).into()),
-            Self::Chat(chat) => {
-                let path = model_path(Version::V1Beta, &chat.model);
+            Self::Generation(generation) => {
+                let path = model_path(Version::V1Beta, generation.model());
                 let method =
-                    if chat.request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+                    if generation.streams() { "streamGenerateContent?alt=sse" } else { "generateContent" };
                 (Method::POST, format!("{path}:{method}").into())
             }
             Self::ModelList { dialect: Dialect::Gemini, version, query } => {
@@ -148,7 +130,7 @@ impl Task {
     pub(crate) fn translated_body(&self) -> Option<Bytes> {
         match self {
             Self::Native { .. } => None,
-            Self::Chat(chat) => Some(chat.body.clone()),
+            Self::Generation(generation) => Some(generation.body()),
             Self::ModelList { .. } | Self::ModelGet { .. } => Some(Bytes::new()),
         }
     }
@@ -156,7 +138,7 @@ impl Task {
     /// What translates a committed stream; none where its bytes pass as they are.
     pub(crate) fn stream_encoder(&self) -> Option<Encoder> {
         match self {
-            Self::Chat(chat) => Some(Encoder::new(chat.context.clone())),
+            Self::Generation(generation) => Some(generation.encoder()),
             Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
@@ -201,7 +183,7 @@ impl Task {
         let created = now.as_secs();
         let body = match self {
             Self::Native { .. } => body,
-            Self::Chat(chat) => from_gemini::answer(&body, &chat.context)?,
+            Self::Generation(generation) => generation.answer(&body)?,
             Self::ModelList { dialect: Dialect::Gemini, .. } if config.lists_all_models() => body,
             Self::ModelList { dialect: Dialect::Gemini, .. } => trimmed(&body, &keep)?,
             Self::ModelList { dialect: Dialect::OpenAi, .. } => models::list(&body, &keep, created)?,
@@ -225,7 +207,7 @@ impl Task {
     pub(crate) fn cached_as(&self) -> Option<String> {
         match self {
             Self::ModelList { .. } => Some(format!("{:?} {}", self.dialect(), self.method_and_path().1)),
-            Self::Native { .. } | Self::Chat(_) | Self::ModelGet { .. } => None,
+            Self::Native { .. } | Self::Generation(_) | Self::ModelGet { .. } => None,
         }
     }
 }

@@ -1,0 +1,184 @@
+//! Generation in another dialect than Gemini's: a request translated for a model, and its answer translated back.
+//!
+//! The dialects are a closed set, and everything in which they differ is one `match` here. Each has a pure
+//! translator of its own: the request to Gemini's, a whole answer, and an answer in events.
+
+use bytes::Bytes;
+
+use crate::error::{Dialect, Error};
+use crate::openai::chat::{self, ChatRequest};
+use crate::time::Timestamp;
+
+/// In which form a client asks for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// OpenAI's `/v1/chat/completions`.
+    Chat,
+}
+
+/// A request that was read, and what the translation of its answer has to know of it.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Chat { request: ChatRequest, context: chat::Context },
+}
+
+/// A request, translated for one model.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    asked: Asked,
+    model: String,
+    /// The body for Gemini.
+    body: Bytes,
+}
+
+/// What translates the events of one answer.
+#[derive(Debug)]
+pub(crate) enum Encoder {
+    Chat(chat::stream::Encoder),
+}
+
+impl Form {
+    /// The dialect of its errors.
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Self::Chat => Dialect::OpenAi,
+        }
+    }
+
+    /// What the ids of its answers begin with.
+    fn id_prefix(self) -> &'static str {
+        match self {
+            Self::Chat => "chatcmpl-",
+        }
+    }
+}
+
+impl Asked {
+    /// Reads a body. `unique` makes the answer's id.
+    ///
+    /// # Errors
+    /// A body that is no request of this form.
+    pub(crate) fn read(form: Form, body: &[u8], unique: &str, now: Timestamp) -> Result<Self, Error> {
+        let (id, created) = (format!("{}{unique}", form.id_prefix()), now.as_secs());
+        match form {
+            Form::Chat => {
+                let request = ChatRequest::parse(body)?;
+                let context = request.context(id, created);
+                Ok(Self::Chat { request, context })
+            }
+        }
+    }
+
+    /// The model, as the client names it.
+    pub(crate) fn model(&self) -> &str {
+        match self {
+            Self::Chat { request, .. } => &request.model,
+        }
+    }
+
+    /// Translates it for a model.
+    ///
+    /// # Errors
+    /// What cannot be said to Gemini.
+    pub(crate) fn translated_for(self, model: String) -> Result<Generation, Error> {
+        let body = self.to_gemini(&model)?;
+        Ok(Generation { asked: self, model, body })
+    }
+
+    fn to_gemini(&self, model: &str) -> Result<Bytes, Error> {
+        match self {
+            Self::Chat { request, .. } => chat::to_gemini::request(request, model),
+        }
+    }
+}
+
+impl Generation {
+    /// The model, as the client named it.
+    pub(crate) fn asked_model(&self) -> &str {
+        self.asked.model()
+    }
+
+    /// The upstream's model.
+    pub(crate) fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The body for Gemini.
+    pub(crate) fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+
+    /// In which form the client asked.
+    pub(crate) fn form(&self) -> Form {
+        match &self.asked {
+            Asked::Chat { .. } => Form::Chat,
+        }
+    }
+
+    /// Whether the answer is to come in events.
+    pub(crate) fn streams(&self) -> bool {
+        match &self.asked {
+            Asked::Chat { request, .. } => request.stream,
+        }
+    }
+
+    /// Translates the request anew, for another model.
+    ///
+    /// # Errors
+    /// The request cannot be put to that model.
+    pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
+        self.body = self.asked.to_gemini(&model)?;
+        self.model = model;
+        Ok(())
+    }
+
+    /// The client's answer from a whole one of Gemini.
+    ///
+    /// # Errors
+    /// Gemini's answer cannot be translated.
+    pub(crate) fn answer(&self, body: &[u8]) -> Result<Bytes, Error> {
+        match &self.asked {
+            Asked::Chat { context, .. } => chat::from_gemini::answer(body, context),
+        }
+    }
+
+    /// What translates the answer's events.
+    pub(crate) fn encoder(&self) -> Encoder {
+        match &self.asked {
+            Asked::Chat { context, .. } => Encoder::Chat(chat::stream::Encoder::new(context.clone())),
+        }
+    }
+}
+
+impl Encoder {
+    /// Translates the JSON of one event, and appends the frames that it makes, often none or one.
+    ///
+    /// # Errors
+    /// The event cannot be understood, or is an error. Nothing is appended then, and the stream is over.
+    pub(crate) fn push(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Chat(encoder) => encoder.push(event, out),
+        }
+    }
+
+    /// Whether Gemini has said why it ended. If a stream ends before, it was cut.
+    pub(crate) fn is_finished(&self) -> bool {
+        match self {
+            Self::Chat(encoder) => encoder.is_finished(),
+        }
+    }
+
+    /// Ends an answer that is complete.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(encoder) => encoder.finish(out),
+        }
+    }
+
+    /// Ends an answer that broke off.
+    pub(crate) fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(_) => out.extend_from_slice(&error.event(Dialect::OpenAi)),
+        }
+    }
+}
