@@ -1,7 +1,6 @@
 //! OpenAI's API on top of Gemini.
 
 pub mod chat;
-mod json;
 mod media;
 pub mod models;
 mod voice;
