@@ -1,4 +1,4 @@
-//! How fields are read: what clients get away with, and how a wrong one is named.
+//! How the fields of a client's JSON are read: what clients get away with, and how a wrong one is named.
 
 use std::fmt;
 

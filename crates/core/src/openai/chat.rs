@@ -26,8 +26,7 @@ pub use self::from_gemini::Context;
 use self::message::Message;
 use self::tools::{Function, FunctionChoice, ToolChoice, ToolSpec};
 use crate::error::Error;
-use crate::fields;
-use crate::fields::{lenient_whole, one_or_many, string_or};
+use crate::fields::{self, lenient_whole, one_or_many, string_or};
 use crate::gemini::names::FunctionNames;
 use crate::gemini::tools::BuiltIn;
 
