@@ -3,11 +3,16 @@
 //! The dialects are a closed set, and everything in which they differ is one `match` here. Each has a pure
 //! translator of its own: the request to Gemini's, a whole answer, and an answer in events.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
 use crate::gemini::remote::{Media, Written};
 use crate::openai::chat::{self, ChatRequest};
+pub(crate) use crate::openai::endpoint::Fragment;
+use crate::openai::endpoint::{self, Endpoint};
 use crate::time::Timestamp;
 
 /// In which form a client asks for an answer.
@@ -15,12 +20,22 @@ use crate::time::Timestamp;
 pub enum Form {
     /// OpenAI's `/v1/chat/completions`.
     Chat,
+    /// OpenAI's other endpoints.
+    Endpoint(Endpoint),
 }
 
 /// A request that was read, and what the translation of its answer has to know of it.
 #[derive(Debug)]
 pub(crate) enum Asked {
     Chat { request: ChatRequest, context: chat::Context },
+    Endpoint { endpoint: Endpoint, request: Arc<endpoint::Request>, part: Part },
+}
+
+/// What of a request one generation is about. Some take several of Gemini's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    Numbered(usize),
 }
 
 /// A request, translated for one model.
@@ -38,13 +53,14 @@ pub(crate) struct Generation {
 #[derive(Debug)]
 pub(crate) enum Encoder {
     Chat(chat::stream::Encoder),
+    Endpoint(endpoint::Encoder),
 }
 
 impl Form {
     /// The dialect of its errors.
     pub(crate) fn dialect(self) -> Dialect {
         match self {
-            Self::Chat => Dialect::OpenAi,
+            Self::Chat | Self::Endpoint(_) => Dialect::OpenAi,
         }
     }
 
@@ -52,22 +68,33 @@ impl Form {
     fn id_prefix(self) -> &'static str {
         match self {
             Self::Chat => "chatcmpl-",
+            Self::Endpoint(endpoint) => endpoint.id_prefix(),
         }
     }
 }
 
 impl Asked {
-    /// Reads a body. `unique` makes the answer's id.
+    /// Reads a body of this media type. `unique` makes the answer's id.
     ///
     /// # Errors
     /// A body that is no request of this form.
-    pub(crate) fn read(form: Form, body: &[u8], unique: &str, now: Timestamp) -> Result<Self, Error> {
+    pub(crate) fn read(
+        form: Form,
+        body: &Bytes,
+        content_type: &str,
+        unique: &str,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let (id, created) = (format!("{}{unique}", form.id_prefix()), now.as_secs());
         match form {
             Form::Chat => {
                 let request = ChatRequest::parse(body)?;
                 let context = request.context(id, created);
                 Ok(Self::Chat { request, context })
+            }
+            Form::Endpoint(endpoint) => {
+                let request = Arc::new(endpoint.read(body, content_type, id, created)?);
+                Ok(Self::Endpoint { endpoint, request, part: Part::Whole })
             }
         }
     }
@@ -76,6 +103,15 @@ impl Asked {
     pub(crate) fn model(&self) -> &str {
         match self {
             Self::Chat { request, .. } => &request.model,
+            Self::Endpoint { request, .. } => request.model(),
+        }
+    }
+
+    /// What the model is asked for.
+    pub(crate) fn alias_for(&self) -> AliasFor {
+        match self {
+            Self::Chat { .. } => AliasFor::Chat,
+            Self::Endpoint { request, .. } => request.alias_for(),
         }
     }
 
@@ -92,6 +128,20 @@ impl Asked {
     fn to_gemini(&self, model: &str, media: &Media) -> Result<Written, Error> {
         match self {
             Self::Chat { request, .. } => chat::to_gemini::request(request, model, media),
+            // The parts will be translated for themselves.
+            Self::Endpoint { request, part: Part::Whole, .. } if request.parts() > 1 => {
+                Ok(Written { body: Bytes::new(), remote: Vec::new() })
+            }
+            Self::Endpoint { request, part, .. } => request.to_gemini(model, part.number(), media),
+        }
+    }
+}
+
+impl Part {
+    fn number(self) -> usize {
+        match self {
+            Self::Whole => 0,
+            Self::Numbered(number) => number,
         }
     }
 }
@@ -116,6 +166,7 @@ impl Generation {
     pub(crate) fn form(&self) -> Form {
         match &self.asked {
             Asked::Chat { .. } => Form::Chat,
+            Asked::Endpoint { endpoint, .. } => Form::Endpoint(*endpoint),
         }
     }
 
@@ -123,6 +174,93 @@ impl Generation {
     pub(crate) fn streams(&self) -> bool {
         match &self.asked {
             Asked::Chat { request, .. } => request.stream,
+            Asked::Endpoint { request, .. } => request.streams(),
+        }
+    }
+
+    /// The method on the model.
+    pub(crate) fn method(&self) -> &'static str {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.method(),
+            Asked::Chat { .. } if self.streams() => "streamGenerateContent?alt=sse",
+            Asked::Chat { .. } => "generateContent",
+        }
+    }
+
+    /// Whether Gemini's answer has candidates.
+    pub(crate) fn generates(&self) -> bool {
+        match &self.asked {
+            Asked::Chat { .. } => true,
+            Asked::Endpoint { request, .. } => request.generates(),
+        }
+    }
+
+    /// The media type of the client's answer.
+    pub(crate) fn content_type(&self) -> &'static str {
+        match &self.asked {
+            Asked::Chat { .. } if self.streams() => "text/event-stream; charset=utf-8",
+            Asked::Chat { .. } => "application/json",
+            Asked::Endpoint { request, .. } => request.content_type(),
+        }
+    }
+
+    /// Whether another model may answer in the place of the one that was asked for.
+    pub(crate) fn takes_another_model(&self) -> bool {
+        match &self.asked {
+            Asked::Chat { .. } => true,
+            Asked::Endpoint { request, .. } => request.takes_another_model(),
+        }
+    }
+
+    /// How many requests to Gemini it takes; one for a part.
+    pub(crate) fn parts(&self) -> usize {
+        match &self.asked {
+            Asked::Endpoint { request, part: Part::Whole, .. } => request.parts(),
+            Asked::Endpoint { .. } | Asked::Chat { .. } => 1,
+        }
+    }
+
+    /// One of its parts.
+    ///
+    /// # Errors
+    /// What cannot be said to Gemini.
+    pub(crate) fn part(&self, number: usize) -> Result<Self, Error> {
+        let asked = match &self.asked {
+            Asked::Endpoint { endpoint, request, .. } => {
+                let (endpoint, request) = (*endpoint, Arc::clone(request));
+                Asked::Endpoint { endpoint, request, part: Part::Numbered(number) }
+            }
+            Asked::Chat { .. } => unreachable!("a chat is one request"),
+        };
+        asked.translated_for(self.model.clone())
+    }
+
+    /// What a part's answer adds to the whole; none where it is the whole.
+    ///
+    /// # Errors
+    /// Gemini's answer cannot be translated.
+    pub(crate) fn fragment(&self, body: &[u8]) -> Result<Option<Fragment>, Error> {
+        match &self.asked {
+            Asked::Endpoint { request, part: Part::Numbered(number), .. } => {
+                request.fragment(body, *number).map(Some)
+            }
+            Asked::Endpoint { .. } | Asked::Chat { .. } => Ok(None),
+        }
+    }
+
+    /// The client's answer, from those to all parts in order.
+    pub(crate) fn join(&self, fragments: &[Fragment]) -> Bytes {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.answer(fragments),
+            Asked::Chat { .. } => Bytes::new(),
+        }
+    }
+
+    /// What the client is told where an answer in events begins with a no.
+    pub(crate) fn refusal(&self, event: &[u8]) -> Option<Error> {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.refusal(event),
+            Asked::Chat { .. } => None,
         }
     }
 
@@ -143,13 +281,17 @@ impl Generation {
     pub(crate) fn answer(&self, body: &[u8]) -> Result<Bytes, Error> {
         match &self.asked {
             Asked::Chat { context, .. } => chat::from_gemini::answer(body, context),
+            Asked::Endpoint { request, part, .. } => {
+                Ok(request.answer(&[request.fragment(body, part.number())?]))
+            }
         }
     }
 
-    /// What translates the answer's events.
-    pub(crate) fn encoder(&self) -> Encoder {
+    /// What translates the answer's events; none where it does not come in events.
+    pub(crate) fn encoder(&self) -> Option<Encoder> {
         match &self.asked {
-            Asked::Chat { context, .. } => Encoder::Chat(chat::stream::Encoder::new(context.clone())),
+            Asked::Chat { context, .. } => Some(Encoder::Chat(chat::stream::Encoder::new(context.clone()))),
+            Asked::Endpoint { request, .. } => request.encoder().map(Encoder::Endpoint),
         }
     }
 }
@@ -162,6 +304,7 @@ impl Encoder {
     pub(crate) fn push(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             Self::Chat(encoder) => encoder.push(event, out),
+            Self::Endpoint(encoder) => encoder.push(event, out),
         }
     }
 
@@ -169,6 +312,7 @@ impl Encoder {
     pub(crate) fn is_finished(&self) -> bool {
         match self {
             Self::Chat(encoder) => encoder.is_finished(),
+            Self::Endpoint(encoder) => encoder.is_finished(),
         }
     }
 
@@ -176,13 +320,16 @@ impl Encoder {
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.finish(out),
+            Self::Endpoint(encoder) => encoder.finish(out),
         }
     }
 
-    /// Ends an answer that broke off.
+    /// Ends an answer that broke off. Where this cannot be said in it, nothing is appended, and the connection has to
+    /// be broken.
     pub(crate) fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(_) => out.extend_from_slice(&error.event(Dialect::OpenAi)),
+            Self::Endpoint(encoder) if !encoder.can_say_errors() => {}
+            Self::Chat(_) | Self::Endpoint(_) => out.extend_from_slice(&error.event(Dialect::OpenAi)),
         }
     }
 }

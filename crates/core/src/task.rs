@@ -63,7 +63,7 @@ impl Task {
     pub(crate) fn generates(&self) -> bool {
         match self {
             Self::Native { call, .. } => call.method.generates(),
-            Self::Generation(_) => true,
+            Self::Generation(generation) => generation.generates(),
             Self::ModelList { .. } | Self::ModelGet { .. } => false,
         }
     }
@@ -94,6 +94,20 @@ impl Task {
         }
     }
 
+    /// Whether another model may answer in the place of the one that was asked for.
+    pub(crate) fn takes_another_model(&self) -> bool {
+        match self {
+            Self::Generation(generation) => generation.takes_another_model(),
+            Self::Native { .. } => true,
+            Self::ModelList { .. } | Self::ModelGet { .. } => false,
+        }
+    }
+
+    /// Whether the client's body is not needed any more: neither is it sent, nor does another service take it over.
+    pub(crate) fn keeps_its_own(&self) -> bool {
+        matches!(self, Self::Generation(generation) if matches!(generation.form(), Form::Endpoint(_)))
+    }
+
     /// The model, as the client names it, where others may take its place.
     pub(crate) fn asked_model(&self) -> Option<&str> {
         match self {
@@ -108,9 +122,7 @@ impl Task {
             Self::Native { call, model } => (Method::POST, call.path_and_query(model).into()),
             Self::Generation(generation) => {
                 let path = model_path(Version::V1Beta, generation.model());
-                let method =
-                    if generation.streams() { "streamGenerateContent?alt=sse" } else { "generateContent" };
-                (Method::POST, format!("{path}:{method}").into())
+                (Method::POST, format!("{path}:{}", generation.method()).into())
             }
             Self::ModelList { dialect: Dialect::Gemini, version, query } => {
                 let mark = if query.is_some() { "?" } else { "" };
@@ -138,7 +150,23 @@ impl Task {
     /// What translates a committed stream; none where its bytes pass as they are.
     pub(crate) fn stream_encoder(&self) -> Option<Encoder> {
         match self {
-            Self::Generation(generation) => Some(generation.encoder()),
+            Self::Generation(generation) => generation.encoder(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// The media type of what [`stream_encoder`](Self::stream_encoder) makes.
+    pub(crate) fn stream_content_type(&self) -> &'static str {
+        match self {
+            Self::Generation(generation) => generation.content_type(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => "application/json",
+        }
+    }
+
+    /// What the client is told where an answer in events begins with a no.
+    pub(crate) fn refusal(&self, event: &[u8]) -> Option<Error> {
+        match self {
+            Self::Generation(generation) => generation.refusal(event),
             Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
@@ -181,9 +209,15 @@ impl Task {
         let config = gateway.config();
         let keep = |model: &str| config.model_allowed(model);
         let created = now.as_secs();
+        let mut content_type = "application/json";
+        let mut fragment = None;
         let body = match self {
             Self::Native { .. } => body,
-            Self::Generation(generation) => generation.answer(&body)?,
+            Self::Generation(generation) => {
+                content_type = generation.content_type();
+                fragment = generation.fragment(&body)?;
+                if fragment.is_some() { Bytes::new() } else { generation.answer(&body)? }
+            }
             Self::ModelList { dialect: Dialect::Gemini, .. } if config.lists_all_models() => body,
             Self::ModelList { dialect: Dialect::Gemini, .. } => trimmed(&body, &keep)?,
             Self::ModelList { dialect: Dialect::OpenAi, .. } => models::list(&body, &keep, created)?,
@@ -198,7 +232,11 @@ impl Task {
         *response.status_mut() = status;
         *response.headers_mut() = crate::upstream::returned(headers);
         if self.is_translated() && self.dialect() != Dialect::Gemini {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        // For whoever puts the parts of an answer together.
+        if let Some(fragment) = fragment {
+            response.extensions_mut().insert(fragment);
         }
         Ok(response)
     }

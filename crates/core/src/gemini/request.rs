@@ -273,6 +273,9 @@ pub struct GenerationConfig<'a> {
     /// The voice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speech_config: Option<SpeechConfig<'a>>,
+    /// The shape and the size of images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_config: Option<ImageConfig>,
     /// How much the model thinks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking_config: Option<ThinkingConfig>,
@@ -283,6 +286,17 @@ impl GenerationConfig<'_> {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// `ImageConfig`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageConfig {
+    /// `1:1`, `16:9`, …
+    pub aspect_ratio: &'static str,
+    /// `1K`, `2K`, `4K`, for Gemini 3 and later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<&'static str>,
 }
 
 /// `ThinkingConfig`. Budget and level together are refused.

@@ -10,10 +10,8 @@ use crate::gemini::request::{
 };
 use crate::gemini::schema::Schema;
 use crate::gemini::tools::Tools;
+use crate::openai::sampling::{longest, penalty, positive, seed, stop_sequences};
 use crate::openai::voice;
-
-/// Gemini takes no more. OpenAI takes four, but clients in front of Gemini send what they like.
-const MOST_STOP_SEQUENCES: usize = 5;
 
 /// The body for `models/{model}:generateContent` or `:streamGenerateContent`.
 ///
@@ -81,16 +79,7 @@ pub fn request(chat: &ChatRequest, model: &str, media: &Media) -> Result<Written
 
 /// All of `generationConfig` but the form of the answer.
 fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Error> {
-    let positive =
-        |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).filter(|n| *n > 0);
-    let penalty = |penalty: Option<f64>| penalty.filter(|penalty| *penalty != 0.0 && model.takes_penalties());
-    // Some clients say "no limit" with 0 or -1.
-    let mut longest = positive(chat.max_completion_tokens).or_else(|| positive(chat.max_tokens));
-    if !chat.stream
-        && let Some(bound) = model.longest_whole_answer()
-    {
-        longest = longest.map(|tokens| tokens.min(bound));
-    }
+    let longest = |tokens| longest(tokens, chat.stream, model);
     let google_thinking = chat.google().and_then(|google: &Google| google.thinking_config.as_ref());
     let (response_modalities, speech_config) = modalities(chat)?;
     Ok(GenerationConfig {
@@ -98,24 +87,18 @@ fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Er
         top_p: chat.top_p,
         top_k: positive(chat.top_k),
         candidate_count: positive(chat.n).filter(|n| *n > 1),
-        max_output_tokens: longest,
-        stop_sequences: chat
-            .stop
-            .iter()
-            .map(String::as_str)
-            .filter(|stop| !stop.is_empty())
-            .take(MOST_STOP_SEQUENCES)
-            .collect(),
-        // OpenAI's seeds have 64 bits, Gemini's 32: equal seeds stay equal.
-        seed: chat.seed.map(|seed| i32::try_from(seed).unwrap_or((seed & 0x7FFF_FFFF) as i32)),
-        presence_penalty: penalty(chat.presence_penalty),
-        frequency_penalty: penalty(chat.frequency_penalty),
+        max_output_tokens: longest(chat.max_completion_tokens).or_else(|| longest(chat.max_tokens)),
+        stop_sequences: stop_sequences(&chat.stop),
+        seed: chat.seed.map(seed),
+        presence_penalty: penalty(chat.presence_penalty, model),
+        frequency_penalty: penalty(chat.frequency_penalty, model),
         response_logprobs: chat.logprobs,
         logprobs: positive(chat.top_logprobs).filter(|_| chat.logprobs),
         response_mime_type: None,
         response_json_schema: None,
         response_modalities,
         speech_config,
+        image_config: None,
         thinking_config: thinking::translate(chat.reasoning_effort.as_deref(), google_thinking, model)?,
     })
 }
