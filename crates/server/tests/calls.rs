@@ -120,7 +120,7 @@ async fn few_calls_are_wasted_on_bad_keys() {
         }
         let counts = running.simulator.counts();
         let calls = counts.totals.requests as f64 / REQUESTS as f64;
-        println!("{calls:.3} calls a request (at most {most}), {unanswered} unanswered: {name}");
+        eprintln!("{calls:.3} calls a request (at most {most}), {unanswered} unanswered: {name}");
         if unanswered > 0 || calls > most {
             missed.push(format!("{name}: {calls:.3} calls a request, {unanswered} unanswered"));
         }
