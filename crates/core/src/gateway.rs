@@ -98,7 +98,6 @@ pub enum DueNow {
 
 /// What a head leads to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "made and taken apart once a request, at once")]
 pub enum Accepted {
     /// The answer, at once.
     Reply(Response<Bytes>),

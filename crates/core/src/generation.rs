@@ -26,6 +26,7 @@ pub enum Form {
 
 /// A request that was read, and what the translation of its answer has to know of it.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one a request, and boxed with its generation")]
 pub(crate) enum Asked {
     Chat { request: ChatRequest, context: chat::Context },
     Endpoint { endpoint: Endpoint, request: Arc<endpoint::Request>, part: Part },

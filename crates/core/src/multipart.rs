@@ -197,7 +197,10 @@ fn extended<'a>(parameters: &'a str, wanted: &str) -> Option<Cow<'a, str>> {
 mod tests {
     use super::*;
 
-    fn read(body: &str) -> Result<Vec<(String, Option<String>, Option<String>, String)>, Fault> {
+    /// Name, name of the file, media type and data.
+    type Shown = (String, Option<String>, Option<String>, String);
+
+    fn read(body: &str) -> Result<Vec<Shown>, Fault> {
         let fields = fields(body.as_bytes(), "XX")?;
         Ok(fields
             .into_iter()
