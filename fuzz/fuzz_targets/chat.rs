@@ -7,6 +7,8 @@
 use libfuzzer_sys::fuzz_target;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
+use libra_core::secret::ApiKey;
+use libra_core::signatures::{Issued, Signatures};
 use serde::de::IgnoredAny;
 
 /// One of each kind that the translation tells apart.
@@ -22,14 +24,18 @@ fuzz_target!(|input: &[u8]| {
         Ok(chat) => chat,
         Err(_) => ChatRequest::parse(PLAIN).expect("the plain request is a good one"),
     };
+    let mut memory = Signatures::new(1 << 20);
+    let client = ApiKey::new("fuzz").id();
+    memory.remember(client, chat.call_ids().map(|id| Issued { id: id.into_owned(), signature: Some("c2ln".to_owned()), native_id: None }));
+    let recalled = memory.recall(client, chat.call_ids());
     for model in MODELS {
-        if let Ok(body) = to_gemini::request(&chat, model) {
-            is_json(&body);
+        if let Ok(translated) = to_gemini::request(&chat, model, &recalled) {
+            is_json(&translated.body);
         }
     }
 
     let context = chat.context("chatcmpl-fuzz", 1_790_000_000);
-    if let Ok(body) = from_gemini::answer(answer, &context) {
+    if let Ok((body, _)) = from_gemini::answer(answer, &context) {
         is_json(&body);
     }
     let mut encoder = Encoder::new(context);

@@ -525,8 +525,8 @@ impl Exchange {
             let phase = Phase::Sent;
             return self.failed(Attempt { op, lease, started, deadline, phase }, failure, now);
         }
-        let response = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
-            Ok(response) => response,
+        let (response, issued) = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
+            Ok(answer) => answer,
             Err(error) => {
                 let failure = Failure::new(Class::Unknown, Elsewhere::One, error.to_string());
                 return self.failed(
@@ -536,6 +536,9 @@ impl Exchange {
                 );
             }
         };
+        if !issued.is_empty() {
+            self.gateway.signatures().remember(self.access.client(), issued);
+        }
         let key = lease.as_ref().map(|lease| lease.key.id());
         let usage = if self.task.generates() { judge::usage(&body) } else { None };
         if let Some(lease) = lease {
@@ -659,6 +662,7 @@ impl Exchange {
             attempts: self.budget.made(),
             key,
             usage,
+            stand_ins: self.task.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
         self.put_mark(response.headers_mut(), key);
@@ -756,6 +760,9 @@ impl Exchange {
         };
         let model = self.task.model().map(Arc::from);
         let origin = Origin {
+            gateway: Arc::clone(&self.gateway),
+            client: self.access.client(),
+            stand_ins: self.task.stand_ins(),
             lease,
             model,
             request: self.mark.id(),
@@ -783,6 +790,7 @@ impl Exchange {
             attempts: self.budget.made(),
             key: None,
             usage: None,
+            stand_ins: self.task.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
     }

@@ -3,10 +3,14 @@
 //! The dialects are a closed set, and everything in which they differ is one `match` here. Each has a pure
 //! translator of its own: the request to Gemini's, a whole answer, and an answer in events.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::error::{Dialect, Error};
+use crate::gemini::request::Translated;
 use crate::openai::chat::{self, ChatRequest};
+use crate::signatures::{Issued, Recalled};
 use crate::time::Timestamp;
 
 /// In which form a client asks for an answer.
@@ -27,8 +31,9 @@ pub(crate) enum Asked {
 pub(crate) struct Generation {
     asked: Asked,
     model: String,
-    /// The body for Gemini.
-    body: Bytes,
+    /// What the gateway knows of the calls in the request.
+    recalled: Recalled,
+    translated: Translated,
 }
 
 /// What translates the events of one answer.
@@ -54,16 +59,24 @@ impl Form {
 }
 
 impl Asked {
-    /// Reads a body. `unique` makes the answer's id.
+    /// Reads a body. `unique` makes the answer's id; `signatures_in_ids` says whether signatures go into the ids
+    /// of calls.
     ///
     /// # Errors
     /// A body that is no request of this form.
-    pub(crate) fn read(form: Form, body: &[u8], unique: &str, now: Timestamp) -> Result<Self, Error> {
+    pub(crate) fn read(
+        form: Form,
+        body: &[u8],
+        unique: &str,
+        signatures_in_ids: bool,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let (id, created) = (format!("{}{unique}", form.id_prefix()), now.as_secs());
         match form {
             Form::Chat => {
                 let request = ChatRequest::parse(body)?;
-                let context = request.context(id, created);
+                let mut context = request.context(id, created);
+                context.signatures_in_ids = signatures_in_ids;
                 Ok(Self::Chat { request, context })
             }
         }
@@ -76,18 +89,25 @@ impl Asked {
         }
     }
 
-    /// Translates it for a model.
+    /// The ids of the calls in the conversation, of which the gateway may know more.
+    pub(crate) fn call_ids(&self) -> Vec<Cow<'_, str>> {
+        match self {
+            Self::Chat { request, .. } => request.call_ids().collect(),
+        }
+    }
+
+    /// Translates it for a model. `recalled` is what the gateway knows of its [calls](Self::call_ids).
     ///
     /// # Errors
     /// What cannot be said to Gemini.
-    pub(crate) fn translated_for(self, model: String) -> Result<Generation, Error> {
-        let body = self.to_gemini(&model)?;
-        Ok(Generation { asked: self, model, body })
+    pub(crate) fn translated_for(self, model: String, recalled: Recalled) -> Result<Generation, Error> {
+        let translated = self.to_gemini(&model, &recalled)?;
+        Ok(Generation { asked: self, model, recalled, translated })
     }
 
-    fn to_gemini(&self, model: &str) -> Result<Bytes, Error> {
+    fn to_gemini(&self, model: &str, recalled: &Recalled) -> Result<Translated, Error> {
         match self {
-            Self::Chat { request, .. } => chat::to_gemini::request(request, model),
+            Self::Chat { request, .. } => chat::to_gemini::request(request, model, recalled),
         }
     }
 }
@@ -105,7 +125,12 @@ impl Generation {
 
     /// The body for Gemini.
     pub(crate) fn body(&self) -> Bytes {
-        self.body.clone()
+        self.translated.body.clone()
+    }
+
+    /// So many calls of the conversation had lost their signatures.
+    pub(crate) fn stand_ins(&self) -> u32 {
+        self.translated.stand_ins
     }
 
     /// In which form the client asked.
@@ -127,16 +152,16 @@ impl Generation {
     /// # Errors
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
-        self.body = self.asked.to_gemini(&model)?;
+        self.translated = self.asked.to_gemini(&model, &self.recalled)?;
         self.model = model;
         Ok(())
     }
 
-    /// The client's answer from a whole one of Gemini.
+    /// The client's answer from a whole one of Gemini, and what has to be remembered of its calls.
     ///
     /// # Errors
     /// Gemini's answer cannot be translated.
-    pub(crate) fn answer(&self, body: &[u8]) -> Result<Bytes, Error> {
+    pub(crate) fn answer(&self, body: &[u8]) -> Result<(Bytes, Vec<Issued>), Error> {
         match &self.asked {
             Asked::Chat { context, .. } => chat::from_gemini::answer(body, context),
         }
@@ -158,6 +183,13 @@ impl Encoder {
     pub(crate) fn push(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             Self::Chat(encoder) => encoder.push(event, out),
+        }
+    }
+
+    /// What has to be remembered of the calls since this was last asked.
+    pub(crate) fn take_issued(&mut self) -> Vec<Issued> {
+        match self {
+            Self::Chat(encoder) => encoder.take_issued(),
         }
     }
 

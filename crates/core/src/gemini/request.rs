@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -37,6 +38,15 @@ pub struct GenerateContentRequest<'a> {
     /// `flex`, `standard` or `priority`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<&'a str>,
+}
+
+/// A request translated: the body, and what operators should know of the translation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Translated {
+    /// The body for `models/{model}:generateContent` or `:streamGenerateContent`.
+    pub body: Bytes,
+    /// So many calls had lost their signatures and got the [stand-in](crate::signatures::STAND_IN).
+    pub stand_ins: u32,
 }
 
 /// One turn.
@@ -80,7 +90,7 @@ pub struct Part<'a> {
     pub function_response: Option<FunctionResponse<'a>>,
     /// The model's sealed reasoning, to be handed back in the part it came with.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub thought_signature: Option<&'a str>,
+    pub thought_signature: Option<Cow<'a, str>>,
 }
 
 /// Data in base64.

@@ -2,6 +2,7 @@
 
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
+use libra_core::signatures::Recalled;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -142,8 +143,8 @@ const MODELS: [&str; 6] =
 fn try_request(request: &Value) {
     let Ok(chat) = ChatRequest::parse(request.to_string().as_bytes()) else { return };
     for model in MODELS {
-        if let Ok(body) = to_gemini::request(&chat, model) {
-            let body = value(&body);
+        if let Ok(translated) = to_gemini::request(&chat, model, &Recalled::default()) {
+            let body = value(&translated.body);
             let contents = body["contents"].as_array().expect("contents");
             assert!(!contents.is_empty());
             assert!(
@@ -161,7 +162,7 @@ fn try_answer(answer: &Value) {
         json!({ "web_search_options": {}, "modalities": ["audio"], "audio": { "format": "wav" } }),
     ] {
         let context = context(&fields);
-        if let Ok(completion) = from_gemini::answer(body.as_bytes(), &context) {
+        if let Ok((completion, _)) = from_gemini::answer(body.as_bytes(), &context) {
             check_completion(&value(&completion));
         }
         let mut out = Vec::new();

@@ -1,16 +1,15 @@
 //! The request: chat completions to `generateContent`.
 
-use bytes::Bytes;
-
 use super::{AudioFormat, ChatRequest, Google, ResponseFormat, Voice, thinking, tools, turns};
 use crate::error::Error;
 use crate::gemini::model::Model;
 use crate::gemini::request::{
     Content, GenerateContentRequest, GenerationConfig, Part, PrebuiltVoiceConfig, Role, SpeechConfig,
-    VoiceConfig,
+    Translated, VoiceConfig,
 };
 use crate::gemini::schema::Schema;
 use crate::openai::voice;
+use crate::signatures::Recalled;
 
 /// Gemini takes no more. OpenAI takes four, but clients in front of Gemini send what they like.
 const MOST_STOP_SEQUENCES: usize = 5;
@@ -18,14 +17,16 @@ const MOST_STOP_SEQUENCES: usize = 5;
 /// The body for `models/{model}:generateContent` or `:streamGenerateContent`.
 ///
 /// `model` is the upstream's name, without `models/`. It decides about settings that are refused by some
-/// models and needed by others, so that a request that falls back on another model is translated anew.
+/// models and needed by others, so that a request that falls back on another model is translated anew. `recalled`
+/// is what the gateway knows of the request's [calls](ChatRequest::call_ids).
 ///
 /// # Errors
 /// 400 for what cannot be said to Gemini, with the field at fault.
-pub fn request(chat: &ChatRequest, model: &str) -> Result<Bytes, Error> {
+pub fn request(chat: &ChatRequest, model: &str, recalled: &Recalled) -> Result<Translated, Error> {
     let model = Model::parse(model);
     let names = chat.function_names();
-    let turns::Turns { mut system, mut contents } = turns::translate(chat.messages(), model, &names)?;
+    let turns::Turns { mut system, mut contents, stand_ins } =
+        turns::translate(chat.messages(), model, &names, recalled)?;
     let mut tools = tools::translate(chat, model, &names)?;
     let mut config = sampling(chat, model)?;
 
@@ -76,7 +77,7 @@ pub fn request(chat: &ChatRequest, model: &str) -> Result<Bytes, Error> {
         service_tier: chat.service_tier.as_deref().filter(|tier| matches!(*tier, "flex" | "priority")),
     };
     let body = serde_json::to_vec(&body).expect("a request of strings and raw JSON can be written");
-    Ok(body.into())
+    Ok(Translated { body: body.into(), stand_ins })
 }
 
 /// All of `generationConfig` but the form of the answer.
