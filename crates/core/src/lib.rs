@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod exchange;
 pub mod failure;
+mod fields;
 pub mod gateway;
 pub mod gemini;
 pub mod generation;

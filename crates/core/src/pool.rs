@@ -11,6 +11,7 @@ mod change;
 mod choose;
 mod health;
 mod incident;
+mod kinship;
 mod learn;
 mod queue;
 mod table;
@@ -20,10 +21,12 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-pub use self::change::StateChange;
+pub use self::change::{By, StateChange};
 pub use self::choose::{Pick, Rejection, Want};
 use self::health::SetAside;
 use self::incident::Incident;
+pub use self::kinship::Kept;
+use self::kinship::Kinship;
 use self::queue::Queue;
 pub use self::queue::Ticket;
 use self::table::{Standing, Table};
@@ -56,7 +59,7 @@ const STRIKES: u8 = 3;
 
 /// What stands for a project: quotas are counted by it.
 ///
-/// One a key until it is known better: by the project's name in the configuration.
+/// One a key until it is known better: by the project's name in the configuration, or by what [`By`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectId(u64);
 
@@ -143,6 +146,8 @@ struct Key {
     restored: Timestamp,
     /// The number of the lease that used it last.
     last_lease: u64,
+    /// What was said of the project that it belongs to.
+    kinship: Kinship,
 }
 
 #[derive(Debug)]
@@ -160,6 +165,8 @@ struct Project {
     /// Whose turn it is among them.
     turn: usize,
     rest_until: Timestamp,
+    /// Somebody whose word counts has said which keys belong to it.
+    known: bool,
     /// It has turned out to be another one.
     gone: bool,
 }
@@ -235,7 +242,10 @@ impl Pool {
             let slot = this.insert(key, id.unwrap_or_else(|| ProjectId::of_key(key.id())));
             if let Some(name) = project {
                 let number = this.keys[slot].project;
-                this.projects[number as usize].name.get_or_insert_with(|| name.as_str().into());
+                let project = &mut this.projects[number as usize];
+                project.name.get_or_insert_with(|| name.as_str().into());
+                project.known = true;
+                this.keys[slot].kinship = Kinship::configured();
             }
         }
         this.arrange();
@@ -314,6 +324,7 @@ impl Pool {
                 usable: Vec::new(),
                 turn: 0,
                 rest_until: Timestamp::EPOCH,
+                known: false,
                 gone: false,
             };
             let number = if self.capacity.is_some() { slot } else { self.projects.len() };
@@ -334,6 +345,7 @@ impl Pool {
             probes: 0,
             restored: Timestamp::EPOCH,
             last_lease: 0,
+            kinship: Kinship::default(),
         };
         match self.keys.get_mut(slot) {
             Some(old) => *old = entry,
@@ -585,7 +597,7 @@ impl Pool {
         let project = self.keys[slot].project;
         self.note_incident(project, model, failure, now);
         self.learn(project, model, failure, now);
-        self.join_consumer(project, failure, now);
+        self.hear_consumer(slot, failure, now);
         let project = self.keys[slot].project;
         match failure.consequence {
             Consequence::Nothing => None,
@@ -653,11 +665,12 @@ impl Pool {
                 let Some(&number) = self.project_numbers.get(project) else { return };
                 self.change(model, number, now, |cell| cell.rest(*until));
             }
-            StateChange::Joined { project, other } => {
-                let numbers = (self.project_numbers.get(project), self.project_numbers.get(other));
-                if let (Some(&first), Some(&second)) = numbers {
-                    self.join_projects(first, second, now);
-                }
+            StateChange::Joined { project, other, by, at } => {
+                self.join_projects(*project, *other, (*by, *at), now);
+            }
+            StateChange::Split { key, by, at } => {
+                let Some(&slot) = self.by_id.get(key) else { return };
+                self.split_slot(slot, (*by, *at), now);
             }
             StateChange::Limit { project, model, kind, value } => {
                 let Some(&number) = self.project_numbers.get(project) else { return };

@@ -5,7 +5,6 @@
 //! that have no counterpart (`user`, `metadata`, `store`, `logit_bias`, `prediction` and so on) are accepted
 //! and ignored, as are fields that nobody knows; a field of the wrong type is the client's fault and named.
 
-mod fields;
 mod finish;
 pub mod from_gemini;
 mod grounding;
@@ -25,11 +24,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use self::fields::{lenient_whole, one_or_many, string_or};
 pub use self::from_gemini::Context;
 use self::message::Message;
 use self::tools::{Function, FunctionChoice, ToolChoice, ToolSpec};
 use crate::error::Error;
+use crate::fields::{self, lenient_whole, one_or_many, string_or};
 use crate::gemini::names::FunctionNames;
 
 /// A request to `/v1/chat/completions`, as far as it says anything to Gemini.

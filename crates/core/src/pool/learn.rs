@@ -1,7 +1,7 @@
 //! What the pool concludes from failures beyond a rest: incidents, limits, families, and keys that are not to blame.
 
 use super::incident::Incident;
-use super::{MANY_VERDICTS, MAX_MODELS, Pool, ProjectId, StateChange, VERDICTS_TOGETHER, Verdicts, standing};
+use super::{MANY_VERDICTS, MAX_MODELS, Pool, StateChange, VERDICTS_TOGETHER, Verdicts};
 use crate::failure::{Class, Failure, Why};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
@@ -58,65 +58,6 @@ impl Pool {
             self.apply(&change, now);
             self.changed(change);
         }
-    }
-
-    /// Google has named the project of a key: all keys of that name are one project.
-    pub(super) fn join_consumer(&mut self, project: u32, failure: &Failure, now: Timestamp) {
-        let Some(consumer) = failure.consumer.as_deref().filter(|_| self.capacity.is_none()) else { return };
-        let named = ProjectId::named(&format!("consumer {consumer}"));
-        match self.project_numbers.get(&named) {
-            None => {
-                self.project_numbers.insert(named, project);
-            }
-            Some(&known) if known != project => {
-                let (project, other) = (self.projects[known as usize].id, self.projects[project as usize].id);
-                let change = StateChange::Joined { project, other };
-                self.apply(&change, now);
-                self.changed(change);
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// Two projects are one: the keys, counts and rests of the second become the first's.
-    pub(super) fn join_projects(&mut self, first: u32, second: u32, now: Timestamp) {
-        if first == second || self.projects[first as usize].gone || self.projects[second as usize].gone {
-            return;
-        }
-        for key in self.keys.iter_mut().filter(|key| key.project == second) {
-            key.project = first;
-        }
-        let gone = &mut self.projects[second as usize];
-        gone.gone = true;
-        let (usable, rest, id) = (std::mem::take(&mut gone.usable), gone.rest_until, gone.id);
-        let name = gone.name.take();
-        let kept = &mut self.projects[first as usize];
-        kept.name = kept.name.take().or(name);
-        kept.usable.extend(usable);
-        kept.rest_until = kept.rest_until.max(rest);
-        self.project_numbers.insert(id, first);
-        self.project_numbers
-            .values_mut()
-            .filter(|number| **number == second)
-            .for_each(|number| *number = first);
-        let standing = standing(&self.projects[first as usize]);
-        for table in self.tables.values_mut() {
-            if let Some(other) = table.remove(second) {
-                table.change(first, standing, now, |cell| cell.absorb(other));
-            }
-        }
-        for leased in self.leases.values_mut() {
-            if let Some((_, project, _)) = &mut leased.charged
-                && *project == second
-            {
-                *project = first;
-            }
-        }
-        self.arrange();
-        for table in self.tables.values_mut() {
-            table.fresh_from = 0;
-        }
-        self.replace(first, now);
     }
 
     /// A model turns out to share the quotas of a family.

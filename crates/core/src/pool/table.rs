@@ -240,6 +240,11 @@ impl Cell {
         self.turn = self.turn.max(other.turn);
     }
 
+    /// The same for a key that turns out to be a project of its own: what was counted for all of them may have been its.
+    pub(super) fn split(&self) -> Self {
+        Self { meter: self.meter.split(), place: Place::Nowhere, ..self.clone() }
+    }
+
     /// Rests at least until then.
     pub(super) fn rest(&mut self, until: Timestamp) {
         self.rest_until = self.rest_until.max(until);

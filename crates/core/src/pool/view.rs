@@ -3,8 +3,6 @@
 //! Looking changes nothing: no lease, no count, no turn. What is shown can be told to anybody who may see the
 //! pool: keys go by their [`KeyId`].
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::choose::Standing as KeyStanding;
@@ -51,7 +49,7 @@ pub struct ProjectCounts {
     pub count: usize,
     /// Whether the project of every key is known. If not, the count is an upper bound.
     pub verified: bool,
-    /// The projects of which neither the configuration nor Google has said anything.
+    /// The projects of which neither the configuration, nor an administrator, nor Google has said anything.
     pub unknown: usize,
     /// The same in words: `12 keys = 5 projects`.
     pub summary: String,
@@ -291,15 +289,7 @@ impl Pool {
     }
 
     fn project_counts(&self) -> ProjectCounts {
-        // A project that others were joined to, or that Google has named, goes by further names.
-        let named: HashSet<u32> = self
-            .project_numbers
-            .iter()
-            .filter(|(id, number)| self.projects[**number as usize].id != **id)
-            .map(|(_, number)| *number)
-            .collect();
-        let is_unknown =
-            |number: &&u32| self.projects[**number as usize].name.is_none() && !named.contains(number);
+        let is_unknown = |number: &&u32| !self.projects[**number as usize].known;
         let (count, unknown) = (self.order.len(), self.order.iter().filter(is_unknown).count());
         let plural = |number: usize| if number == 1 { "" } else { "s" };
         let keys = self.keys.len();

@@ -292,6 +292,11 @@ impl Meter {
         limits.tokens_per_day = limits.tokens_per_day.or(other.limits.tokens_per_day);
     }
 
+    /// The same counts for a quota of its own. What is under way is settled with the old one.
+    pub(super) fn split(&self) -> Self {
+        Self { under_way: 0, ..self.clone() }
+    }
+
     /// When the load falls next.
     pub(super) fn next_change(&self) -> Option<Timestamp> {
         self.minute.slots.front().map(|slot| slot.until)

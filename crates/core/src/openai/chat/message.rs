@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
-use super::fields::{StringOr, or_default, string_or};
+use crate::fields::{StringOr, or_default, string_or};
 
 /// One of `messages`.
 #[derive(Debug, Clone, Deserialize)]

@@ -5,8 +5,8 @@
 
 use serde::Deserialize;
 
-use super::fields::lenient_whole;
 use crate::error::Error;
+use crate::fields::lenient_whole;
 use crate::gemini::model::{Level, Model, Thinking};
 use crate::gemini::request::ThinkingConfig;
 

@@ -1,4 +1,4 @@
-//! How fields are read: what clients get away with, and how a wrong one is named.
+//! How the fields of a client's JSON are read: what clients get away with, and how a wrong one is named.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, SeqAccess, Visitor}
 use crate::error::{Error, Kind};
 
 /// Reads a body whole. Only once that failed it is read again, to find the field at fault.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let error = match serde_json::from_slice(body) {
         Ok(request) => return Ok(request),
         Err(error) => error,
@@ -35,7 +35,7 @@ fn unreadable(error: &serde_json::Error) -> Error {
 }
 
 /// `null` is as good as nothing.
-pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -44,7 +44,7 @@ where
 }
 
 /// A whole number, which some clients write as `16.0`.
-pub(super) fn lenient_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+pub(crate) fn lenient_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     struct Whole;
 
     impl<'de> Visitor<'de> for Whole {
@@ -80,7 +80,7 @@ pub(super) fn lenient_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 }
 
 /// A string, or a list of strings.
-pub(super) fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct OneOrMany;
 
     impl<'de> Visitor<'de> for OneOrMany {
@@ -111,7 +111,7 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 /// A string, or an object that holds it: what many fields were before they became objects.
-pub(super) struct StringOr<T>(pub(super) T);
+pub(crate) struct StringOr<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de> + From<String>> Deserialize<'de> for StringOr<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -142,7 +142,7 @@ impl<'de, T: Deserialize<'de> + From<String>> Deserialize<'de> for StringOr<T> {
 }
 
 /// [`StringOr`] for an optional field.
-pub(super) fn string_or<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(crate) fn string_or<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + From<String>,
