@@ -151,7 +151,7 @@ impl Recalled {
         let kept = || remembered?.signature.as_deref().map(Cow::Borrowed);
         Call {
             id: remembered.and_then(|call| call.native_id.as_deref()).unwrap_or(stem),
-            signature: carried.or(in_id.map(Cow::Owned)).or_else(kept),
+            signature: carried.or_else(|| in_id.map(Cow::Owned)).or_else(kept),
         }
     }
 
