@@ -1,7 +1,7 @@
 """What the clients' checks share: a decorator that runs one and says PASS or FAIL, and the settings.
 
-The settings are variables: BASE_URL, API_KEY (a client key of the gateway), MODEL, SPARE_MODEL (of which the checks of
-limits use up the rest), EMBEDDING_MODEL.
+The settings are variables: BASE_URL, API_KEY (a client key of the gateway), MODEL, SIGNING_MODEL (one that signs its
+thoughts and wants the signatures back), SPARE_MODEL (of which the checks of limits use up the rest), EMBEDDING_MODEL.
 """
 
 import os
@@ -11,6 +11,7 @@ import traceback
 BASE_URL = os.environ["BASE_URL"].rstrip("/")
 API_KEY = os.environ["API_KEY"]
 MODEL = os.environ.get("MODEL", "gemini-2.5-flash")
+SIGNING_MODEL = os.environ.get("SIGNING_MODEL", "gemini-3-flash-preview")
 SPARE_MODEL = os.environ.get("SPARE_MODEL", "gemini-2.5-flash-lite")
 EMBEDDING_MODEL = os.environ.get("EMBEDDING_MODEL", "gemini-embedding-001")
 
@@ -19,6 +20,8 @@ WEATHER_SCHEMA = {
     "properties": {"city": {"type": "string"}},
     "required": ["city"],
 }
+ASK_WEATHER = "What is the weather in Lisbon? Please use get_weather."
+ASK_TWICE = "Please use get_weather in parallel for Lisbon and Riga."
 CITY_SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "population": {"type": "integer"}},

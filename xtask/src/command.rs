@@ -1,8 +1,12 @@
 //! Commands: where they run, how they are said, and what their failing is called.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The repository's root folder.
 pub fn root() -> &'static Path {
@@ -49,6 +53,48 @@ pub fn run_reading(command: &mut Command, mut read: impl FnMut(&str)) -> Result<
         read(&line);
     }
     child.wait().map_err(|error| format!("cannot wait for `{said}`: {error}"))
+}
+
+/// Runs a command, but not for longer than `limit`; then it is ended, and there is no status. `read` sees every line of
+/// its standard output, its standard error goes into a file.
+pub fn run_bounded(
+    command: &mut Command,
+    errors: &Path,
+    limit: Duration,
+    mut read: impl FnMut(&str),
+) -> Result<Option<ExitStatus>, String> {
+    let said = shown(command);
+    let errors =
+        File::create(errors).map_err(|error| format!("cannot write {}: {error}", errors.display()))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .map_err(|error| format!("cannot run `{said}`: {error}"))?;
+    let output = child.stdout.take().expect("standard output is piped");
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    let end = Instant::now() + limit;
+    loop {
+        match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) => read(&line),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                // It may have ended in this moment.
+                let _ = child.kill();
+                child.wait().map_err(|error| format!("cannot wait for `{said}`: {error}"))?;
+                return Ok(None);
+            }
+        }
+    }
+    child.wait().map(Some).map_err(|error| format!("cannot wait for `{said}`: {error}"))
 }
 
 /// What a command prints on standard output, or `None` where it cannot be run or fails. Its errors are not shown:

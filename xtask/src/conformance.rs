@@ -1,212 +1,202 @@
-//! `cargo xtask conformance`: the official SDKs as clients of libra, whose upstream is the simulator.
+//! `cargo xtask conformance`: real clients of libra, whose upstream is the simulator.
 //!
-//! The checks are in `xtask/conformance`, a script a client. A script prints `PASS name` or `FAIL name - why` a check.
-//! `LIBRA_JUDGES` names a folder with further scripts of that kind and an upstream of their own, so that somebody else's
-//! idea of Gemini can be the judge too.
+//! The checks are in `xtask/conformance`: a script prints `PASS name` or `FAIL name - why` a check. Each client has a
+//! gateway and a simulator to itself, so that none meets the limits that another has brought about, and no way to any
+//! other address.
 
+mod clients;
+mod install;
+mod judges;
+mod report;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
+use std::sync::Mutex;
+use std::time::Duration;
+use std::{fs, thread};
 
 use xtask::command::{self, cargo, root, target};
 use xtask::gateway::{self, CLIENT_KEY};
-use xtask::server::{Server, free_address};
+use xtask::server::Server;
 
-/// The clients, a script each in `xtask/conformance`.
-const CLIENTS: [&str; 2] = ["openai_chat", "google_genai"];
+use clients::{CLIENTS, Client, Home, SDKS};
+use install::Installed;
+use report::{Check, Outcome, Report};
+
+/// Keys of the pool: enough that a check that sets one aside leaves some for the next.
 const POOL: usize = 4;
+/// Clients that run at the same time. Each is three processes.
+const AT_ONCE: usize = 2;
+/// How long a script may take: the slowest (an agent's) bounds its own runs to less.
+const LIMIT: Duration = Duration::from_secs(420);
+/// A loopback address that nothing listens on, as the proxy for all others: who asks for more than loopback fails at
+/// once.
+const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// The judges' scripts, with the checks that concern what libra speaks (none named: all of them).
-const JUDGES: [(&str, &[&str]); 2] = [
-    ("genai_native", &[]),
-    (
-        "openai_sdk",
-        &[
-            "chat",
-            "chat_raw_shape",
-            "stream",
-            "stream_no_usage_by_default",
-            "stream_raw_done",
-            "tool_round_trip",
-            "tool_round_trip_stream",
-            "tool_parallel_stream",
-            "tool_string_result_and_unknown_id",
-            "tool_choice",
-            "structured_parse",
-            "json_object",
-            "image_input",
-            "n_2",
-            "reasoning",
-            "max_tokens_length",
-            "no_content_candidate",
-            "malformed_call_candidate",
-            "safety",
-            "models_list",
-            "models_retrieve",
-            "err_404_model",
-            "err_401",
-            "err_429",
-            "err_503",
-            "err_429_stream",
-            "err_midstream",
-            "err_400_bad_body",
-        ],
-    ),
+/// Where the table goes, and what it is called there.
+const READMES: [(&str, [&str; 6]); 2] = [
+    ("README.md", ["Client", "Version", "Plain turn", "Stream", "Tools", "Checks"]),
+    ("README.zh-CN.md", ["客户端", "版本", "普通回合", "流式", "工具", "检查项"]),
 ];
-const JUDGES_UPSTREAM: &str = "fake_gemini.py";
-const JUDGES_POOLS: [usize; 2] = [1, 64];
+const TABLE_START: &str = "<!-- `cargo xtask conformance --readme` writes this table. -->\n";
+const TABLE_END: &str = "<!-- End of the table. -->\n";
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    if let Some(unknown) = arguments.iter().find(|name| !CLIENTS.contains(&name.as_str())) {
-        return Err(format!("no client `{unknown}`; there are {}", CLIENTS.join(", ")));
+    let into_readme = arguments.iter().any(|argument| argument == "--readme");
+    let chosen: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|argument| *argument != "--readme").collect();
+    let clients = choose(&chosen)?;
+    if into_readme && !chosen.is_empty() {
+        return Err("--readme tells of all clients: name none".to_owned());
     }
-    let wanted = |name: &&str| arguments.is_empty() || arguments.iter().any(|given| given == name);
-    let folder = target().join("conformance");
-    fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let bench = Bench { python: python(&folder)?, libra: target().join("debug/libra"), folder };
-    command::run(cargo().args(["build", "--package", "libra", "--package", "libra-simulator"]))?;
-
-    let mut reports = Vec::new();
-    {
-        let program = target().join("debug/libra-simulator");
-        let log = bench.folder.join("simulator.log");
-        let simulator = Server::start(&mut gateway::simulator(&program, &bench.folder), &log)?;
-        for client in CLIENTS.into_iter().filter(wanted) {
-            // A gateway each, so that no client meets the limits that another has brought about.
-            let libra = bench.start_libra(&simulator.url(), POOL)?;
-            let script = root().join("xtask/conformance").join(format!("{client}.py"));
-            reports.push(bench.report(client.to_owned(), &script, &libra, &[])?);
+    let bench = Bench::make(&clients)?;
+    let mut reports = bench.ask_all(&clients)?;
+    if let Some(folder) = judges::folder().filter(|_| chosen.is_empty()) {
+        reports.extend(judges::run(&bench, &folder)?);
+    }
+    println!("\n{}", report::table(&reports, READMES[0].1));
+    if into_readme {
+        for (file, heads) in READMES {
+            write_table(&root().join(file), &report::table(&reports, heads))?;
         }
     }
-    if let Some(judges) = env::var_os("LIBRA_JUDGES").map(PathBuf::from).filter(|_| arguments.is_empty()) {
-        reports.extend(bench.judges(&judges)?);
-    }
-    summary(&reports)
+    report::summary(&reports)
 }
 
+/// The clients that the arguments name, by their names or how these begin. None named: all.
+fn choose(chosen: &[&str]) -> Result<Vec<&'static Client>, String> {
+    let is_chosen = |client: &Client, word: &str| client.name.starts_with(word);
+    if let Some(unknown) = chosen.iter().find(|word| !CLIENTS.iter().any(|client| is_chosen(client, word))) {
+        let names: Vec<&str> = CLIENTS.iter().map(|client| client.name).collect();
+        return Err(format!("no client `{unknown}`; there are {}", names.join(", ")));
+    }
+    let is_wanted = |client: &&Client| chosen.is_empty() || chosen.iter().any(|word| is_chosen(client, word));
+    Ok(CLIENTS.iter().filter(is_wanted).collect())
+}
+
+/// The programs under test, and what their clients need.
 struct Bench {
-    python: PathBuf,
-    libra: PathBuf,
-    /// For logs and settings.
+    installed: Installed,
+    /// For settings, logs and the clients' own files.
     folder: PathBuf,
 }
 
 impl Bench {
-    fn start_libra(&self, upstream: &str, pool: usize) -> Result<Server, String> {
-        let mut command = gateway::libra(&self.libra, &self.folder, upstream, pool);
-        Server::start(&mut command, &self.folder.join("libra.log"))
+    fn make(clients: &[&Client]) -> Result<Self, String> {
+        let folder = target().join("conformance");
+        fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        command::run(cargo().args(["build", "--package", "libra", "--package", "libra-simulator"]))?;
+        let homes: BTreeSet<Home> = clients.iter().map(|client| client.home).chain([SDKS]).collect();
+        Ok(Self { installed: Installed::make(&folder, homes), folder })
     }
 
-    fn judges(&self, folder: &Path) -> Result<Vec<Report>, String> {
-        let mut reports = Vec::new();
-        for pool in JUDGES_POOLS {
-            for (name, checks) in JUDGES {
-                let address = free_address()?;
-                let mut upstream = Command::new(&self.python);
-                upstream.arg(folder.join(JUDGES_UPSTREAM)).arg(address.port().to_string());
-                let upstream =
-                    Server::start_at(&mut upstream, address, &self.folder.join("judges-upstream.log"))?;
-                let libra = self.start_libra(&upstream.url(), pool)?;
-                let label = format!("{name}, {pool} key{}", if pool == 1 { "" } else { "s" });
-                reports.push(self.report(label, &folder.join(format!("{name}.py")), &libra, checks)?);
+    /// Asks all clients, some at the same time. The reports are in the clients' order.
+    fn ask_all(&self, clients: &[&'static Client]) -> Result<Vec<Report>, String> {
+        let waiting = Mutex::new(clients.iter().enumerate());
+        let reports = thread::scope(|scope| {
+            let work = || {
+                let mut done = Vec::new();
+                loop {
+                    let next = waiting.lock().expect("nobody panics while holding it").next();
+                    let Some((place, client)) = next else { return Ok(done) };
+                    done.push((place, self.client(client)?));
+                }
+            };
+            let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+            let joined = workers.into_iter().map(|worker| worker.join().expect("a worker does not panic"));
+            joined.collect::<Result<Vec<Vec<(usize, Report)>>, String>>()
+        })?;
+        let mut reports: Vec<_> = reports.into_iter().flatten().collect();
+        reports.sort_by_key(|(place, _)| *place);
+        Ok(reports.into_iter().map(|(_, report)| report).collect())
+    }
+
+    fn client(&self, client: &'static Client) -> Result<Report, String> {
+        let outcome = match self.installed.command(client.home, client.script) {
+            Err(why) => Outcome::NotRun(why),
+            Ok(mut command) => {
+                let place = self.place(client.name)?;
+                let simulator = target().join("debug/libra-simulator");
+                let simulator =
+                    Server::start(&mut gateway::simulator(&simulator, &place), &place.join("simulator.log"))?;
+                let libra = self.libra(&simulator.url(), POOL, &place)?;
+                command.args(client.argument);
+                self.surround(&mut command, client.home, &libra, &place);
+                command.env("SIMULATOR_URL", simulator.url());
+                ask(client.name, command, &place)?
             }
-        }
-        Ok(reports)
+        };
+        Ok(Report { client: client.name.to_owned(), row: Some(client), outcome })
     }
 
-    /// Runs a client's script, all of it or only some checks. What it prints goes through.
-    fn report(&self, client: String, script: &Path, libra: &Server, only: &[&str]) -> Result<Report, String> {
-        let mut command = Command::new(&self.python);
+    /// An empty folder for one client's run.
+    fn place(&self, name: &str) -> Result<PathBuf, String> {
+        let place = self.folder.join("runs").join(name);
+        let fresh = if place.exists() { fs::remove_dir_all(&place) } else { Ok(()) };
+        fresh
+            .and_then(|()| fs::create_dir_all(place.join("home")))
+            .map_err(|error| format!("cannot empty {}: {error}", place.display()))?;
+        Ok(place)
+    }
+
+    fn libra(&self, upstream: &str, pool: usize, place: &Path) -> Result<Server, String> {
+        let mut command = gateway::libra(&target().join("debug/libra"), place, upstream, pool);
+        Server::start(&mut command, &place.join("libra.log"))
+    }
+
+    /// All that a client is given: where libra is and the key to it, a home of its own, and no way elsewhere.
+    fn surround(&self, command: &mut Command, home: Home, libra: &Server, place: &Path) {
         command
-            .arg(script)
+            .env_clear()
+            .current_dir(place)
+            .env("PATH", self.installed.path(home))
+            .env("HOME", place.join("home"))
+            .env("LANG", "C.UTF-8")
             .env("BASE_URL", libra.url())
             .env("API_KEY", CLIENT_KEY)
-            .env("ONLY", only.join(","))
             // The scripts' folder may be somebody else's.
             .env("PYTHONDONTWRITEBYTECODE", "1");
-        for proxy in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
-            command.env_remove(proxy);
+        for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command.env(proxy, NOWHERE).env(proxy.to_lowercase(), NOWHERE);
         }
-        println!("\n== {client}");
-        let mut checks = Vec::new();
-        let status = command::run_reading(&mut command, |line| checks.extend(Check::read(line)))?;
-        Ok(Report { client, checks, ended_well: status.success() })
-    }
-}
-
-/// What one client's script said.
-struct Report {
-    client: String,
-    checks: Vec<Check>,
-    ended_well: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Check {
-    name: String,
-    passed: bool,
-}
-
-impl Check {
-    fn read(line: &str) -> Option<Self> {
-        let (word, rest) = line.split_once(' ')?;
-        let passed = match word {
-            "PASS" => true,
-            "FAIL" => false,
-            _ => return None,
-        };
-        Some(Self { name: rest.split_whitespace().next()?.to_owned(), passed })
-    }
-}
-
-/// The table of clients and checks, and whether all is well.
-fn summary(reports: &[Report]) -> Result<(), String> {
-    println!("\n== summary");
-    let (mut passed, mut failed) = (0, 0);
-    let mut broken = Vec::new();
-    for report in reports {
-        let good = report.checks.iter().filter(|check| check.passed).count();
-        passed += good;
-        failed += report.checks.len() - good;
-        println!("{:<24} {good} of {}", report.client, report.checks.len());
-        for check in &report.checks {
-            println!("    {} {}", if check.passed { "pass" } else { "FAIL" }, check.name);
-        }
-        if !report.ended_well && good == report.checks.len() {
-            broken.push(report.client.as_str());
+        for loopback in ["NO_PROXY", "no_proxy"] {
+            command.env(loopback, "127.0.0.1,localhost");
         }
     }
-    println!("{passed} passed, {failed} failed");
-    if !broken.is_empty() {
-        return Err(format!("ended without a verdict: {}", broken.join("; ")));
-    }
-    if failed > 0 || passed == 0 {
-        return Err(format!("{failed} checks failed"));
-    }
-    Ok(())
 }
 
-/// A Python with the SDKs, made anew when the list of packages has changed.
-fn python(folder: &Path) -> Result<PathBuf, String> {
-    let requirements = root().join("xtask/conformance/requirements.txt");
-    let wanted = fs::read_to_string(&requirements)
-        .map_err(|error| format!("cannot read {}: {error}", requirements.display()))?;
-    let environment = folder.join("venv");
-    let stamp = environment.join("requirements.txt");
-    let python = environment.join("bin/python");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
+/// Runs a client's script; what it prints is shown when it has ended.
+fn ask(client: &str, mut command: Command, place: &Path) -> Result<Outcome, String> {
+    let mut lines = Vec::new();
+    let errors = place.join("errors.log");
+    let status = command::run_bounded(&mut command, &errors, LIMIT, |line| lines.push(line.to_owned()))?;
+    let checks: Vec<Check> = lines.iter().filter_map(|line| Check::read(line)).collect();
+    let ended_well = status.is_some_and(|status| status.success());
+    println!("\n== {client}\n{}", lines.join("\n"));
+    if !ended_well && checks.is_empty() {
+        println!("It ended before its first check; what it had to say is in {}.", errors.display());
     }
-    println!("Installing the SDKs from PyPI into {}.", environment.display());
-    command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-    command::run(
-        Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
-            .arg(&requirements),
-    )?;
-    command::run(Command::new(&python).args(["-m", "pip", "check"]))?;
-    fs::write(&stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
-    Ok(python)
+    if status.is_none() {
+        println!("It was ended after {} s.", LIMIT.as_secs());
+    }
+    Ok(Outcome::Ran { checks, ended_well })
+}
+
+/// Puts the table between its marks.
+fn write_table(file: &Path, table: &str) -> Result<(), String> {
+    let text =
+        fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let written = with_table(&text, table)
+        .ok_or_else(|| format!("{} has no place for the table: its marks are missing", file.display()))?;
+    fs::write(file, written).map_err(|error| format!("cannot write {}: {error}", file.display()))
+}
+
+fn with_table(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(TABLE_START)?;
+    let (_, after) = rest.split_once(TABLE_END)?;
+    // Markdown ends a table at an empty line, and a mark right below one would be a row.
+    Some([before, TABLE_START, "\n", table, "\n", TABLE_END, after].concat())
 }
 
 #[cfg(test)]
@@ -214,15 +204,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_scripts_print() {
-        let check = |line: &str, expected: Option<(&str, bool)>| {
-            let expected = expected.map(|(name, passed)| Check { name: name.to_owned(), passed });
-            assert_eq!(Check::read(line), expected, "{line}");
+    fn the_table_goes_between_its_marks() {
+        let text = format!("before\n{TABLE_START}old\n{TABLE_END}after\n");
+        let written = with_table(&text, "| new |\n").expect("the marks are there");
+        assert_eq!(written, format!("before\n{TABLE_START}\n| new |\n\n{TABLE_END}after\n"));
+        assert_eq!(with_table(&written, "| new |\n").as_deref(), Some(written.as_str()));
+        assert_eq!(with_table("no marks", "| new |\n"), None);
+    }
+
+    #[test]
+    fn clients_are_chosen_by_name_or_beginning() {
+        let names = |chosen: &[&str]| {
+            choose(chosen).map(|clients| clients.iter().map(|client| client.name).collect::<Vec<_>>())
         };
-        check("PASS stream - 5 chunks", Some(("stream", true)));
-        check("FAIL tools - AssertionError", Some(("tools", false)));
-        check("PASS", None);
-        check("21 passed, 1 failed", None);
-        check("Traceback (most recent call last):", None);
+        assert_eq!(names(&[]).map(|names| names.len()), Ok(CLIENTS.len()));
+        assert_eq!(names(&["google-python"]), Ok(vec!["google-python"]));
+        assert!(names(&["ai-sdk"]).is_ok_and(|names| names.len() > 2));
+        assert!(names(&["nonesuch"]).is_err_and(|why| why.contains("google-python")));
     }
 }

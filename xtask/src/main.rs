@@ -18,8 +18,9 @@ const USAGE: &str = "\
 Usage: cargo xtask TASK
 
   test [--fast]                     everything that must pass before a commit lands; --fast leaves out WebAssembly
-  conformance [CLIENT…]             the official OpenAI and Google SDKs for Python against libra and the simulator;
-                                    LIBRA_JUDGES=FOLDER adds the drivers and the upstream of that folder
+  conformance [--readme] [CLIENT…]  real clients against libra and the simulator: all, or those whose names begin so;
+                                    --readme writes the table into the README, LIBRA_JUDGES=FOLDER adds the drivers
+                                    and the upstream of that folder
   bench [--quick] [SCENARIO…]       libra beside nginx and a bare hyper proxy; `cargo xtask bench --help` says more
   pool-report [--seeds N] [SCENARIO…]
                                     what the pool must show in virtual time, and what it shows, over 100 seeds

@@ -19,6 +19,7 @@ mod fields;
 pub mod gateway;
 pub mod gemini;
 pub mod generation;
+pub mod google_clock;
 mod home;
 pub mod judge;
 pub mod mark;

@@ -1,0 +1,71 @@
+//! The clients: what each is called, which packages it is made of, and the script that checks it.
+
+/// A client, and so a row of the table.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// By which it is chosen on the command line.
+    pub(super) name: &'static str,
+    /// As the table calls it.
+    pub(super) title: &'static str,
+    /// The packages whose versions the table tells.
+    pub(super) packages: &'static [&'static str],
+    /// Where they are installed.
+    pub(super) home: Home,
+    /// A file of `xtask/conformance`.
+    pub(super) script: &'static str,
+    /// What the script is told, if it checks several clients.
+    pub(super) argument: Option<&'static str>,
+}
+
+/// Where packages are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Home {
+    /// The virtual environment of a list in `xtask/conformance/requirements`.
+    Python(&'static str),
+    /// A folder of `xtask/conformance` with a `package-lock.json`.
+    Node(&'static str),
+}
+
+pub(super) const SDKS: Home = Home::Python("sdks");
+const FRAMEWORKS: Home = Home::Python("frameworks");
+const NODE: Home = Home::Node("node");
+
+/// All clients, in the table's order.
+pub(super) const CLIENTS: &[Client] = &[
+    client("openai-python-chat", "OpenAI SDK for Python: chat", &["openai"], SDKS, "openai_chat.py"),
+    client("google-python", "Google Gen AI SDK for Python", &["google-genai"], SDKS, "google_genai.py"),
+    client("openai-node-chat", "OpenAI SDK for Node: chat", &["openai"], NODE, "node/openai_chat.mjs"),
+    client("google-node", "Google Gen AI SDK for Node", &["@google/genai"], NODE, "node/google_genai.mjs"),
+    client("ai-sdk-google", "AI SDK: Google", &["ai", "@ai-sdk/google"], NODE, "node/ai_sdk.mjs")
+        .told("google"),
+    client("ai-sdk-openai-chat", "AI SDK: OpenAI, chat", &["ai", "@ai-sdk/openai"], NODE, "node/ai_sdk.mjs")
+        .told("openai-chat"),
+    client(
+        "ai-sdk-compatible",
+        "AI SDK: OpenAI-compatible",
+        &["ai", "@ai-sdk/openai-compatible"],
+        NODE,
+        "node/ai_sdk.mjs",
+    )
+    .told("compatible"),
+    client("langchain-openai", "LangChain: OpenAI", &["langchain-openai"], FRAMEWORKS, "langchain.py")
+        .told("openai"),
+    client("langchain-google", "LangChain: Google", &["langchain-google-genai"], FRAMEWORKS, "langchain.py")
+        .told("google"),
+];
+
+const fn client(
+    name: &'static str,
+    title: &'static str,
+    packages: &'static [&'static str],
+    home: Home,
+    script: &'static str,
+) -> Client {
+    Client { name, title, packages, home, script, argument: None }
+}
+
+impl Client {
+    const fn told(self, argument: &'static str) -> Self {
+        Self { argument: Some(argument), ..self }
+    }
+}
