@@ -5,6 +5,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use libra_core::gemini::remote::Written;
+use libra_core::gemini::request::Known;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
 use libra_core::secret::ApiKey;
@@ -26,11 +28,14 @@ fuzz_target!(|input: &[u8]| {
     };
     let mut memory = Signatures::new(1 << 20);
     let client = ApiKey::new("fuzz").id();
-    memory.remember(client, chat.call_ids().map(|id| Issued { id: id.into_owned(), signature: Some("c2ln".to_owned()), native_id: None }));
-    let recalled = memory.recall(client, chat.call_ids());
+    let issued = |id: std::borrow::Cow<'_, str>| {
+        Issued { id: id.into_owned(), signature: Some("c2ln".to_owned()), native_id: None }
+    };
+    memory.remember(client, chat.call_ids().map(issued));
+    let known = Known { recalled: memory.recall(client, chat.call_ids()), ..Known::default() };
     for model in MODELS {
-        if let Ok(translated) = to_gemini::request(&chat, model, &recalled) {
-            is_json(&translated.body);
+        if let Ok(Written { body, .. }) = to_gemini::request(&chat, model, &known) {
+            is_json(&body);
         }
     }
 

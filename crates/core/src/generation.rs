@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::error::{Dialect, Error};
-use crate::gemini::request::Translated;
+use crate::gemini::remote::Written;
+use crate::gemini::request::Known;
 use crate::openai::chat::{self, ChatRequest};
 use crate::signatures::{Issued, Recalled};
 use crate::time::Timestamp;
@@ -31,9 +32,10 @@ pub(crate) enum Asked {
 pub(crate) struct Generation {
     asked: Asked,
     model: String,
-    /// What the gateway knows of the calls in the request.
-    recalled: Recalled,
-    translated: Translated,
+    /// What the gateway knows beside it.
+    known: Known,
+    /// For Gemini.
+    written: Written,
 }
 
 /// What translates the events of one answer.
@@ -101,13 +103,14 @@ impl Asked {
     /// # Errors
     /// What cannot be said to Gemini.
     pub(crate) fn translated_for(self, model: String, recalled: Recalled) -> Result<Generation, Error> {
-        let translated = self.to_gemini(&model, &recalled)?;
-        Ok(Generation { asked: self, model, recalled, translated })
+        let known = Known { recalled, ..Known::default() };
+        let written = self.to_gemini(&model, &known)?;
+        Ok(Generation { asked: self, model, known, written })
     }
 
-    fn to_gemini(&self, model: &str, recalled: &Recalled) -> Result<Translated, Error> {
+    fn to_gemini(&self, model: &str, known: &Known) -> Result<Written, Error> {
         match self {
-            Self::Chat { request, .. } => chat::to_gemini::request(request, model, recalled),
+            Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
         }
     }
 }
@@ -125,12 +128,12 @@ impl Generation {
 
     /// The body for Gemini.
     pub(crate) fn body(&self) -> Bytes {
-        self.translated.body.clone()
+        self.written.body.clone()
     }
 
     /// So many calls of the conversation had lost their signatures.
     pub(crate) fn stand_ins(&self) -> u32 {
-        self.translated.stand_ins
+        self.written.stand_ins
     }
 
     /// In which form the client asked.
@@ -152,7 +155,7 @@ impl Generation {
     /// # Errors
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
-        self.translated = self.asked.to_gemini(&model, &self.recalled)?;
+        self.written = self.asked.to_gemini(&model, &self.known)?;
         self.model = model;
         Ok(())
     }

@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::remote::{Media, Place};
 use super::schema::Schema;
+use crate::signatures::Recalled;
 
 /// `GenerateContentRequest`.
 #[derive(Debug, Default, Serialize)]
@@ -40,13 +41,13 @@ pub struct GenerateContentRequest<'a> {
     pub service_tier: Option<&'a str>,
 }
 
-/// A request translated: the body, and what operators should know of the translation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Translated {
-    /// The body for `models/{model}:generateContent` or `:streamGenerateContent`.
-    pub body: Bytes,
-    /// So many calls had lost their signatures and got the [stand-in](crate::signatures::STAND_IN).
-    pub stand_ins: u32,
+/// What a translator is told besides the request.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What has been fetched for it.
+    pub media: Media,
+    /// What is remembered of the calls in it.
+    pub recalled: Recalled,
 }
 
 /// One turn.
@@ -112,6 +113,9 @@ pub struct FileData<'a> {
     pub mime_type: Option<Cow<'a, str>>,
     /// Its address.
     pub file_uri: Cow<'a, str>,
+    /// Where the client named it, if the gateway may fetch it; None: it is Google's to know.
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// A call that the model made in an earlier turn.

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use libra_core::error::Kind;
+use libra_core::gemini::request::Known;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, Context, from_gemini, to_gemini};
 use libra_core::signatures::{Issued, Recalled};
@@ -43,7 +44,7 @@ fn parse(request: &Value) -> ChatRequest {
 }
 
 /// What the gateway remembers: `{"id": {"signature": …, "native_id": …}}`.
-fn recalled(case: &Value) -> Recalled {
+fn known(case: &Value) -> Known {
     let mut recalled = Recalled::default();
     let text = |value: &Value| value.as_str().map(str::to_owned);
     recalled.extend(case["recalled"].as_object().into_iter().flatten().map(|(id, call)| Issued {
@@ -51,7 +52,7 @@ fn recalled(case: &Value) -> Recalled {
         signature: text(&call["signature"]),
         native_id: text(&call["native_id"]),
     }));
-    recalled
+    Known { recalled, ..Known::default() }
 }
 
 fn context(fields: &Value) -> Context {
@@ -119,10 +120,7 @@ fn translated_request(case: &Value) -> Value {
     let models = case["expected"].as_object().expect("models").keys();
     models
         .map(|model| {
-            (
-                model.clone(),
-                value(&to_gemini::request(&chat, model, &recalled(case)).expect("translates").body),
-            )
+            (model.clone(), value(&to_gemini::request(&chat, model, &known(case)).expect("translates").body))
         })
         .collect::<serde_json::Map<_, _>>()
         .into()
@@ -173,7 +171,7 @@ fn wrong_requests_name_the_field() {
     for case in cases("errors.json") {
         let body = case["body"].as_str().map_or_else(|| case["body"].to_string(), str::to_owned);
         let result = ChatRequest::parse(body.as_bytes())
-            .and_then(|chat| to_gemini::request(&chat, "gemini-2.5-flash", &Recalled::default()).map(|_| ()));
+            .and_then(|chat| to_gemini::request(&chat, "gemini-2.5-flash", &Known::default()).map(|_| ()));
         let error = result.expect_err(case["name"].as_str().unwrap_or_default());
         assert_eq!(error.kind, Kind::BadRequest);
         assert_eq!(error.param.as_deref(), case["param"].as_str(), "{}: {error}", case["name"]);

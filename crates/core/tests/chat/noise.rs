@@ -1,8 +1,9 @@
 //! Noise: whatever comes in, the translators answer or refuse, and never panic.
 
+use libra_core::gemini::remote::Written;
+use libra_core::gemini::request::Known;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
-use libra_core::signatures::Recalled;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -143,8 +144,8 @@ const MODELS: [&str; 6] =
 fn try_request(request: &Value) {
     let Ok(chat) = ChatRequest::parse(request.to_string().as_bytes()) else { return };
     for model in MODELS {
-        if let Ok(translated) = to_gemini::request(&chat, model, &Recalled::default()) {
-            let body = value(&translated.body);
+        if let Ok(Written { body, .. }) = to_gemini::request(&chat, model, &Known::default()) {
+            let body = value(&body);
             let contents = body["contents"].as_array().expect("contents");
             assert!(!contents.is_empty());
             assert!(
