@@ -600,8 +600,8 @@ impl Single {
             let phase = Phase::Sent;
             return self.failed(Attempt { op, lease, started, deadline, phase }, failure, now);
         }
-        let response = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
-            Ok(response) => response,
+        let (response, issued) = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
+            Ok(answer) => answer,
             Err(error) if error.kind == Kind::Blocked => {
                 return self.declined(lease, &error, judge::usage(&body), now);
             }
@@ -614,6 +614,9 @@ impl Single {
                 );
             }
         };
+        if !issued.is_empty() {
+            self.gateway.signatures().remember(self.access.client(), issued);
+        }
         let key = lease.as_ref().map(|lease| lease.key.id());
         let usage = if self.task.generates() { judge::usage(&body) } else { None };
         if let Some(lease) = lease {
@@ -746,6 +749,7 @@ impl Single {
             attempts: self.budget.made(),
             key,
             usage,
+            stand_ins: self.task.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
         self.put_mark(response.headers_mut(), key);
@@ -845,6 +849,9 @@ impl Single {
         };
         let model = self.task.model().map(Arc::from);
         let origin = Origin {
+            gateway: Arc::clone(&self.gateway),
+            client: self.access.client(),
+            stand_ins: self.task.stand_ins(),
             lease,
             model,
             request: self.mark.id(),
@@ -870,6 +877,7 @@ impl Single {
             attempts: self.budget.made(),
             key: None,
             usage: None,
+            stand_ins: self.task.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
     }

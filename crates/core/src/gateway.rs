@@ -33,6 +33,7 @@ use crate::memory::{Held, Memory};
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
+use crate::signatures::Signatures;
 use crate::task::Task;
 use crate::time::Timestamp;
 use crate::upstream;
@@ -71,6 +72,7 @@ pub struct Gateway {
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
+    signatures: Mutex<Signatures>,
     memory: Arc<Memory>,
     google_clock: GoogleClock,
     seed: u64,
@@ -156,6 +158,7 @@ impl Gateway {
             lists: Mutex::default(),
             strangers: Mutex::default(),
             affinity: Mutex::default(),
+            signatures: Mutex::new(Signatures::new(memory)),
             memory: Memory::new(memory),
             google_clock: GoogleClock::default(),
             seed,
@@ -176,6 +179,11 @@ impl Gateway {
     /// Which project served which conversation last. Never held while something is waited for.
     pub(crate) fn affinity(&self) -> MutexGuard<'_, Affinity> {
         locked(&self.affinity)
+    }
+
+    /// The thought signatures of calls, by client. Never held while something is waited for.
+    pub(crate) fn signatures(&self) -> MutexGuard<'_, Signatures> {
+        locked(&self.signatures)
     }
 
     /// What is known of the local clock's error.
@@ -537,7 +545,8 @@ impl Intake {
             (Wanted::Generation(form), Some(body)) => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default();
-                let asked = Asked::read(form, body, content_type, &gateway.answer_id(), now)?;
+                let in_ids = gateway.config().signatures_in_ids;
+                let asked = Asked::read(form, body, content_type, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
                     && matches!(access, Access::Pool { .. })
                     && gateway
@@ -550,7 +559,9 @@ impl Intake {
                     Err(_) if custom => asked.model().to_owned(),
                     Err(error) => return Err(error),
                 };
-                Task::Generation(Box::new(asked.translated_for(model)?))
+                let ids = asked.call_ids().into_iter();
+                let recalled = gateway.signatures().recall(access.client(), ids);
+                Task::Generation(Box::new(asked.translated_for(model, recalled)?))
             }
         };
         let mut body = body;

@@ -3,16 +3,19 @@
 //! The dialects are a closed set, and everything in which they differ is one `match` here. Each has a pure
 //! translator of its own: the request to Gemini's, a whole answer, and an answer in events.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
-use crate::gemini::remote::{Media, Written};
+use crate::gemini::remote::Written;
+use crate::gemini::request::Known;
 use crate::openai::chat::{self, ChatRequest};
 pub(crate) use crate::openai::endpoint::Fragment;
 use crate::openai::endpoint::{self, Endpoint};
+use crate::signatures::{Issued, Recalled};
 use crate::time::Timestamp;
 
 /// In which form a client asks for an answer.
@@ -44,8 +47,8 @@ pub(crate) enum Part {
 pub(crate) struct Generation {
     asked: Asked,
     model: String,
-    /// What was fetched for it.
-    media: Media,
+    /// What the gateway knows beside it.
+    known: Known,
     /// For Gemini.
     written: Written,
 }
@@ -75,7 +78,8 @@ impl Form {
 }
 
 impl Asked {
-    /// Reads a body of this media type. `unique` makes the answer's id.
+    /// Reads a body of this media type. `unique` makes the answer's id; `signatures_in_ids` says whether signatures go
+    /// into the ids of calls.
     ///
     /// # Errors
     /// A body that is no request of this form.
@@ -84,13 +88,15 @@ impl Asked {
         body: &Bytes,
         content_type: &str,
         unique: &str,
+        signatures_in_ids: bool,
         now: Timestamp,
     ) -> Result<Self, Error> {
         let (id, created) = (format!("{}{unique}", form.id_prefix()), now.as_secs());
         match form {
             Form::Chat => {
                 let request = ChatRequest::parse(body)?;
-                let context = request.context(id, created);
+                let mut context = request.context(id, created);
+                context.signatures_in_ids = signatures_in_ids;
                 Ok(Self::Chat { request, context })
             }
             Form::Endpoint(endpoint) => {
@@ -116,24 +122,32 @@ impl Asked {
         }
     }
 
-    /// Translates it for a model.
+    /// The ids of the calls in the conversation, of which the gateway may know more.
+    pub(crate) fn call_ids(&self) -> Vec<Cow<'_, str>> {
+        match self {
+            Self::Chat { request, .. } => request.call_ids().collect(),
+            Self::Endpoint { .. } => Vec::new(),
+        }
+    }
+
+    /// Translates it for a model. `recalled` is what the gateway knows of its [calls](Self::call_ids).
     ///
     /// # Errors
     /// What cannot be said to Gemini.
-    pub(crate) fn translated_for(self, model: String) -> Result<Generation, Error> {
-        let media = Media::default();
-        let written = self.to_gemini(&model, &media)?;
-        Ok(Generation { asked: self, model, media, written })
+    pub(crate) fn translated_for(self, model: String, recalled: Recalled) -> Result<Generation, Error> {
+        let known = Known { recalled, ..Known::default() };
+        let written = self.to_gemini(&model, &known)?;
+        Ok(Generation { asked: self, model, known, written })
     }
 
-    fn to_gemini(&self, model: &str, media: &Media) -> Result<Written, Error> {
+    fn to_gemini(&self, model: &str, known: &Known) -> Result<Written, Error> {
         match self {
-            Self::Chat { request, .. } => chat::to_gemini::request(request, model, media),
+            Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
             // The parts will be translated for themselves.
             Self::Endpoint { request, part: Part::Whole, .. } if request.parts() > 1 => {
-                Ok(Written { body: Bytes::new(), remote: Vec::new() })
+                Ok(Written::default())
             }
-            Self::Endpoint { request, part, .. } => request.to_gemini(model, part.number(), media),
+            Self::Endpoint { request, part, .. } => request.to_gemini(model, part.number(), &known.media),
         }
     }
 }
@@ -161,6 +175,11 @@ impl Generation {
     /// The body for Gemini.
     pub(crate) fn body(&self) -> Bytes {
         self.written.body.clone()
+    }
+
+    /// So many calls of the conversation had lost their signatures.
+    pub(crate) fn stand_ins(&self) -> u32 {
+        self.written.stand_ins
     }
 
     /// In which form the client asked.
@@ -233,7 +252,7 @@ impl Generation {
             }
             Asked::Chat { .. } => unreachable!("a chat is one request"),
         };
-        asked.translated_for(self.model.clone())
+        asked.translated_for(self.model.clone(), Recalled::default())
     }
 
     /// What a part's answer adds to the whole; none where it is the whole.
@@ -270,20 +289,20 @@ impl Generation {
     /// # Errors
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
-        self.written = self.asked.to_gemini(&model, &self.media)?;
+        self.written = self.asked.to_gemini(&model, &self.known)?;
         self.model = model;
         Ok(())
     }
 
-    /// The client's answer from a whole one of Gemini.
+    /// The client's answer from a whole one of Gemini, and what has to be remembered of its calls.
     ///
     /// # Errors
     /// Gemini's answer cannot be translated.
-    pub(crate) fn answer(&self, body: &[u8]) -> Result<Bytes, Error> {
+    pub(crate) fn answer(&self, body: &[u8]) -> Result<(Bytes, Vec<Issued>), Error> {
         match &self.asked {
             Asked::Chat { context, .. } => chat::from_gemini::answer(body, context),
             Asked::Endpoint { request, part, .. } => {
-                Ok(request.answer(&[request.fragment(body, part.number())?]))
+                Ok((request.answer(&[request.fragment(body, part.number())?]), Vec::new()))
             }
         }
     }
@@ -306,6 +325,14 @@ impl Encoder {
         match self {
             Self::Chat(encoder) => encoder.push(event, out),
             Self::Endpoint(encoder) => encoder.push(event, out),
+        }
+    }
+
+    /// What has to be remembered of the calls since this was last asked.
+    pub(crate) fn take_issued(&mut self) -> Vec<Issued> {
+        match self {
+            Self::Chat(encoder) => encoder.take_issued(),
+            Self::Endpoint(_) => Vec::new(),
         }
     }
 

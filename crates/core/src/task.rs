@@ -16,6 +16,7 @@ use crate::gemini::catalogue::trimmed;
 use crate::generation::{Encoder, Form, Generation};
 use crate::openai::models;
 use crate::route::{ModelCall, Version, model_path};
+use crate::signatures::Issued;
 use crate::sse::{Decoder, Framing};
 use crate::time::Timestamp;
 
@@ -138,6 +139,14 @@ impl Task {
         }
     }
 
+    /// So many calls of the conversation had lost their signatures.
+    pub(crate) fn stand_ins(&self) -> u32 {
+        match self {
+            Self::Generation(generation) => generation.stand_ins(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => 0,
+        }
+    }
+
     /// The body for Gemini, where it is not the client's.
     pub(crate) fn translated_body(&self) -> Option<Bytes> {
         match self {
@@ -194,7 +203,8 @@ impl Task {
         }
     }
 
-    /// The client's answer from a whole one of the upstream, good as far as it goes.
+    /// The client's answer from a whole one of the upstream, good as far as it goes, and what has to be
+    /// remembered of the calls in it.
     ///
     /// # Errors
     /// The upstream's answer cannot be translated.
@@ -205,18 +215,25 @@ impl Task {
         body: Bytes,
         gateway: &Gateway,
         now: Timestamp,
-    ) -> Result<Response<Bytes>, Error> {
+    ) -> Result<(Response<Bytes>, Vec<Issued>), Error> {
         let config = gateway.config();
         let keep = |model: &str| config.model_allowed(model);
         let created = now.as_secs();
         let mut content_type = "application/json";
         let mut fragment = None;
+        let mut issued = Vec::new();
         let body = match self {
             Self::Native { .. } => body,
             Self::Generation(generation) => {
                 content_type = generation.content_type();
                 fragment = generation.fragment(&body)?;
-                if fragment.is_some() { Bytes::new() } else { generation.answer(&body)? }
+                if fragment.is_some() {
+                    Bytes::new()
+                } else {
+                    let (body, of_calls) = generation.answer(&body)?;
+                    issued = of_calls;
+                    body
+                }
             }
             Self::ModelList { dialect: Dialect::Gemini, .. } if config.lists_all_models() => body,
             Self::ModelList { dialect: Dialect::Gemini, .. } => trimmed(&body, &keep)?,
@@ -238,7 +255,7 @@ impl Task {
         if let Some(fragment) = fragment {
             response.extensions_mut().insert(fragment);
         }
-        Ok(response)
+        Ok((response, issued))
     }
 
     /// Under which name a good answer may be kept for a while; none for what is asked anew each time.

@@ -17,7 +17,7 @@ use crate::error::{Error, Kind};
 use crate::event::{Ending, Event, Finished, Usage};
 use crate::gateway::{Gateway, no_room};
 use crate::generation::{Fragment, Generation};
-use crate::mark::Mark;
+use crate::mark::{MODEL, Mark};
 use crate::memory::Held;
 use crate::secret::KeyId;
 use crate::task::Task;
@@ -54,6 +54,8 @@ pub(super) struct Parts {
     usage: Option<Usage>,
     /// The key that served last.
     key: Option<KeyId>,
+    /// The model that served in the place of the one asked for, if one did.
+    other_model: Option<HeaderValue>,
     events: Vec<Event>,
 }
 
@@ -93,6 +95,7 @@ impl Parts {
             attempts: 0,
             usage: None,
             key: None,
+            other_model: None,
             events: Vec::new(),
         }
     }
@@ -207,6 +210,7 @@ impl Parts {
         self.hear(part.single.take_events());
         self.cancel.extend(part.operations.iter().map(|(outer, _)| *outer));
         self.seeker = self.seeker.filter(|seeker| *seeker != part.number);
+        self.other_model = reply.headers().get(&MODEL).cloned().or_else(|| self.other_model.take());
         match reply.extensions_mut().remove::<Fragment>() {
             Some(fragment) if self.held.grow(fragment.size()) => self.fragments[part.number] = Some(fragment),
             Some(_) => self.refuse(&no_room(), now),
@@ -220,6 +224,7 @@ impl Parts {
         let mut response = Response::new(self.whole.join(&fragments));
         let content_type = HeaderValue::from_static(self.whole.content_type());
         response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response.headers_mut().extend(self.other_model.take().map(|model| (MODEL, model)));
         self.finish(response, Ending::Complete, now);
     }
 
@@ -258,6 +263,8 @@ impl Parts {
             attempts: self.attempts,
             key,
             usage: self.usage,
+            // Nothing in parts has calls.
+            stand_ins: 0,
             elapsed: now.since(self.arrived),
         }));
     }

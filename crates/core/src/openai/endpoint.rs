@@ -177,7 +177,9 @@ impl Request {
     /// 400 for what cannot be said to Gemini.
     pub fn to_gemini(&self, model: &str, part: usize, media: &Media) -> Result<Written, Error> {
         Ok(match self {
-            Self::Embeddings(request) => Written { body: request.to_gemini(model, part), remote: Vec::new() },
+            Self::Embeddings(request) => {
+                Written { body: request.to_gemini(model, part), ..Written::default() }
+            }
             Self::Images(request) => request.to_gemini(model)?.write(media),
             Self::Speech(request) => request.to_gemini().write(media),
             Self::Transcription(request) => request.to_gemini(model),
