@@ -25,6 +25,7 @@ use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
+use crate::fetch::{self, Kept};
 use crate::generation::{Asked, Form};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
@@ -72,6 +73,7 @@ pub struct Gateway {
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
     memory: Arc<Memory>,
+    media: Mutex<Kept>,
     google_clock: GoogleClock,
     seed: u64,
     drawn: AtomicU64,
@@ -158,6 +160,7 @@ impl Gateway {
             strangers: Mutex::default(),
             affinity: Mutex::default(),
             memory: Memory::new(memory),
+            media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
             seed,
             drawn: AtomicU64::new(0),
@@ -177,6 +180,16 @@ impl Gateway {
     /// Which project served which conversation last. Never held while something is waited for.
     pub(crate) fn affinity(&self) -> MutexGuard<'_, Affinity> {
         locked(&self.affinity)
+    }
+
+    /// What was fetched lately. Never held while something is waited for.
+    pub(crate) fn media(&self) -> MutexGuard<'_, Kept> {
+        locked(&self.media)
+    }
+
+    /// An empty share of the common memory.
+    pub(crate) fn share(&self) -> Held {
+        self.memory.share()
     }
 
     /// What is known of the local clock's error.
