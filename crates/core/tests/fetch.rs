@@ -385,6 +385,13 @@ fn without_memory_there_is_a_503_and_nothing_stays_held() {
     });
     // The file, its base64 and the body do not fit together.
     assert_eq!(world.send(&chat(&[image("https://a.example/1")])).status, 503);
+    // Nor do two files that are still on their way.
+    world.harness.web = Box::new(|_| {
+        let mut coming = says(200, &[], &[&[0; 30_000]]);
+        coming.pop();
+        coming
+    });
+    assert_eq!(world.send(&chat(&[image("https://a.example/1"), image("https://a.example/2")])).status, 503);
     world.harness.web = Box::new(|_| says(200, &[], &[b"\x89PNG\r\n\x1a\n", &[0; 10_000]]));
     for _ in 0..20 {
         assert_eq!(world.send(&chat(&[image("https://a.example/1")])).status, 200);
