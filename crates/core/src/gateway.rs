@@ -34,6 +34,7 @@ use crate::memory::{Held, Memory};
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
+use crate::signatures::Signatures;
 use crate::task::Task;
 use crate::time::Timestamp;
 use crate::upstream;
@@ -72,6 +73,7 @@ pub struct Gateway {
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
+    signatures: Mutex<Signatures>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -159,6 +161,7 @@ impl Gateway {
             lists: Mutex::default(),
             strangers: Mutex::default(),
             affinity: Mutex::default(),
+            signatures: Mutex::new(Signatures::new(memory)),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -190,6 +193,11 @@ impl Gateway {
     /// An empty share of the common memory.
     pub(crate) fn share(&self) -> Held {
         self.memory.share()
+    }
+
+    /// The thought signatures of calls, by client. Never held while something is waited for.
+    pub(crate) fn signatures(&self) -> MutexGuard<'_, Signatures> {
+        locked(&self.signatures)
     }
 
     /// What is known of the local clock's error.
@@ -544,7 +552,8 @@ impl Intake {
             (Wanted::Task(task), _) => task,
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
-                let asked = Asked::read(form, body, &gateway.answer_id(), now)?;
+                let in_ids = gateway.config().signatures_in_ids;
+                let asked = Asked::read(form, body, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
                     && matches!(access, Access::Pool { .. })
                     && gateway
@@ -557,7 +566,9 @@ impl Intake {
                     Err(_) if custom => asked.model().to_owned(),
                     Err(error) => return Err(error),
                 };
-                Task::Generation(Box::new(asked.translated_for(model)?))
+                let ids = asked.call_ids().into_iter();
+                let recalled = gateway.signatures().recall(access.client(), ids);
+                Task::Generation(Box::new(asked.translated_for(model, recalled)?))
             }
         };
         let asked = task.asked_model().unwrap_or_default();
