@@ -22,13 +22,16 @@ pub(super) struct Client {
 pub(super) enum Home {
     /// The virtual environment of a list in `xtask/conformance/requirements`.
     Python(&'static str),
-    /// A folder of `xtask/conformance` with a `package-lock.json`.
+    /// A folder of `xtask/conformance` with a `package-lock.json`, for scripts that lie in it.
     Node(&'static str),
+    /// Such a folder, for programs that a Python script runs.
+    Programs(&'static str),
 }
 
 pub(super) const SDKS: Home = Home::Python("sdks");
 const FRAMEWORKS: Home = Home::Python("frameworks");
 const NODE: Home = Home::Node("node");
+const AGENTS: Home = Home::Programs("agents");
 
 /// All clients, in the table's order.
 pub(super) const CLIENTS: &[Client] = &[
@@ -52,6 +55,9 @@ pub(super) const CLIENTS: &[Client] = &[
         .told("openai"),
     client("langchain-google", "LangChain: Google", &["langchain-google-genai"], FRAMEWORKS, "langchain.py")
         .told("google"),
+    client("gemini-cli", "Gemini CLI", &["@google/gemini-cli"], AGENTS, "agents.py").told("gemini-cli"),
+    client("opencode", "opencode", &["opencode-linux-x64"], AGENTS, "agents.py").told("opencode"),
+    client("aider", "aider", &["aider-chat"], Home::Python("aider"), "agents.py").told("aider"),
 ];
 
 const fn client(
