@@ -38,6 +38,11 @@ pub enum Event {
         /// Why.
         why: Why,
     },
+    /// The local clock differs from Google's, by which days end; or no longer does.
+    ClockOff {
+        /// By how much it is behind; negative where it is ahead.
+        behind_seconds: i64,
+    },
     /// A key is in use again.
     Restored {
         /// The key.

@@ -185,6 +185,8 @@ pub struct Exchange {
     attempts_a_model: u32,
     /// Models to turn to when the present one cannot serve; the next one is last.
     further_models: Vec<String>,
+    /// Whether the present model is one of those.
+    turned: bool,
     tried: Vec<KeyId>,
     /// Projects that failed as a whole, by no fault of the key's.
     avoid: Vec<ProjectId>,
@@ -252,6 +254,7 @@ impl Exchange {
             budget: Budget::new(attempts),
             attempts_a_model: attempts,
             further_models,
+            turned: false,
             tried: Vec::new(),
             avoid: Vec::new(),
             tokens,
@@ -459,6 +462,9 @@ impl Exchange {
         let attempt = &mut self.running[at];
         let over = match outcome {
             Outcome::Head(status, headers) => {
+                if attempt.lease.is_some() {
+                    self.events.extend(self.gateway.hear_date(&headers, attempt.started, now));
+                }
                 attempt.phase = match attempt.lease {
                     Some(_) => self.task.phase_after_head(status, headers),
                     // The custom service's answers pass through, whatever they are.
@@ -554,7 +560,7 @@ impl Exchange {
         let Some(lease) = &attempt.lease else { return };
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let answer = Answer { status, content_type, body: &body, model: self.task.model() };
-        let failure = failure::classify(&answer, &lease.key, now);
+        let failure = lease.classify(&answer, now);
         self.failed(attempt, failure, now);
     }
 
@@ -626,6 +632,7 @@ impl Exchange {
         if let Err(error) = self.task.turn_to(next) {
             self.refuse(&error, now);
         }
+        self.turned = true;
         self.tried.clear();
         self.avoid.clear();
         self.budget.renew(self.attempts_a_model);
@@ -671,6 +678,9 @@ impl Exchange {
         let told = key.filter(|_| self.mark.is_admins() && matches!(self.access, Access::Pool { .. }));
         let project = told.and_then(|key| self.gateway.pool(false).project_name(key));
         self.mark.put_served(headers, self.budget.made(), project.as_deref());
+        if let (true, Some(_), Some(model)) = (self.turned, key, self.task.model()) {
+            Mark::put_model(headers, model);
+        }
     }
 
     /// Whether the custom service may serve this request.

@@ -23,8 +23,10 @@ use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
+use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
 use crate::generation::{Asked, Form};
+use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
@@ -70,6 +72,7 @@ pub struct Gateway {
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
     memory: Arc<Memory>,
+    google_clock: GoogleClock,
     seed: u64,
     drawn: AtomicU64,
 }
@@ -155,6 +158,7 @@ impl Gateway {
             strangers: Mutex::default(),
             affinity: Mutex::default(),
             memory: Memory::new(memory),
+            google_clock: GoogleClock::default(),
             seed,
             drawn: AtomicU64::new(0),
         })
@@ -175,6 +179,20 @@ impl Gateway {
         locked(&self.affinity)
     }
 
+    /// What is known of the local clock's error.
+    pub fn skew(&self) -> Skew {
+        self.google_clock.skew()
+    }
+
+    /// Takes in what the head of an answer of Google's says of the time.
+    pub(crate) fn hear_date(&self, head: &HeaderMap, sent: Timestamp, now: Timestamp) -> Option<Event> {
+        let skew = self.google_clock.hear(head, sent, now)?;
+        for guests in [false, true] {
+            self.pool(guests).set_skew(skew, now);
+        }
+        Some(Event::ClockOff { behind_seconds: skew.seconds() })
+    }
+
     /// How many pool keys there are, and how many of them are not set aside.
     pub fn pool_size(&self) -> (usize, usize) {
         let pool = self.pool(false);
@@ -183,7 +201,7 @@ impl Gateway {
 
     /// The state of the pool.
     pub fn view(&self, now: Timestamp) -> PoolView {
-        self.pool(false).view(now)
+        self.pool(false).view(now).by_google(self.skew())
     }
 
     /// Whom the pool would choose for a request, and what of every project. The model may go by an alias.
@@ -192,7 +210,7 @@ impl Gateway {
     /// A model that is not served.
     pub fn explain(&self, model: &str, tokens: u64, now: Timestamp) -> Result<Explanation, Error> {
         let model = self.served_model(model, self.config.alias_kind(model))?;
-        Ok(self.pool(false).explain(model, tokens, now))
+        Ok(self.pool(false).explain(model, tokens, now).by_google(self.skew()))
     }
 
     /// When [`due`](Self::due) will next have something.

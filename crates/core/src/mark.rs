@@ -15,6 +15,9 @@ const ADMIN: HeaderName = HeaderName::from_static("x-libra-admin");
 /// For administrators: how many attempts were made.
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-libra-attempts");
 
+/// The model that served, where it is not the one that was asked for first.
+const MODEL: HeaderName = HeaderName::from_static("x-libra-model");
+
 /// For administrators: the project that served.
 const PROJECT: HeaderName = HeaderName::from_static("x-libra-project");
 
@@ -72,6 +75,14 @@ impl Mark {
             // Browsers may call from anywhere: the key is in a header that no browser adds by itself.
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+        }
+    }
+
+    /// Says in the head of an answer that another model than the one asked for has given it.
+    pub(crate) fn put_model(headers: &mut HeaderMap, model: &str) {
+        // Names of models pass as a path's; one that is no header's value all the same is not said.
+        if let Ok(model) = HeaderValue::from_str(model) {
+            headers.insert(MODEL, model);
         }
     }
 

@@ -7,6 +7,7 @@
 //! The same type serves the configured pool and, bounded, the keys that clients bring
 //! ([`Pool::for_guests`]): the two never share an instance.
 
+mod calendar;
 mod change;
 mod choose;
 mod health;
@@ -38,6 +39,7 @@ use self::window::{Charge, Meter};
 use crate::config::{PoolKey, Price, ProjectSettings, Strategy, Tier};
 use crate::event::Usage;
 use crate::failure::{Class, Consequence, Failure, LimitKind, Why};
+use crate::google_clock::Skew;
 use crate::secret::{ApiKey, KeyId};
 use crate::time::Timestamp;
 
@@ -98,6 +100,8 @@ pub struct Pool {
     tables: HashMap<Box<str>, Table>,
     /// The quota family of a model, where Google has named another one.
     families: HashMap<Box<str>, Box<str>>,
+    /// How wrong the local clock is.
+    skew: Skew,
     egress: Incident,
     overloads: HashMap<Box<str>, Incident>,
     verdicts: Verdicts,
@@ -272,6 +276,7 @@ impl Pool {
             ranking: BTreeSet::new(),
             tables: HashMap::new(),
             families: HashMap::new(),
+            skew: Skew::NONE,
             egress: Incident::of_egress(),
             overloads: HashMap::new(),
             verdicts: Verdicts::default(),
@@ -427,6 +432,7 @@ impl Pool {
     /// day's end.
     fn spend(&mut self, project: u32, requests: u64, cost: f64, now: Timestamp) {
         let project_number = project;
+        let midnight = self.skew.next_pacific_midnight(now);
         let project = &mut self.projects[project_number as usize];
         let Some(settings) = &project.settings else { return };
         let most = (settings.max_requests_per_day, settings.max_cost_per_day);
@@ -434,7 +440,7 @@ impl Pool {
             return;
         }
         if project.today.ends <= now {
-            project.today = Today { ends: now.next_pacific_midnight(), requests: 0, cost: 0.0 };
+            project.today = Today { ends: midnight, requests: 0, cost: 0.0 };
         }
         project.today.requests += requests;
         project.today.cost += cost;
@@ -529,7 +535,7 @@ impl Pool {
             if self.tables.len() >= MAX_MODELS {
                 return None;
             }
-            self.tables.insert(family.as_str().into(), Table::new(&family));
+            self.tables.insert(family.as_str().into(), Table::new(&family, self.skew));
         }
         Some(())
     }

@@ -12,7 +12,7 @@ use http::{HeaderMap, Response, StatusCode};
 use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
 use crate::exchange::{Lease, Times};
-use crate::failure::{self, Class, Consequence, Elsewhere, Failure, Why};
+use crate::failure::{Class, Consequence, Elsewhere, Failure, Why};
 use crate::generation::Encoder;
 use crate::judge;
 use crate::mark::RequestId;
@@ -288,7 +288,7 @@ impl Relay {
             return None;
         }
         Some(match &self.origin.lease {
-            Some(lease) => failure::classify_event(&data, self.origin.model.as_deref(), lease.key(), now),
+            Some(lease) => lease.classify_event(&data, self.origin.model.as_deref(), now),
             None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
         })
     }

@@ -59,6 +59,7 @@ fn recording(path: &Path) -> Option<Recording> {
     let answer = Canned {
         status: u16::try_from(response["status"].as_u64()?).ok()?,
         content_type: if event_stream { "text/event-stream" } else { "application/json; charset=UTF-8" },
+        headers: Vec::new(),
         chunks: vec![Bytes::from(response["body"].as_str()?.to_owned())],
         end: harness::End::Complete,
     };

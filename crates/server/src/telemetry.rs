@@ -52,6 +52,14 @@ pub(crate) fn record(events: Vec<Event>) {
                     ),
                 }
             }
+            Event::ClockOff { behind_seconds: 0 } => {
+                tracing::info!("the local clock is right again, by the date of Google's answers");
+            }
+            Event::ClockOff { behind_seconds } => tracing::warn!(
+                "the local clock is {} s {} Google's: days are taken to end by Google's",
+                behind_seconds.abs(),
+                if behind_seconds > 0 { "behind" } else { "ahead of" },
+            ),
             Event::SetAside { key, why } => tracing::warn!(%key, ?why, "key set aside"),
             Event::Restored { key } => tracing::info!(%key, "key in use again"),
         }

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::OpId;
 use crate::event::{Event, Usage};
-use crate::failure::{self, Class, Consequence, Elsewhere, Failure, Why};
+use crate::failure::{self, Answer, Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
 use crate::pool::{LeaseId, ProjectId};
@@ -208,6 +208,18 @@ impl Lease {
         self.gateway.pool(self.guests).set_aside(self.key.id()).is_some()
     }
 
+    /// What an unsuccessful answer to the key means.
+    pub(super) fn classify(&self, answer: &Answer<'_>, now: Timestamp) -> Failure {
+        let skew = self.gateway.skew();
+        skew.localised(failure::classify(answer, &self.key, skew.google(now)))
+    }
+
+    /// What an error in the middle of an answer to the key means.
+    pub(crate) fn classify_event(&self, data: &[u8], model: Option<&str>, now: Timestamp) -> Failure {
+        let skew = self.gateway.skew();
+        skew.localised(failure::classify_event(data, model, &self.key, skew.google(now)))
+    }
+
     /// The key has brought a good answer.
     pub(crate) fn succeeded(self, model: Option<&str>, usage: Option<Usage>, now: Timestamp) {
         let mut pool = self.gateway.pool(self.guests);
@@ -234,7 +246,7 @@ impl Drop for Lease {
 /// An error that came with status 200.
 pub(super) fn event_error(data: &[u8], lease: Option<&Lease>, task: &Task, now: Timestamp) -> Failure {
     match lease {
-        Some(lease) => failure::classify_event(data, task.model(), &lease.key, now),
+        Some(lease) => lease.classify_event(data, task.model(), now),
         None => Failure::new(Class::Unknown, Elsewhere::None, "The service sent an error."),
     }
 }

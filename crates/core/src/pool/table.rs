@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::window::{Charge, Limits, Meter};
 use crate::config::ProjectSettings;
+use crate::google_clock::Skew;
 use crate::time::Timestamp;
 
 /// Penalties double from one second; Google's overloads pass within a minute or so.
@@ -23,6 +24,8 @@ pub(super) struct Table {
     changing: BTreeSet<(Timestamp, u32)>,
     /// Projects before this place in the pool's order have a cell, or had their turn.
     pub(super) fresh_from: usize,
+    /// How wrong the local clock is.
+    pub(super) skew: Skew,
 }
 
 /// The order of projects that have room: the smallest first.
@@ -75,7 +78,7 @@ impl Rank {
 }
 
 impl Table {
-    pub(super) fn new(model: &str) -> Self {
+    pub(super) fn new(model: &str, skew: Skew) -> Self {
         Self {
             model: model.into(),
             cells: BTreeMap::new(),
@@ -83,6 +86,7 @@ impl Table {
             waking: BTreeSet::new(),
             changing: BTreeSet::new(),
             fresh_from: 0,
+            skew,
         }
     }
 
@@ -117,8 +121,8 @@ impl Table {
         now: Timestamp,
         change: impl FnOnce(&mut Cell) -> T,
     ) -> T {
-        let model = &self.model;
-        let cell = self.cells.entry(project).or_insert_with(|| Cell::new(standing.settings, model));
+        let (model, skew) = (&self.model, self.skew);
+        let cell = self.cells.entry(project).or_insert_with(|| Cell::new(standing.settings, model, skew));
         let result = change(cell);
         let old = std::mem::take(&mut cell.place);
         let new = cell.placed(standing, now);
@@ -189,8 +193,8 @@ impl Table {
 }
 
 impl Cell {
-    fn new(settings: Option<&ProjectSettings>, model: &str) -> Self {
-        let mut cell = Self::default();
+    fn new(settings: Option<&ProjectSettings>, model: &str, skew: Skew) -> Self {
+        let mut cell = Self { meter: Meter::new(skew), ..Self::default() };
         if let Some(known) = settings.and_then(|settings| settings.limits_of(model)) {
             cell.meter.limits = Limits {
                 requests_per_minute: known.requests_per_minute,
@@ -248,6 +252,13 @@ impl Cell {
     /// Rests at least until then.
     pub(super) fn rest(&mut self, until: Timestamp) {
         self.rest_until = self.rest_until.max(until);
+    }
+
+    /// Ends a rest that ends at a certain time at another.
+    pub(super) fn move_rest(&mut self, from: Timestamp, to: Timestamp) {
+        if self.rest_until == from {
+            self.rest_until = to;
+        }
     }
 
     pub(super) fn rest_until(&self) -> Timestamp {

@@ -3,6 +3,8 @@
 //! Looking changes nothing: no lease, no count, no turn. What is shown can be told to anybody who may see the
 //! pool: keys go by their [`KeyId`].
 
+mod skewed;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::choose::Standing as KeyStanding;
@@ -19,6 +21,10 @@ use crate::time::Timestamp;
 pub struct PoolView {
     /// When it was looked at.
     pub at: Moment,
+    /// By how much the local clock is behind Google's, where it is clearly wrong; negative where it is ahead. All
+    /// times are Google's.
+    #[serde(default)]
+    pub clock_behind_seconds: i64,
     /// How the next key is chosen.
     pub strategy: Strategy,
     /// How many keys there are.
@@ -280,6 +286,7 @@ impl Pool {
         let mut views: Vec<Option<ProjectView>> = views.into_iter().map(Some).collect();
         PoolView {
             at: Moment::new(now, now),
+            clock_behind_seconds: 0,
             strategy: self.strategy,
             keys,
             projects: self.project_counts(),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::google_clock::Skew;
 use crate::time::Timestamp;
 
 /// Requests are counted in slots this long, so that a busy minute takes bounded memory.
@@ -49,6 +50,8 @@ struct Slot {
 /// The running day, Pacific time.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Day {
+    /// How wrong the local clock is.
+    skew: Skew,
     ends: Timestamp,
     requests: u64,
     tokens: u64,
@@ -132,7 +135,8 @@ impl Minute {
 impl Day {
     fn roll(&mut self, now: Timestamp) {
         if self.ends <= now {
-            *self = Self { ends: now.next_pacific_midnight(), requests: 0, tokens: 0 };
+            let ends = self.skew.next_pacific_midnight(now);
+            *self = Self { skew: self.skew, ends, requests: 0, tokens: 0 };
         }
     }
 }
@@ -162,6 +166,21 @@ pub(super) struct Limits {
 const ASSUMED: [u64; 3] = [15, 250_000, 1_000];
 
 impl Meter {
+    pub(super) fn new(skew: Skew) -> Self {
+        Self { day: Day { skew, ..Day::default() }, ..Self::default() }
+    }
+
+    /// The local clock is now known to be so wrong. Where a fixed minute begins was told in its time: that has to be
+    /// told again, as the clock may have been set meanwhile.
+    pub(super) fn set_skew(&mut self, skew: Skew, now: Timestamp) {
+        self.day.skew = skew;
+        if self.day.ends > now {
+            self.day.ends = skew.next_pacific_midnight(now);
+        }
+        self.minute.fixed = None;
+        self.doubt = None;
+    }
+
     /// Counts a request.
     pub(super) fn charge(&mut self, tokens: u64, now: Timestamp) -> Charge {
         self.day.roll(now);

@@ -28,6 +28,8 @@ pub const CLIENT: &str = "client-key";
 pub struct Canned {
     pub status: u16,
     pub content_type: &'static str,
+    /// Further fields of the head.
+    pub headers: Vec<(&'static str, String)>,
     pub chunks: Vec<Bytes>,
     pub end: End,
 }
@@ -51,17 +53,23 @@ impl Canned {
         Self {
             status,
             content_type: "application/json; charset=UTF-8",
+            headers: Vec::new(),
             chunks: vec![body.into()],
             end: End::Complete,
         }
     }
 
     pub fn sse(body: impl Into<Bytes>) -> Self {
-        Self { status: 200, content_type: "text/event-stream", chunks: vec![body.into()], end: End::Complete }
+        Self { content_type: "text/event-stream", ..Self::json(200, body) }
     }
 
     pub fn nothing(end: End) -> Self {
-        Self { status: 0, content_type: "", chunks: Vec::new(), end }
+        Self { status: 0, content_type: "", headers: Vec::new(), chunks: Vec::new(), end }
+    }
+
+    pub fn with(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     pub fn ending(self, end: End) -> Self {
@@ -317,6 +325,9 @@ fn outcomes(canned: Canned) -> VecDeque<Outcome> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(canned.content_type));
         headers.insert("x-goog-api-key", HeaderValue::from_static("echoed"));
+        for (name, value) in canned.headers {
+            headers.insert(name, HeaderValue::from_str(&value).expect("a header value"));
+        }
         outcomes.push_back(Outcome::Head(StatusCode::from_u16(canned.status).expect("a status"), headers));
         outcomes.extend(canned.chunks.into_iter().filter(|chunk| !chunk.is_empty()).map(Outcome::Chunk));
     }

@@ -26,6 +26,9 @@ pub(super) fn pool(view: &PoolView, zone: &TimeZone) -> String {
         writeln!(text, "Keys      {} in all, {} usable, {} set aside", keys.all, keys.usable, keys.set_aside);
     let _ = writeln!(text, "Projects  {}", view.projects.summary);
     let _ = writeln!(text, "Strategy  {}", strategy(view.strategy));
+    if let Some(clock) = clock_off(view.clock_behind_seconds) {
+        let _ = writeln!(text, "Clock     {clock}");
+    }
     for incident in &view.incidents {
         let what = match &incident.model {
             Some(model) => format!("{model} is overloaded"),
@@ -57,6 +60,12 @@ pub(super) fn pool(view: &PoolView, zone: &TimeZone) -> String {
         let _ = write!(text, "\nKeys set aside\n{}", table(&cut(header, rows)));
     }
     text
+}
+
+/// Said where the gateway's own clock is wrong.
+fn clock_off(behind: i64) -> Option<String> {
+    let side = if behind > 0 { "behind" } else { "ahead of" };
+    (behind != 0).then(|| format!("the gateway's is {} s {side} Google's; times are Google's", behind.abs()))
 }
 
 /// `libra explain`.

@@ -1,0 +1,7 @@
+//! What an exchange does beyond failing over, one subject a file.
+
+mod clock;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod models;
+mod upstream;
