@@ -170,7 +170,6 @@ class Aider:
     environment = {
         "OPENAI_API_BASE": BASE_URL + "/v1",
         "OPENAI_API_KEY": API_KEY,
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
     read_file = None
 

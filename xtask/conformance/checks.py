@@ -21,7 +21,7 @@ WEATHER_SCHEMA = {
     "required": ["city"],
 }
 ASK_WEATHER = "What is the weather in Lisbon? Please use get_weather."
-ASK_TWICE = "Please use get_weather in parallel for Lisbon and Riga."
+ASK_TWICE = 'In Lisbon and in Riga? {{call=get_weather {"city": "Lisbon"}}} {{call=get_weather {"city": "Riga"}}}'
 CITY_SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "population": {"type": "integer"}},

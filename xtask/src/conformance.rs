@@ -156,6 +156,8 @@ impl Bench {
             .env("LANG", "C.UTF-8")
             .env("BASE_URL", libra.url())
             .env("API_KEY", CLIENT_KEY)
+            // LiteLLM would fetch a list of prices.
+            .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
             // The scripts' folder may be somebody else's.
             .env("PYTHONDONTWRITEBYTECODE", "1");
         for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
