@@ -16,6 +16,7 @@
 //! is waited for.
 
 mod attempt;
+mod fetch;
 mod parts;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use http::{Request, Response, StatusCode};
 
 use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
+use self::fetch::Gathering;
 use self::parts::Parts;
 use crate::affinity::Conversation;
 use crate::auth::Access;
@@ -74,6 +76,9 @@ pub struct OpId(u32);
 pub enum Op {
     /// Send a request. A body of None is the client's own, streamed by the shell.
     Upstream(Request<Option<Bytes>>),
+    /// Ask any server of the web for a file: without a key, only where the
+    /// [guard](crate::fetch::guard::Guard) permits, and following no redirect.
+    Fetch(Request<()>),
 }
 
 /// What has come of an operation.
@@ -262,6 +267,8 @@ struct Single {
     conversation: Option<Conversation>,
     stay: Option<ProjectId>,
     failures: Vec<Failure>,
+    /// The media that it names by address.
+    gathering: Gathering,
     running: Vec<Attempt>,
     cancel: Vec<OpId>,
     reply: Option<Response<Bytes>>,
@@ -327,6 +334,7 @@ impl Single {
             conversation,
             stay,
             failures: Vec::new(),
+            gathering: Gathering::Due,
             running: Vec::new(),
             cancel: Vec::new(),
             reply: None,
@@ -367,6 +375,9 @@ impl Single {
             return Step::WaitUntil(deadline);
         }
         if let Some(step) = self.take_over_at_once(now) {
+            return step;
+        }
+        if let Some(step) = self.fetch_media(now) {
             return step;
         }
         if self.budget.allows_another() && now < self.times.deadline {
@@ -522,6 +533,7 @@ impl Single {
     }
 
     fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
+        let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {
