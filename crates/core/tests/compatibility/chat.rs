@@ -241,7 +241,7 @@ fn tools() -> Vec<Asked> {
             json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "n", "schema": schema } } }),
         )
         .becomes("/generationConfig/responseMimeType", json!("application/json"))
-        .becomes("/generationConfig/responseJsonSchema", schema.clone()),
+        .becomes("/generationConfig/responseJsonSchema", schema),
         asked("response_format with tools", with("response_format", json!({ "type": "json_object" })))
             .on("gemini-2.5-flash")
             .becomes("/generationConfig", json!(null))
