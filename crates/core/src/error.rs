@@ -31,6 +31,8 @@ pub enum Kind {
     BadRequest,
     /// 400: more tokens than the model takes. Agents shorten the conversation when they hear it.
     PromptTooLong,
+    /// 400: an image that the request names by address cannot be had.
+    ImageUrl,
     /// 401: no key, or one that may not use the pool.
     Unauthorized,
     /// 403: known, but not allowed.
@@ -200,7 +202,7 @@ impl Kind {
     /// The HTTP status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::PromptTooLong => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::ImageUrl | Self::PromptTooLong => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound | Self::ModelNotFound => StatusCode::NOT_FOUND,
@@ -239,9 +241,11 @@ impl Kind {
     /// `google.rpc.Code` as Google's errors name it in `status`.
     const fn google_status(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::PromptTooLong | Self::TooLarge | Self::UnsupportedEncoding => {
-                "INVALID_ARGUMENT"
-            }
+            Self::BadRequest
+            | Self::ImageUrl
+            | Self::PromptTooLong
+            | Self::TooLarge
+            | Self::UnsupportedEncoding => "INVALID_ARGUMENT",
             Self::Unauthorized => "UNAUTHENTICATED",
             Self::Forbidden => "PERMISSION_DENIED",
             Self::NotFound | Self::ModelNotFound => "NOT_FOUND",
@@ -259,6 +263,7 @@ impl Kind {
         match self {
             Self::BadRequest
             | Self::PromptTooLong
+            | Self::ImageUrl
             | Self::NotFound
             | Self::ModelNotFound
             | Self::MethodNotAllowed
@@ -283,6 +288,7 @@ impl Kind {
             Self::RateLimited => Some("rate_limit_exceeded"),
             Self::Unavailable => Some("service_unavailable"),
             Self::Timeout => Some("timeout"),
+            Self::ImageUrl => Some("invalid_image_url"),
             Self::BadRequest
             | Self::Forbidden
             | Self::NotFound
@@ -301,6 +307,7 @@ impl Kind {
         match self {
             Self::BadRequest
             | Self::PromptTooLong
+            | Self::ImageUrl
             | Self::MethodNotAllowed
             | Self::RequestTimeout
             | Self::UnsupportedEncoding => "invalid_request_error",
