@@ -64,7 +64,7 @@ impl Writer {
         self.start(out, |out, shape| {
             out.extend_from_slice(match shape {
                 Shape::Whole => br#"{"type":"thinking","thinking":""#,
-                Shape::Events => br#"{"type":"thinking","thinking":"","signature":""}"#,
+                Shape::Events => b"{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n",
             });
         });
         self.open = Some(Open::Thinking);
@@ -102,7 +102,7 @@ impl Writer {
         self.start(out, |out, shape| {
             out.extend_from_slice(match shape {
                 Shape::Whole => br#"{"type":"text","text":""#,
-                Shape::Events => br#"{"type":"text","text":""}"#,
+                Shape::Events => b"{\"type\":\"text\",\"text\":\"\"}}\n\n",
             });
         });
         self.open = Some(Open::Text { cited: false });
