@@ -158,12 +158,12 @@ fn said_by_model<'a>(
                     return Err(missing_field(&place.field(missing)));
                 };
                 let mut known = recalled.call(id, None);
-                if known.signature.is_none()
-                    && model.signs_calls()
+                // What is remembered of the call itself is surer. The seal is spent either way.
+                if (model.signs_calls() || sealed_text.is_none())
                     && let Some(Seal::Signature(signature)) = seal
                 {
                     seal = None;
-                    known.signature = Some(Cow::Borrowed(signature));
+                    known.signature.get_or_insert(Cow::Borrowed(signature));
                 }
                 // Gemini knows its calls by id from version 3 on.
                 let call_id = Some(known.id).filter(|id| model.signs_calls() && !id.is_empty());
