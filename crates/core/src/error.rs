@@ -10,6 +10,8 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde_json::json;
 
+use crate::mark::RequestId;
+
 /// The protocol a client speaks, and in which it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -31,6 +33,8 @@ pub enum Kind {
     BadRequest,
     /// 400: Gemini's filters stand in the way of an answer.
     Blocked,
+    /// 400: more tokens than the model takes. Agents shorten the conversation when they hear it.
+    PromptTooLong,
     /// 400: an image that the request names by address cannot be had.
     ImageUrl,
     /// 401: no key, or one that may not use the pool.
@@ -112,11 +116,12 @@ impl Error {
         }
     }
 
-    /// The answer in the client's dialect: status, `Retry-After` and body.
-    pub fn response(&self, dialect: Dialect) -> Response<Bytes> {
+    /// The answer in the client's dialect: status, `Retry-After` and body. `request` is told where the dialect's
+    /// errors name it.
+    pub fn response(&self, dialect: Dialect, request: Option<RequestId>) -> Response<Bytes> {
         let (content_type, body) = match (&self.body, dialect) {
             (Some(body), Dialect::Gemini) => (body.content_type.clone(), body.bytes.clone()),
-            _ => (None, self.body(dialect)),
+            _ => (None, self.body(dialect, request)),
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status(dialect);
@@ -136,8 +141,8 @@ impl Error {
     }
 
     /// The error as an event of a stream that has begun, framing included.
-    pub fn event(&self, dialect: Dialect) -> Bytes {
-        let body = self.object(dialect);
+    pub fn event(&self, dialect: Dialect, request: Option<RequestId>) -> Bytes {
+        let body = self.object(dialect, request);
         let prefix: &[u8] = match dialect {
             Dialect::Gemini | Dialect::OpenAi => b"data: ",
             Dialect::Anthropic => b"event: error\ndata: ",
@@ -147,19 +152,19 @@ impl Error {
     }
 
     /// The error object as it stands in a stream: the upstream's own where that can be passed on, on one line.
-    pub fn object(&self, dialect: Dialect) -> Bytes {
+    pub fn object(&self, dialect: Dialect, request: Option<RequestId>) -> Bytes {
         let google = match (dialect, &self.body) {
             (Dialect::Gemini, Some(body)) => serde_json::from_slice::<serde_json::Value>(&body.bytes).ok(),
             _ => None,
         };
         match google {
             Some(object) if object.is_object() => object.to_string().into(),
-            _ => self.body(dialect),
+            _ => self.body(dialect, request),
         }
     }
 
     /// The gateway's own error object in a dialect, as compact JSON.
-    pub fn body(&self, dialect: Dialect) -> Bytes {
+    pub fn body(&self, dialect: Dialect, request: Option<RequestId>) -> Bytes {
         let body = match dialect {
             Dialect::Gemini => {
                 let mut error = json!({
@@ -184,6 +189,7 @@ impl Error {
             Dialect::Anthropic => json!({
                 "type": "error",
                 "error": { "type": self.kind.anthropic_type(), "message": self.message },
+                "request_id": request.map(|request| request.to_anthropics()),
             }),
         };
         body.to_string().into()
@@ -202,7 +208,9 @@ impl Kind {
     /// The HTTP status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::Blocked | Self::ImageUrl => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::Blocked | Self::ImageUrl | Self::PromptTooLong => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound | Self::ModelNotFound => StatusCode::NOT_FOUND,
@@ -244,6 +252,7 @@ impl Kind {
             Self::BadRequest
             | Self::Blocked
             | Self::ImageUrl
+            | Self::PromptTooLong
             | Self::TooLarge
             | Self::UnsupportedEncoding => "INVALID_ARGUMENT",
             Self::Unauthorized => "UNAUTHENTICATED",
@@ -263,6 +272,7 @@ impl Kind {
         match self {
             Self::BadRequest
             | Self::Blocked
+            | Self::PromptTooLong
             | Self::ImageUrl
             | Self::NotFound
             | Self::ModelNotFound
@@ -284,6 +294,7 @@ impl Kind {
         match self {
             Self::Blocked => Some("moderation_blocked"),
             Self::Unauthorized => Some("invalid_api_key"),
+            Self::PromptTooLong => Some("context_length_exceeded"),
             Self::ModelNotFound => Some("model_not_found"),
             Self::RateLimited => Some("rate_limit_exceeded"),
             Self::Unavailable => Some("service_unavailable"),
@@ -307,6 +318,7 @@ impl Kind {
         match self {
             Self::BadRequest
             | Self::Blocked
+            | Self::PromptTooLong
             | Self::ImageUrl
             | Self::MethodNotAllowed
             | Self::RequestTimeout
@@ -339,7 +351,7 @@ mod tests {
             ..Error::new(Kind::RateLimited, "too much for now")
         };
         let check = |dialect, expected: &str| {
-            let response = error.response(dialect);
+            let response = error.response(dialect, Some(RequestId::new(0xabc)));
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(response.headers()[RETRY_AFTER], "2");
             assert_eq!(std::str::from_utf8(response.body()).expect("JSON is UTF-8"), expected);
@@ -354,15 +366,15 @@ mod tests {
         );
         check(
             Dialect::Anthropic,
-            r#"{"type":"error","error":{"type":"rate_limit_error","message":"too much for now"}}"#,
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"too much for now"},"request_id":"req_0000000000000abc"}"#,
         );
     }
 
     #[test]
     fn overload_has_anthropics_own_status() {
         let error = Error::new(Kind::Unavailable, "busy");
-        assert_eq!(error.response(Dialect::Anthropic).status().as_u16(), 529);
-        assert_eq!(error.response(Dialect::OpenAi).status().as_u16(), 503);
+        assert_eq!(error.response(Dialect::Anthropic, None).status().as_u16(), 529);
+        assert_eq!(error.response(Dialect::OpenAi, None).status().as_u16(), 503);
     }
 
     #[test]
@@ -376,7 +388,7 @@ mod tests {
             }),
             ..Error::new(Kind::BadRequest, "wrong")
         };
-        assert_eq!(error.response(Dialect::Gemini).into_body(), google);
-        assert_ne!(error.response(Dialect::OpenAi).into_body(), google);
+        assert_eq!(error.response(Dialect::Gemini, None).into_body(), google);
+        assert_ne!(error.response(Dialect::OpenAi, None).into_body(), google);
     }
 }

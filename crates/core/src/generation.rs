@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::anthropic::messages::{self, MessagesRequest};
 use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
 use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
+use crate::mark::RequestId;
 use crate::openai::chat::{self, ChatRequest};
 pub(crate) use crate::openai::endpoint::Fragment;
 use crate::openai::endpoint::{self, Endpoint};
@@ -25,13 +27,19 @@ pub enum Form {
     Chat,
     /// OpenAI's other endpoints.
     Endpoint(Endpoint),
+    /// Anthropic's `/v1/messages`.
+    Messages,
+    /// Anthropic's `/v1/messages/count_tokens`: no answer, but what asking would cost.
+    MessageTokens,
 }
 
 /// A request that was read, and what the translation of its answer has to know of it.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "one a request, and boxed with its generation")]
+#[expect(clippy::large_enum_variant, reason = "one a request, boxed with what it belongs to")]
 pub(crate) enum Asked {
     Chat { request: ChatRequest, context: chat::Context },
+    Messages { request: MessagesRequest, context: messages::Context },
+    MessageTokens { request: MessagesRequest },
     Endpoint { endpoint: Endpoint, request: Arc<endpoint::Request>, part: Part },
 }
 
@@ -58,6 +66,7 @@ pub(crate) struct Generation {
 pub(crate) enum Encoder {
     Chat(chat::stream::Encoder),
     Endpoint(endpoint::Encoder),
+    Messages(messages::stream::Encoder),
 }
 
 impl Form {
@@ -65,6 +74,7 @@ impl Form {
     pub(crate) fn dialect(self) -> Dialect {
         match self {
             Self::Chat | Self::Endpoint(_) => Dialect::OpenAi,
+            Self::Messages | Self::MessageTokens => Dialect::Anthropic,
         }
     }
 
@@ -73,6 +83,7 @@ impl Form {
         match self {
             Self::Chat => "chatcmpl-",
             Self::Endpoint(endpoint) => endpoint.id_prefix(),
+            Self::Messages | Self::MessageTokens => messages::ID_PREFIX,
         }
     }
 }
@@ -103,6 +114,18 @@ impl Asked {
                 let request = Arc::new(endpoint.read(body, content_type, id, created)?);
                 Ok(Self::Endpoint { endpoint, request, part: Part::Whole })
             }
+            Form::Messages => {
+                let request = MessagesRequest::parse(body)?;
+                let mut context = request.context(id);
+                context.signatures_in_ids = signatures_in_ids;
+                Ok(Self::Messages { request, context })
+            }
+            Form::MessageTokens => {
+                let mut request = MessagesRequest::parse(body)?;
+                // A count comes whole, whatever the request that it is for asks.
+                request.stream = false;
+                Ok(Self::MessageTokens { request })
+            }
         }
     }
 
@@ -110,6 +133,7 @@ impl Asked {
     pub(crate) fn model(&self) -> &str {
         match self {
             Self::Chat { request, .. } => &request.model,
+            Self::Messages { request, .. } | Self::MessageTokens { request } => &request.model,
             Self::Endpoint { request, .. } => request.model(),
         }
     }
@@ -117,7 +141,7 @@ impl Asked {
     /// What the model is asked for.
     pub(crate) fn alias_for(&self) -> AliasFor {
         match self {
-            Self::Chat { .. } => AliasFor::Chat,
+            Self::Chat { .. } | Self::Messages { .. } | Self::MessageTokens { .. } => AliasFor::Chat,
             Self::Endpoint { request, .. } => request.alias_for(),
         }
     }
@@ -127,6 +151,7 @@ impl Asked {
         match self {
             Self::Chat { request, .. } => request.call_ids().collect(),
             Self::Endpoint { .. } => Vec::new(),
+            Self::Messages { request, .. } | Self::MessageTokens { request } => request.call_ids().collect(),
         }
     }
 
@@ -143,6 +168,8 @@ impl Asked {
     fn to_gemini(&self, model: &str, known: &Known) -> Result<Written, Error> {
         match self {
             Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
+            Self::Messages { request, .. } => messages::to_gemini::request(request, model, known),
+            Self::MessageTokens { request } => messages::to_gemini::count(request, model, known),
             // The parts will be translated for themselves.
             Self::Endpoint { request, part: Part::Whole, .. } if request.parts() > 1 => {
                 Ok(Written::default())
@@ -187,6 +214,18 @@ impl Generation {
         match &self.asked {
             Asked::Chat { .. } => Form::Chat,
             Asked::Endpoint { endpoint, .. } => Form::Endpoint(*endpoint),
+            Asked::Messages { .. } => Form::Messages,
+            Asked::MessageTokens { .. } => Form::MessageTokens,
+        }
+    }
+
+    /// Gemini's method, as it stands in a path.
+    pub(crate) fn method(&self) -> &'static str {
+        match &self.asked {
+            Asked::MessageTokens { .. } => "countTokens",
+            Asked::Endpoint { request, .. } => request.method(),
+            _ if self.streams() => "streamGenerateContent?alt=sse",
+            _ => "generateContent",
         }
     }
 
@@ -194,23 +233,17 @@ impl Generation {
     pub(crate) fn streams(&self) -> bool {
         match &self.asked {
             Asked::Chat { request, .. } => request.stream,
+            Asked::Messages { request, .. } => request.stream,
+            Asked::MessageTokens { .. } => false,
             Asked::Endpoint { request, .. } => request.streams(),
-        }
-    }
-
-    /// The method on the model.
-    pub(crate) fn method(&self) -> &'static str {
-        match &self.asked {
-            Asked::Endpoint { request, .. } => request.method(),
-            Asked::Chat { .. } if self.streams() => "streamGenerateContent?alt=sse",
-            Asked::Chat { .. } => "generateContent",
         }
     }
 
     /// Whether Gemini's answer has candidates.
     pub(crate) fn generates(&self) -> bool {
         match &self.asked {
-            Asked::Chat { .. } => true,
+            Asked::Chat { .. } | Asked::Messages { .. } => true,
+            Asked::MessageTokens { .. } => false,
             Asked::Endpoint { request, .. } => request.generates(),
         }
     }
@@ -218,17 +251,17 @@ impl Generation {
     /// The media type of the client's answer.
     pub(crate) fn content_type(&self) -> &'static str {
         match &self.asked {
-            Asked::Chat { .. } if self.streams() => "text/event-stream; charset=utf-8",
-            Asked::Chat { .. } => "application/json",
             Asked::Endpoint { request, .. } => request.content_type(),
+            _ if self.streams() => "text/event-stream; charset=utf-8",
+            _ => "application/json",
         }
     }
 
     /// Whether another model may answer in the place of the one that was asked for.
     pub(crate) fn takes_another_model(&self) -> bool {
         match &self.asked {
-            Asked::Chat { .. } => true,
             Asked::Endpoint { request, .. } => request.takes_another_model(),
+            _ => true,
         }
     }
 
@@ -236,7 +269,7 @@ impl Generation {
     pub(crate) fn parts(&self) -> usize {
         match &self.asked {
             Asked::Endpoint { request, part: Part::Whole, .. } => request.parts(),
-            Asked::Endpoint { .. } | Asked::Chat { .. } => 1,
+            _ => 1,
         }
     }
 
@@ -250,7 +283,7 @@ impl Generation {
                 let (endpoint, request) = (*endpoint, Arc::clone(request));
                 Asked::Endpoint { endpoint, request, part: Part::Numbered(number) }
             }
-            Asked::Chat { .. } => unreachable!("a chat is one request"),
+            _ => unreachable!("nothing else has parts"),
         };
         asked.translated_for(self.model.clone(), Recalled::default())
     }
@@ -264,7 +297,7 @@ impl Generation {
             Asked::Endpoint { request, part: Part::Numbered(number), .. } => {
                 request.fragment(body, *number).map(Some)
             }
-            Asked::Endpoint { .. } | Asked::Chat { .. } => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -272,7 +305,7 @@ impl Generation {
     pub(crate) fn join(&self, fragments: &[Fragment]) -> Bytes {
         match &self.asked {
             Asked::Endpoint { request, .. } => request.answer(fragments),
-            Asked::Chat { .. } => Bytes::new(),
+            _ => Bytes::new(),
         }
     }
 
@@ -280,7 +313,7 @@ impl Generation {
     pub(crate) fn refusal(&self, event: &[u8]) -> Option<Error> {
         match &self.asked {
             Asked::Endpoint { request, .. } => request.refusal(event),
-            Asked::Chat { .. } => None,
+            _ => None,
         }
     }
 
@@ -316,16 +349,23 @@ impl Generation {
     pub(crate) fn answer(&self, body: &[u8]) -> Result<(Bytes, Vec<Issued>), Error> {
         match &self.asked {
             Asked::Chat { context, .. } => chat::from_gemini::answer(body, context),
+            Asked::Messages { context, .. } => messages::from_gemini::answer(body, context),
+            Asked::MessageTokens { .. } => Ok((messages::from_gemini::count(body)?, Vec::new())),
             Asked::Endpoint { request, part, .. } => {
                 Ok((request.answer(&[request.fragment(body, part.number())?]), Vec::new()))
             }
         }
     }
 
-    /// What translates the answer's events; none where it does not come in events.
+    /// What translates the answer's events; none where there are no events.
     pub(crate) fn encoder(&self) -> Option<Encoder> {
         match &self.asked {
             Asked::Chat { context, .. } => Some(Encoder::Chat(chat::stream::Encoder::new(context.clone()))),
+            Asked::Messages { context, .. } => {
+                let encoder = messages::stream::Encoder::new(context.clone(), &self.model);
+                Some(Encoder::Messages(encoder))
+            }
+            Asked::MessageTokens { .. } => None,
             Asked::Endpoint { request, .. } => request.encoder().map(Encoder::Endpoint),
         }
     }
@@ -340,6 +380,7 @@ impl Encoder {
         match self {
             Self::Chat(encoder) => encoder.push(event, out),
             Self::Endpoint(encoder) => encoder.push(event, out),
+            Self::Messages(encoder) => encoder.push(event, out),
         }
     }
 
@@ -348,6 +389,7 @@ impl Encoder {
         match self {
             Self::Chat(encoder) => encoder.take_issued(),
             Self::Endpoint(_) => Vec::new(),
+            Self::Messages(encoder) => encoder.take_issued(),
         }
     }
 
@@ -356,6 +398,7 @@ impl Encoder {
         match self {
             Self::Chat(encoder) => encoder.is_finished(),
             Self::Endpoint(encoder) => encoder.is_finished(),
+            Self::Messages(encoder) => encoder.is_finished(),
         }
     }
 
@@ -363,16 +406,18 @@ impl Encoder {
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.finish(out),
+            Self::Messages(encoder) => encoder.finish(out),
             Self::Endpoint(encoder) => encoder.finish(out),
         }
     }
 
     /// Ends an answer that broke off. Where this cannot be said in it, nothing is appended, and the connection has to
     /// be broken.
-    pub(crate) fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
+    pub(crate) fn fail(&mut self, error: &Error, request: RequestId, out: &mut Vec<u8>) {
         match self {
             Self::Endpoint(encoder) if !encoder.can_say_errors() => {}
-            Self::Chat(_) | Self::Endpoint(_) => out.extend_from_slice(&error.event(Dialect::OpenAi)),
+            Self::Chat(_) | Self::Endpoint(_) => out.extend_from_slice(&error.event(Dialect::OpenAi, None)),
+            Self::Messages(_) => out.extend_from_slice(&error.event(Dialect::Anthropic, Some(request))),
         }
     }
 }

@@ -229,7 +229,8 @@ impl Parts {
     }
 
     fn refuse(&mut self, error: &Error, now: Timestamp) {
-        self.finish(error.response(self.whole.form().dialect()), Ending::Refused, now);
+        let reply = error.response(self.whole.form().dialect(), Some(self.mark.id()));
+        self.finish(reply, Ending::Refused, now);
     }
 
     fn finish(&mut self, mut response: Response<Bytes>, ending: Ending, now: Timestamp) {

@@ -156,11 +156,24 @@ pub enum Outcome<'a> {
         /// The text.
         result: Cow<'a, str>,
     },
-    /// Nothing came back.
+    /// It failed, or nothing came back.
     Error {
         /// Why.
-        error: &'static str,
+        error: Cow<'a, str>,
     },
+}
+
+impl<'a> Outcome<'a> {
+    /// Gemini wants an object: one that is there is taken, any other text is put into one.
+    pub fn of_text(text: Cow<'a, str>) -> Self {
+        if let Cow::Borrowed(text) = text
+            && text.trim_start().starts_with('{')
+            && let Ok(object) = serde_json::from_str::<&RawValue>(text)
+        {
+            return Self::Object(object);
+        }
+        Self::Text { result: text }
+    }
 }
 
 /// One tool, or all functions of the client together.
@@ -179,6 +192,12 @@ pub struct Tool<'a> {
     /// Reading of addresses that the prompt names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_context: Option<Empty>,
+    /// Places, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub google_maps: Option<&'a RawValue>,
+    /// The client's stores of documents, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_search: Option<&'a RawValue>,
 }
 
 /// `{}`: a tool that is switched on by being there.
@@ -280,12 +299,15 @@ pub struct GenerationConfig<'a> {
     /// `TEXT`, `IMAGE`, `AUDIO`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub response_modalities: Vec<&'static str>,
+    /// The shape and size of images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_config: Option<ImageConfig<'a>>,
+    /// How closely images are looked at, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_resolution: Option<&'a str>,
     /// The voice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speech_config: Option<SpeechConfig<'a>>,
-    /// The shape and the size of images.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_config: Option<ImageConfig>,
     /// How much the model thinks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking_config: Option<ThinkingConfig>,
@@ -299,14 +321,30 @@ impl GenerationConfig<'_> {
 }
 
 /// `ImageConfig`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ImageConfig {
-    /// `1:1`, `16:9`, …
-    pub aspect_ratio: &'static str,
-    /// `1K`, `2K`, `4K`, for Gemini 3 and later.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_size: Option<&'static str>,
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub enum ImageConfig<'a> {
+    /// In Google's own words.
+    AsWritten(AsWritten<'a>),
+    /// Put together from what the client asks for.
+    Chosen {
+        /// `1:1`, `16:9`, …
+        aspect_ratio: &'static str,
+        /// `1K`, `2K`, `4K`, for Gemini 3 and later.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        image_size: Option<&'static str>,
+    },
+}
+
+/// JSON that goes up as the client wrote it.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub struct AsWritten<'a>(pub &'a RawValue);
+
+impl PartialEq for AsWritten<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 /// `ThinkingConfig`. Budget and level together are refused.

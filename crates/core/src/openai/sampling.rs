@@ -1,9 +1,7 @@
 //! Settings that chats and completions have in common, as Gemini takes them.
 
+use crate::gemini::draft::MOST_STOP_SEQUENCES;
 use crate::gemini::model::Model;
-
-/// Gemini takes no more. OpenAI takes four, but clients in front of Gemini send what they like.
-const MOST_STOP_SEQUENCES: usize = 5;
 
 /// Some clients say "no limit" with 0 or -1.
 pub(super) fn positive(number: Option<i64>) -> Option<u64> {

@@ -2,14 +2,15 @@
 
 use super::{AudioFormat, ChatRequest, Google, ResponseFormat, Voice, thinking, tools, turns};
 use crate::error::Error;
+use crate::gemini::draft::Draft;
 use crate::gemini::model::Model;
 use crate::gemini::remote::Written;
 use crate::gemini::request::{
-    Content, GenerateContentRequest, GenerationConfig, Known, Part, PrebuiltVoiceConfig, Role, SpeechConfig,
+    GenerateContentRequest, GenerationConfig, ImageConfig, Known, PrebuiltVoiceConfig, SpeechConfig,
     VoiceConfig,
 };
 use crate::gemini::schema::Schema;
-use crate::gemini::tools::Tools;
+use crate::gemini::turns::Turns;
 use crate::openai::sampling::{longest, penalty, positive, seed, stop_sequences};
 use crate::openai::voice;
 
@@ -24,56 +25,20 @@ use crate::openai::voice;
 pub fn request(chat: &ChatRequest, model: &str, known: &Known) -> Result<Written, Error> {
     let model = Model::parse(model);
     let names = chat.function_names();
-    let turns::Turns { mut system, mut contents, stand_ins } =
+    let turns::Conversation { system, sayings } =
         turns::translate(chat.messages(), model, &names, &known.recalled)?;
-    let mut tools = tools::translate(chat, model, &names)?;
-    let mut config = sampling(chat, model)?;
-
-    if let Some(json) = json_form(chat)? {
-        let combines = model.combines_tools() || !tools.are_usable();
-        if combines && model.answers_in_json() {
-            if !model.combines_tools() {
-                // Declared but forbidden functions are refused beside a JSON form, too.
-                tools = Tools::default();
-            }
-            config.response_mime_type = Some("application/json");
-            config.response_json_schema = json;
-        } else {
-            system.push(Part::text(instruction(json)));
-        }
-    }
-
-    if contents.is_empty() && system.is_empty() {
-        // OpenAI answers an empty message; Gemini refuses a request without any words.
-        system.push(Part::text(" "));
-    }
-    let mut system_instruction = None;
-    if !system.is_empty() {
-        if contents.is_empty() || !model.takes_system_instruction() {
-            match contents.first_mut().filter(|first| first.role == Some(Role::User)) {
-                Some(first) => {
-                    first.parts.splice(..0, system);
-                }
-                None => contents.insert(0, Content { role: Some(Role::User), parts: system }),
-            }
-        } else {
-            system_instruction = Some(Content { role: None, parts: system });
-        }
-    }
-
+    let Turns { contents, stand_ins } = Turns::of(sayings, model);
+    let tools = tools::translate(chat, model, &names)?;
+    let draft = Draft { system, contents, tools, config: sampling(chat, model)?, json: json_form(chat)? };
     let google = chat.google();
     let body = GenerateContentRequest {
-        contents,
-        system_instruction,
-        tools: tools.tools,
-        tool_config: tools.config,
         safety_settings: google
             .and_then(|google| google.safety_settings.as_deref())
             .filter(|settings| settings.get() != "null"),
-        generation_config: config,
         cached_content: google.and_then(|google| google.cached_content.as_deref()),
         // `auto`, `default` and whatever else OpenAI sells are what Gemini does without being told.
         service_tier: chat.service_tier.as_deref().filter(|tier| matches!(*tier, "flex" | "priority")),
+        ..draft.fit(model)
     };
     Ok(Written { stand_ins, ..body.write(&known.media) })
 }
@@ -81,13 +46,20 @@ pub fn request(chat: &ChatRequest, model: &str, known: &Known) -> Result<Written
 /// All of `generationConfig` but the form of the answer.
 fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Error> {
     let longest = |tokens| longest(tokens, chat.stream, model);
+    let answers = positive(chat.n).filter(|n| *n > 1);
+    if answers.is_some() && !model.gives_several_answers() {
+        return Err(Error::bad_request(
+            "Unsupported value: this model gives one answer, so 'n' has to be 1.",
+            "n",
+        ));
+    }
     let google_thinking = chat.google().and_then(|google: &Google| google.thinking_config.as_ref());
     let (response_modalities, speech_config) = modalities(chat)?;
     Ok(GenerationConfig {
         temperature: chat.temperature,
         top_p: chat.top_p,
         top_k: positive(chat.top_k),
-        candidate_count: positive(chat.n).filter(|n| *n > 1),
+        candidate_count: answers,
         max_output_tokens: longest(chat.max_completion_tokens).or_else(|| longest(chat.max_tokens)),
         stop_sequences: stop_sequences(&chat.stop),
         seed: chat.seed.map(seed),
@@ -98,8 +70,9 @@ fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Er
         response_mime_type: None,
         response_json_schema: None,
         response_modalities,
+        image_config: chat.image_config().map(ImageConfig::AsWritten),
+        media_resolution: chat.google().and_then(|google| google.media_resolution.as_deref()),
         speech_config,
-        image_config: None,
         thinking_config: thinking::translate(chat.reasoning_effort.as_deref(), google_thinking, model)?,
     })
 }
@@ -141,14 +114,5 @@ fn json_form(chat: &ChatRequest) -> Result<Option<Option<Schema<'_>>>, Error> {
                 "response_format.type",
             )),
         },
-    }
-}
-
-/// The words for a model that cannot be held to a form.
-fn instruction(schema: Option<Schema<'_>>) -> String {
-    let words = "Answer with one JSON value and nothing else: no explanation, no code fence.";
-    match schema.and_then(|schema| serde_json::to_string(&schema).ok()) {
-        Some(schema) => format!("{words} It has to satisfy this JSON schema: {schema}"),
-        None => words.to_owned(),
     }
 }

@@ -62,7 +62,7 @@ impl Size {
     }
 
     /// The nearest that a model can be told; none where it cannot be told anything.
-    pub(super) fn config(self, model: Model) -> Option<ImageConfig> {
+    pub(super) fn config(self, model: Model) -> Option<ImageConfig<'static>> {
         if !model.draws_in_shapes() {
             return None;
         }
@@ -74,7 +74,7 @@ impl Size {
         });
         // A thousand pixels are what is drawn without a word.
         let image_size = class.filter(|class| *class != "1K" && model.draws_in_sizes());
-        Some(ImageConfig { aspect_ratio, image_size })
+        Some(ImageConfig::Chosen { aspect_ratio, image_size })
     }
 }
 
