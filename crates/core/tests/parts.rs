@@ -116,8 +116,9 @@ fn a_part_that_fails_for_good_fails_the_whole() {
 fn where_no_project_has_room_the_client_is_told_when_one_will() {
     let mut harness = Harness::new(config(&["one", "two"]));
     let seen = harness.send(&embeddings(150), |_| error(429, MINUTE_LIMIT));
-    // Five seconds and a spread of up to half of one, rounded up.
-    assert_eq!((seen.status, seen.header("retry-after")), (429, Some("6")), "{}", seen.text());
+    // Five seconds, and a spread of up to half of one.
+    assert_eq!(seen.status, 429, "{}", seen.text());
+    assert!(matches!(seen.header("retry-after"), Some("5" | "6")), "{:?}", seen.header("retry-after"));
 }
 
 #[test]
