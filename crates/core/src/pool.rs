@@ -17,6 +17,7 @@ mod learn;
 mod minutes;
 mod queue;
 mod table;
+mod together;
 mod view;
 mod window;
 
@@ -33,6 +34,7 @@ use self::minutes::Minutes;
 use self::queue::Queue;
 pub use self::queue::Ticket;
 use self::table::{Standing, Table};
+use self::together::Together;
 pub use self::view::{
     Candidate, Explanation, IncidentView, KeyCounts, KeyView, ModelView, Moment, Picked, PoolView,
     ProjectCounts, ProjectView, SetAsideView, Used, Verdict,
@@ -108,6 +110,7 @@ pub struct Pool {
     egress: Incident,
     overloads: HashMap<Box<str>, Incident>,
     verdicts: Verdicts,
+    together: Together,
     queue: Queue,
     leases: BTreeMap<LeaseId, Leased>,
     next_lease: u64,
@@ -286,6 +289,7 @@ impl Pool {
             egress: Incident::of_egress(),
             overloads: HashMap::new(),
             verdicts: Verdicts::default(),
+            together: Together::default(),
             queue: Queue::default(),
             leases: BTreeMap::new(),
             next_lease: 0,
@@ -477,7 +481,10 @@ impl Pool {
             let cost = price.cost(usage.prompt, usage.total.saturating_sub(usage.prompt));
             self.spend(self.keys[leased.slot].project, 0, cost, now);
         }
-        self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
+        let settled = self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
+        if let Some((model, project)) = settled {
+            self.together.served(project, &model, lease.0, now);
+        }
     }
 
     /// Google has not counted the request of a lease against a quota.
@@ -485,14 +492,20 @@ impl Pool {
         self.settle(lease, now, Meter::refund);
     }
 
-    /// Changes what a lease was charged for, once.
-    fn settle(&mut self, lease: LeaseId, now: Timestamp, change: impl FnOnce(&mut Meter, Charge)) {
+    /// Changes what a lease was charged for, once. The quota family and the project that were.
+    fn settle(
+        &mut self,
+        lease: LeaseId,
+        now: Timestamp,
+        change: impl FnOnce(&mut Meter, Charge),
+    ) -> Option<(Box<str>, u32)> {
         let charged = self.leases.get_mut(&lease).and_then(|leased| leased.charged.take());
-        let Some((model, project, charge)) = charged else { return };
+        let (model, project, charge) = charged?;
         let standing = standing(&self.projects[project as usize]);
         if let Some(table) = self.tables.get_mut(&model) {
             table.change(project, standing, now, |cell| change(&mut cell.meter, charge));
         }
+        Some((model, project))
     }
 
     /// Changes what `least-used` orders by.
@@ -597,7 +610,9 @@ impl Pool {
         if !is_counted(failure.class) {
             self.unused(lease, now);
         }
-        self.failed(key, model, failure, now)
+        let why = self.failed(key, model, failure, now);
+        self.look_for_kin(key, lease, model, failure, now);
+        why
     }
 
     /// Learns from a failure of `key`. Returns why the key (or its project) is now set aside, if it is.

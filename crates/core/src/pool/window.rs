@@ -372,6 +372,12 @@ impl Meter {
         self.day.tokens
     }
 
+    /// Requests of the running minute: all, and those that were certainly served.
+    pub(super) fn sent_and_served(&mut self, now: Timestamp) -> (u64, u64) {
+        self.minute.expire(now);
+        (self.minute.requests, self.minute.requests.saturating_sub(self.under_way))
+    }
+
     /// Requests and tokens in the running minute, requests and the end of the running day.
     pub(super) fn counts(&mut self, now: Timestamp) -> (u64, u64, u64, Timestamp) {
         self.minute.expire(now);
