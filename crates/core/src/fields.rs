@@ -12,16 +12,19 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
         Ok(request) => return Ok(request),
         Err(error) => error,
     };
+    let unreadable = unreadable(&error);
     if !error.is_data() {
-        return Err(unreadable(&error));
+        return Err(unreadable);
     }
+    // It may quote a value as large as the body, and the next one will.
+    drop(error);
     let deserializer = &mut serde_json::Deserializer::from_slice(body);
     let Err(located) = serde_path_to_error::deserialize::<_, T>(deserializer) else {
-        return Err(unreadable(&error));
+        return Err(unreadable);
     };
     let param = located.path().to_string();
     // The path says better where it is than line and column do.
-    let reason = located.inner().to_string();
+    let reason = shortened(located.inner());
     let reason = reason.split(" at line ").next().unwrap_or_default();
     Err(match param.as_str() {
         "." => Error::new(Kind::BadRequest, format!("Invalid body: {reason}.")),
@@ -31,7 +34,36 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 
 /// In OpenAI's own words, and where it is.
 fn unreadable(error: &serde_json::Error) -> Error {
-    Error::new(Kind::BadRequest, format!("We could not parse the JSON body of your request. ({error})"))
+    let reason = shortened(error);
+    Error::new(Kind::BadRequest, format!("We could not parse the JSON body of your request. ({reason})"))
+}
+
+/// What an error says, cut where it quotes a value at length.
+fn shortened(error: &impl fmt::Display) -> String {
+    /// Enough for any words of the parser's own.
+    const LONGEST: usize = 500;
+    let mut text = Shortened { text: String::new(), left: LONGEST };
+    // It fails where the text is cut.
+    let _ = fmt::write(&mut text, format_args!("{error}"));
+    text.text
+}
+
+struct Shortened {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Shortened {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = text.floor_char_boundary(self.left);
+        self.text.push_str(&text[..end]);
+        self.left -= end;
+        if end < text.len() {
+            self.text.push('…');
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
 }
 
 /// `null` is as good as nothing.

@@ -350,8 +350,9 @@ impl Gateway {
     /// The upstream's model that a client's name stands for.
     fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
         let model = self.config.resolve_model(asked, operation);
+        // The client's own name for it goes into every event of an answer.
         let plausible = !model.is_empty()
-            && model.len() <= MODEL_NAME
+            && asked.len().max(model.len()) <= MODEL_NAME
             && !model.chars().any(char::is_control)
             && model.split('/').all(|part| !matches!(part, "." | ".." | ""));
         if plausible && self.config.model_allowed(model) {
@@ -555,6 +556,7 @@ impl Intake {
                 let in_ids = gateway.config().signatures_in_ids;
                 let asked = Asked::read(form, body, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
+                    && asked.model().len() <= MODEL_NAME
                     && matches!(access, Access::Pool { .. })
                     && gateway
                         .config()
