@@ -32,6 +32,31 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     })
 }
 
+/// How many values a body of JSON has, members of objects among them; about, where it is none.
+///
+/// Each takes memory of its own once it is read: three bytes, `{},`, may become hundreds.
+pub(crate) fn values(body: &[u8]) -> usize {
+    let mut count = 1;
+    let mut rest = body;
+    while let Some(quote) = memchr::memchr(b'"', rest) {
+        count += openings(&rest[..quote]);
+        rest = &rest[quote + 1..];
+        while let Some(end) = memchr::memchr2(b'"', b'\\', rest) {
+            let is_end = rest[end] == b'"';
+            rest = rest.get(end + if is_end { 1 } else { 2 }..).unwrap_or_default();
+            if is_end {
+                break;
+            }
+        }
+    }
+    count + openings(rest)
+}
+
+/// What begins a further value, outside of strings.
+fn openings(json: &[u8]) -> usize {
+    json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
+}
+
 /// In OpenAI's own words, and where it is.
 fn unreadable(error: &serde_json::Error) -> Error {
     let reason = shortened(error);
@@ -180,4 +205,27 @@ where
     T: Deserialize<'de> + From<String>,
 {
     Ok(Option::<StringOr<T>>::deserialize(deserializer)?.map(|StringOr(value)| value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_outside_of_strings() {
+        let check = |json: &str, expected| assert_eq!(values(json.as_bytes()), expected, "{json}");
+        check("1", 1);
+        check("[]", 2);
+        check(r#"{"a":1,"b":[2,3]}"#, 5);
+        check(r#"["a,b","\"[{,","\\",""]"#, 5);
+        check(r#"["unfinished \"#, 2);
+        check("[[[[,,,", 8);
+    }
+
+    #[test]
+    fn what_an_error_quotes_is_cut() {
+        assert_eq!(shortened(&"words"), "words");
+        let long = shortened(&"é".repeat(1000));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (251, true));
+    }
 }

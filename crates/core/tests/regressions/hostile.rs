@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{Call, Canned, Harness, config};
+use libra_core::config::Config;
 
 const GOOD: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hello"}],"role":"model"},"finishReason":"STOP","index":0}]}"#;
 
@@ -109,4 +110,23 @@ fn no_answer_repeats_what_is_long() {
         assert!(seen.body.len() < 20_000, "{start}: {} bytes", seen.body.len());
         assert!(format!("{:?}", seen.events).len() < 20_000, "{start}");
     }
+}
+
+/// Of what is held, the values count that a body has: many small ones take far more than its bytes.
+#[test]
+fn small_values_count() {
+    let config = || Config { memory: Some(16 << 20), ..config(&["only"]) };
+    let send = |body: String| {
+        let mut harness = Harness::new(config());
+        let seen = harness.send(&Call::post("/v1/chat/completions", body), |_| Canned::json(200, GOOD));
+        assert!(format!("{:?}", harness.gateway).contains("held: 0"));
+        seen
+    };
+    let parts = |count| format!(r#"{{"role":"user","content":[{}]}}"#, list(count, |_| r#""""#.to_owned()));
+    assert_eq!(send(chat(&parts(30_000))).status, 200);
+    let seen = send(chat(&parts(60_000)));
+    assert_eq!((seen.status, seen.header("retry-after")), (503, Some("1")), "{}", seen.text());
+    // Text is text, whatever it looks like.
+    let words = format!(r#"{{"role":"user","content":"{}"}}"#, "[{,".repeat(60_000));
+    assert_eq!(send(chat(&words)).status, 200);
 }
