@@ -26,6 +26,7 @@ use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
 use crate::fetch::{self, Kept};
+use crate::fields;
 use crate::generation::{Asked, Form};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
@@ -60,6 +61,11 @@ const COUNTED_ADDRESSES: usize = 10_000;
 
 /// Retry-After is spread by up to this long: less than the second to which it is rounded.
 const SPREAD_MILLIS: u64 = 500;
+
+/// What a value of a body takes in memory once it is read and translated, about, and how many are not counted: a
+/// long conversation with many tools has some thousands.
+const VALUE: usize = 512;
+const FEW_VALUES: usize = 16_384;
 
 /// The longest name of a model. Google's are below 100 bytes.
 const MODEL_NAME: usize = 256;
@@ -350,8 +356,9 @@ impl Gateway {
     /// The upstream's model that a client's name stands for.
     fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
         let model = self.config.resolve_model(asked, operation);
+        // The client's own name for it goes into every event of an answer.
         let plausible = !model.is_empty()
-            && model.len() <= MODEL_NAME
+            && asked.len().max(model.len()) <= MODEL_NAME
             && !model.chars().any(char::is_control)
             && model.split('/').all(|part| !matches!(part, "." | ".." | ""));
         if plausible && self.config.model_allowed(model) {
@@ -553,8 +560,12 @@ impl Intake {
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
                 let in_ids = gateway.config().signatures_in_ids;
+                if !held.grow(read_size(body)) {
+                    return Err(no_room());
+                }
                 let asked = Asked::read(form, body, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
+                    && asked.model().len() <= MODEL_NAME
                     && matches!(access, Access::Pool { .. })
                     && gateway
                         .config()
@@ -583,17 +594,24 @@ impl Intake {
     pub fn refuse(&self, fault: BodyFault) -> Response<Bytes> {
         let error = match fault {
             BodyFault::TooLarge => too_large(self.body_limit()),
-            BodyFault::NoRoom => Error {
-                retry_after: Some(Duration::from_secs(1)),
-                ..Error::new(
-                    Kind::Unavailable,
-                    "The gateway holds too much at the moment. 网关当前负载过高。",
-                )
-            },
+            BodyFault::NoRoom => no_room(),
             BodyFault::TooSlow => Error::new(Kind::RequestTimeout, "The body did not arrive in time."),
             BodyFault::Broken => Error::new(Kind::BadRequest, "The body broke off."),
         };
         refusal(&error, self.dialect(), self.mark)
+    }
+}
+
+/// What a body takes once it is read, besides its bytes, where that is much.
+fn read_size(body: &[u8]) -> usize {
+    fields::values(body).saturating_sub(FEW_VALUES).saturating_mul(VALUE)
+}
+
+/// The common memory is used up.
+pub(crate) fn no_room() -> Error {
+    Error {
+        retry_after: Some(Duration::from_secs(1)),
+        ..Error::new(Kind::Unavailable, "The gateway holds too much at the moment. 网关当前负载过高。")
     }
 }
 

@@ -3,7 +3,6 @@
 //! A file that cannot be had is the request's fault: no key has been chosen yet, and none is struck.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +19,7 @@ use crate::config::{Config, Fetch};
 use crate::error::{Error, Kind};
 use crate::event::Event;
 use crate::fetch::address::Address;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, no_room};
 use crate::gemini::media_type;
 use crate::gemini::remote::{Accepts, Media, Medium, Place, Remote};
 use crate::memory::Held;
@@ -408,13 +407,6 @@ fn bad_request(place: &Place, message: String) -> Error {
         Accepts::Documents => Kind::BadRequest,
     };
     Error { param: Some(place.param.clone()), ..Error::new(kind, message) }
-}
-
-fn no_room() -> Error {
-    Error {
-        retry_after: Some(Duration::from_secs(1)),
-        ..Error::new(Kind::Unavailable, "The gateway holds too much at the moment. 网关当前负载过高。")
-    }
 }
 
 fn word(accepts: Accepts) -> &'static str {

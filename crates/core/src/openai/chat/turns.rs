@@ -72,8 +72,9 @@ impl<'a> Turns<'a> {
         if parts.is_empty() {
             return;
         }
+        // They come first; a turn may have a hundred thousand parts behind.
         let holds_results =
-            |turn: &Content<'_>| turn.parts.iter().any(|part| part.function_response.is_some());
+            |turn: &Content<'_>| turn.parts.first().is_some_and(|part| part.function_response.is_some());
         match self.contents.last_mut() {
             Some(last) if last.role == Some(role) && !holds_results(last) => last.parts.append(&mut parts),
             _ => self.contents.push(Content { role: Some(role), parts }),
