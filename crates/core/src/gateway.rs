@@ -579,7 +579,11 @@ impl Intake {
                 };
                 let ids = asked.call_ids().into_iter();
                 let recalled = gateway.signatures().recall(access.client(), ids);
-                Task::Generation(Box::new(asked.translated_for(model, recalled)?))
+                let generation = asked.translated_for(model, recalled)?;
+                if !held.grow(generation.body().len()) {
+                    return Err(no_room());
+                }
+                Task::Generation(Box::new(generation))
             }
         };
         let asked = task.asked_model().unwrap_or_default();

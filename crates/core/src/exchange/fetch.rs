@@ -55,7 +55,7 @@ pub(super) struct Fetching {
     wanted: Vec<Remote>,
     running: Vec<Download>,
     media: Media,
-    /// How many bytes have come, of all files.
+    /// How many bytes have come, of all files, each as often as it stands in the request.
     size: u64,
     deadline: Timestamp,
 }
@@ -182,7 +182,8 @@ impl Exchange {
             };
             let kept = self.gateway.media().find(&address.uri().to_string(), now);
             if let Some(kept) = kept.filter(|kept| kept.fits(remote.place.accepts)) {
-                fetching.size += kept.size() / 4 * 3;
+                fetching.size =
+                    fetching.size.saturating_add((kept.size() / 4 * 3).saturating_mul(remote.times));
                 if fetching.size > together(self.gateway.config()) {
                     return Err(self.no_file(
                         &remote.place,
@@ -314,7 +315,7 @@ impl Download {
             Outcome::Head(status, headers) => self.begin(status, &headers, config, gateway.share())?,
             Outcome::Chunk(chunk) => {
                 let State::Coming { bytes, held, .. } = &mut self.state else { return Ok(Progress::More) };
-                *size += chunk.len() as u64;
+                *size = size.saturating_add((chunk.len() as u64).saturating_mul(self.remote.times));
                 if (bytes.len() + chunk.len()) as u64 > config.fetch_limit {
                     return Err(too_large(config).into());
                 }
