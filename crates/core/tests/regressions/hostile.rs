@@ -25,16 +25,22 @@ fn with_schema(schema: &str) -> String {
     )
 }
 
+/// Sends a body, and looks how long that takes.
+fn costs(path: &str, what: &str, body: String, status: u16) {
+    let mut harness = Harness::new(config(&["only"]));
+    let began = Instant::now();
+    let seen = harness.send(&Call::post(path, body), |_| Canned::json(200, GOOD));
+    assert_eq!(seen.status, status, "{what}: {}", seen.text());
+    assert!(began.elapsed() < LONG, "{path}, {what}: {:?}", began.elapsed());
+}
+
+fn same(count: usize, entry: &str) -> String {
+    list(count, |_| entry.to_owned())
+}
+
 #[test]
 fn no_chat_costs_far_more_than_its_bytes() {
-    let check = |what: &str, body: String, status: u16| {
-        let mut harness = Harness::new(config(&["only"]));
-        let began = Instant::now();
-        let seen = harness.send(&Call::post("/v1/chat/completions", body), |_| Canned::json(200, GOOD));
-        assert_eq!(seen.status, status, "{what}: {}", seen.text());
-        assert!(began.elapsed() < LONG, "{what}: {:?}", began.elapsed());
-    };
-    let same = |count, entry: &str| list(count, |_| entry.to_owned());
+    let check = |what: &str, body, status| costs("/v1/chat/completions", what, body, status);
     check("turns of one side", chat(&same(100_000, r#"{"role":"user","content":"x"}"#)), 200);
     let orphan = r#"{"role":"tool","tool_call_id":"a","content":"x"}"#;
     check("results without calls", chat(&same(50_000, orphan)), 200);
@@ -48,6 +54,15 @@ fn no_chat_costs_far_more_than_its_bytes() {
     check("results far from their calls", chat(&calls_first), 200);
     let same_id = list(20_000, |n| if n % 2 == 0 { call(0) } else { result(0) });
     check("one id again and again", chat(&same_id), 200);
+
+    let silence = r#"{"role":"assistant","content":"x"},{"role":"user","content":""}"#;
+    check("words with nothing between", chat(&same(50_000, silence)), 200);
+    let parts = same(100_000, r#"{"type":"text","text":"some words of a result"}"#);
+    check(
+        "a result of many texts",
+        chat(&format!(r#"{{"role":"tool","tool_call_id":"a","content":[{parts}]}}"#)),
+        200,
+    );
 
     let tool = |name: usize| format!(r#"{{"type":"function","function":{{"name":"f{name}"}}}}"#);
     let tools = list(20_000, tool);
@@ -66,6 +81,38 @@ fn no_chat_costs_far_more_than_its_bytes() {
     let deep = |count| format!("{}{}", "[".repeat(count), "]".repeat(count));
     check("a deep schema", with_schema(&deep(100_000)), 200);
     check("deep content", chat(&format!(r#"{{"role":"user","content":{}}}"#, deep(100_000))), 400);
+}
+
+#[test]
+fn no_message_costs_far_more_than_its_bytes() {
+    let check = |what: &str, messages: &str, status| {
+        let body = format!(r#"{{"model":"gemini-3-pro-preview","max_tokens":9,"messages":[{messages}]}}"#);
+        costs("/v1/messages", what, body, status);
+    };
+    let said = |role: &str, content: &str| format!(r#"{{"role":"{role}","content":{content}}}"#);
+    check("turns of one side", &same(100_000, &said("user", r#""x""#)), 200);
+    check("words of the system", &same(50_000, &said("system", r#""x""#)), 200);
+    let silence = format!("{},{}", said("assistant", r#""x""#), said("user", r#""""#));
+    check("words with nothing between", &same(50_000, &silence), 200);
+    let texts = same(100_000, r#"{"type":"text","text":"some words of a result"}"#);
+    let result = format!(r#"[{{"type":"tool_result","tool_use_id":"a","content":[{texts}]}}]"#);
+    check("a result of many texts", &said("user", &result), 200);
+    let orphans = same(50_000, r#"{"type":"tool_result","tool_use_id":"a","content":"x"}"#);
+    check("results without calls", &said("user", &format!("[{orphans}]")), 200);
+    let calls = list(20_000, |n| format!(r#"{{"type":"tool_use","id":"{n}","name":"f","input":{{}}}}"#));
+    let results = list(20_000, |n| format!(r#"{{"type":"tool_result","tool_use_id":"{}"}}"#, 19_999 - n));
+    let turn =
+        format!("{},{}", said("assistant", &format!("[{calls}]")), said("user", &format!("[{results}]")));
+    check("many calls in one turn", &turn, 200);
+    let thoughts =
+        same(50_000, r#"{"type":"thinking","thinking":"x","signature":"AAAA"},{"type":"text","text":"x"}"#);
+    check("thoughts", &said("assistant", &format!("[{thoughts}]")), 200);
+    let deep = format!(
+        "{}{}",
+        r#"{"type":"document","source":{"type":"content","content":["#.repeat(20_000),
+        "]}}".repeat(20_000)
+    );
+    check("documents in documents", &said("user", &format!("[{deep}]")), 400);
 }
 
 /// What a client writes where it should not comes back in an error, but not all of it; and its name for a model
