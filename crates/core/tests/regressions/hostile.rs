@@ -26,6 +26,7 @@ fn with_schema(schema: &str) -> String {
 }
 
 /// Sends a body, and looks how long that takes.
+#[expect(clippy::disallowed_methods, reason = "the time that passes is what is tested")]
 fn costs(path: &str, what: &str, body: String, status: u16) {
     let mut harness = Harness::new(config(&["only"]));
     let began = Instant::now();
