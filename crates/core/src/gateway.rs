@@ -607,8 +607,11 @@ impl Intake {
     }
 }
 
-/// What a body takes once it is read, besides its bytes, where that is much.
+/// What a body takes once it is read, besides its bytes, where that is much. Of a form it is not.
 fn read_size(body: &[u8]) -> usize {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return 0;
+    }
     fields::values(body).saturating_sub(FEW_VALUES).saturating_mul(VALUE)
 }
 
