@@ -561,8 +561,10 @@ impl Intake {
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
                 let in_ids = gateway.config().signatures_in_ids;
-                if !held.grow(read_size(body)) {
-                    return Err(no_room());
+                let size = read_size(body);
+                if !held.grow(size) {
+                    let never_fits = size as u64 > gateway.memory.limit();
+                    return Err(if never_fits { too_many_values() } else { no_room() });
                 }
                 let asked = Asked::read(form, body, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
@@ -621,6 +623,12 @@ pub(crate) fn no_room() -> Error {
         retry_after: Some(Duration::from_secs(1)),
         ..Error::new(Kind::Unavailable, "The gateway holds too much at the moment. 网关当前负载过高。")
     }
+}
+
+fn too_many_values() -> Error {
+    let message =
+        "The body has more values than fit into memory (LIBRA_MEMORY). 请求体中的值过多，内存无法容纳。";
+    Error::new(Kind::TooLarge, message)
 }
 
 pub(crate) fn too_large(limit: u64) -> Error {

@@ -29,6 +29,11 @@ impl Memory {
         Held { memory: Arc::clone(self), bytes: 0 }
     }
 
+    /// How many bytes there are.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// How many bytes are held now.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
