@@ -561,8 +561,10 @@ impl Intake {
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
                 let in_ids = gateway.config().signatures_in_ids;
+                // Apart from the body's own share, whose size says how much the client has sent.
+                let mut read = gateway.memory.share();
                 let size = read_size(body);
-                if !held.grow(size) {
+                if !read.grow(size) {
                     let never_fits = size as u64 > gateway.memory.limit();
                     return Err(if never_fits { too_many_values() } else { no_room() });
                 }
@@ -583,9 +585,10 @@ impl Intake {
                 let ids = asked.call_ids().into_iter();
                 let recalled = gateway.signatures().recall(access.client(), ids);
                 let generation = asked.translated_for(model, recalled)?;
-                if !held.grow(generation.body().len()) {
+                if !read.grow(generation.body().len()) {
                     return Err(no_room());
                 }
+                held.absorb(read);
                 Task::Generation(Box::new(generation))
             }
         };

@@ -54,6 +54,11 @@ impl Held {
         taken.is_ok()
     }
 
+    /// Takes another share over.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Gives everything back.
     pub fn release(&mut self) {
         self.memory.held.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
@@ -80,7 +85,11 @@ mod tests {
         assert!(!one.grow(usize::MAX));
         drop(one);
         assert_eq!(memory.held(), 40);
-        other.release();
+        let mut third = memory.share();
+        assert!(third.grow(30));
+        third.absorb(other);
+        assert_eq!(memory.held(), 70);
+        third.release();
         assert_eq!(memory.held(), 0);
     }
 }
