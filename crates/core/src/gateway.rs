@@ -105,7 +105,6 @@ pub enum DueNow {
 
 /// What a head leads to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "made and taken apart once a request, at once")]
 pub enum Accepted {
     /// The answer, at once.
     Reply(Response<Bytes>),
@@ -193,11 +192,6 @@ impl Gateway {
         locked(&self.media)
     }
 
-    /// An empty share of the common memory.
-    pub(crate) fn share(&self) -> Held {
-        self.memory.share()
-    }
-
     /// The thought signatures of calls, by client. Never held while something is waited for.
     pub(crate) fn signatures(&self) -> MutexGuard<'_, Signatures> {
         locked(&self.signatures)
@@ -215,6 +209,11 @@ impl Gateway {
             self.pool(guests).set_skew(skew, now);
         }
         Some(Event::ClockOff { behind_seconds: skew.seconds() })
+    }
+
+    /// An empty share of the common memory.
+    pub(crate) fn share(&self) -> Held {
+        self.memory.share()
     }
 
     /// How many pool keys there are, and how many of them are not set aside.
@@ -553,6 +552,8 @@ impl Intake {
             (Wanted::Task(task), _) => task,
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
+                let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                let content_type = content_type.unwrap_or_default();
                 let in_ids = gateway.config().signatures_in_ids;
                 // Apart from the body's own share, whose size says how much the client has sent.
                 let mut read = gateway.memory.share();
@@ -561,7 +562,7 @@ impl Intake {
                     let never_fits = size as u64 > gateway.memory.limit();
                     return Err(if never_fits { too_many_values() } else { no_room() });
                 }
-                let asked = Asked::read(form, body, &gateway.answer_id(), in_ids, now)?;
+                let asked = Asked::read(form, body, content_type, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
                     && asked.model().len() <= MODEL_NAME
                     && matches!(access, Access::Pool { .. })
@@ -570,7 +571,7 @@ impl Intake {
                         .custom_llm
                         .as_ref()
                         .is_some_and(|custom| custom.serves(asked.model()));
-                let model = match gateway.served_model(asked.model(), AliasFor::Chat) {
+                let model = match gateway.served_model(asked.model(), asked.alias_for()) {
                     Ok(model) => model.to_owned(),
                     Err(_) if custom => asked.model().to_owned(),
                     Err(error) => return Err(error),
@@ -585,10 +586,18 @@ impl Intake {
                 Task::Generation(Box::new(generation))
             }
         };
+        let mut body = body;
+        if task.keeps_its_own() {
+            // What is needed of the body is in the task.
+            body = Some(Bytes::new());
+        }
         let asked = task.asked_model().unwrap_or_default();
-        let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
-        let mut further_models: Vec<String> = further.map(str::to_owned).collect();
-        further_models.reverse();
+        let mut further_models: Vec<String> = Vec::new();
+        if task.takes_another_model() {
+            let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
+            further_models.extend(further.map(str::to_owned));
+            further_models.reverse();
+        }
         let admitted = Admitted { task, access, headers, body, further_models, held, arrived, mark };
         Ok(Exchange::new(gateway, admitted))
     }
