@@ -26,6 +26,7 @@ use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
 use crate::fetch::{self, Kept};
+use crate::fields;
 use crate::generation::{Asked, Form};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
@@ -57,6 +58,11 @@ const TRUSTED_KEYS: usize = 100;
 
 /// So many addresses are counted; when there are more, the count begins anew.
 const COUNTED_ADDRESSES: usize = 10_000;
+
+/// What a value of a body takes in memory once it is read and translated, about, and how many are not counted: a
+/// long conversation with many tools has some thousands.
+const VALUE: usize = 512;
+const FEW_VALUES: usize = 16_384;
 
 /// The longest name of a model. Google's are below 100 bytes.
 const MODEL_NAME: usize = 256;
@@ -347,8 +353,9 @@ impl Gateway {
     /// The upstream's model that a client's name stands for.
     fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
         let model = self.config.resolve_model(asked, operation);
+        // The client's own name for it goes into every event of an answer.
         let plausible = !model.is_empty()
-            && model.len() <= MODEL_NAME
+            && asked.len().max(model.len()) <= MODEL_NAME
             && !model.chars().any(char::is_control)
             && model.split('/').all(|part| !matches!(part, "." | ".." | ""));
         if plausible && self.config.model_allowed(model) {
@@ -548,8 +555,16 @@ impl Intake {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default();
                 let in_ids = gateway.config().signatures_in_ids;
+                // Apart from the body's own share, whose size says how much the client has sent.
+                let mut read = gateway.memory.share();
+                let size = read_size(body);
+                if !read.grow(size) {
+                    let never_fits = size as u64 > gateway.memory.limit();
+                    return Err(if never_fits { too_many_values() } else { no_room() });
+                }
                 let asked = Asked::read(form, body, content_type, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
+                    && asked.model().len() <= MODEL_NAME
                     && matches!(access, Access::Pool { .. })
                     && gateway
                         .config()
@@ -563,16 +578,17 @@ impl Intake {
                 };
                 let ids = asked.call_ids().into_iter();
                 let recalled = gateway.signatures().recall(access.client(), ids);
-                Task::Generation(Box::new(asked.translated_for(model, recalled)?))
+                let generation = asked.translated_for(model, recalled)?;
+                if !read.grow(generation.body().len()) {
+                    return Err(no_room());
+                }
+                held.absorb(read);
+                Task::Generation(Box::new(generation))
             }
         };
         let mut body = body;
         if task.keeps_its_own() {
-            // What is needed of the body is in the task, which holds what goes up, too.
-            let translated = task.translated_body().map_or(0, |body| body.len());
-            if !held.grow(translated) {
-                return Err(no_room());
-            }
+            // What is needed of the body is in the task.
             body = Some(Bytes::new());
         }
         let asked = task.asked_model().unwrap_or_default();
@@ -598,18 +614,32 @@ impl Intake {
     }
 }
 
-pub(crate) fn too_large(limit: u64) -> Error {
-    let message =
-        format!("The body is larger than {limit} bytes (LIBRA_BODY_LIMIT). 请求体超过上限 {limit} 字节。");
-    Error::new(Kind::TooLarge, message)
+/// What a body takes once it is read, besides its bytes, where that is much. Of a form it is not.
+fn read_size(body: &[u8]) -> usize {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return 0;
+    }
+    fields::values(body).saturating_sub(FEW_VALUES).saturating_mul(VALUE)
 }
 
-/// What is told where the common memory is used up.
+/// The common memory is used up.
 pub(crate) fn no_room() -> Error {
     Error {
         retry_after: Some(Duration::from_secs(1)),
         ..Error::new(Kind::Unavailable, "The gateway holds too much at the moment. 网关当前负载过高。")
     }
+}
+
+fn too_many_values() -> Error {
+    let message =
+        "The body has more values than fit into memory (LIBRA_MEMORY). 请求体中的值过多，内存无法容纳。";
+    Error::new(Kind::TooLarge, message)
+}
+
+pub(crate) fn too_large(limit: u64) -> Error {
+    let message =
+        format!("The body is larger than {limit} bytes (LIBRA_BODY_LIMIT). 请求体超过上限 {limit} 字节。");
+    Error::new(Kind::TooLarge, message)
 }
 
 /// The answer to a request that got no further than its body.

@@ -6,7 +6,7 @@
 //! there is. A *property* that is called like a keyword is a property, and is left alone.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -166,7 +166,7 @@ fn is_meta(key: &str) -> bool {
     matches!(key, "$schema" | "$id" | "id" | "$comment" | "$vocabulary" | "strict") || key.starts_with("x-")
 }
 
-/// The entries of an object in their order.
+/// The entries of an object in their order, of equal keys the last value.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Entries<'a> {
@@ -206,9 +206,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0).min(64));
+                let mut entries: Vec<(Cow<'de, str>, &'de RawValue)> =
+                    Vec::with_capacity(map.size_hint().unwrap_or(0).min(64));
+                let mut places = HashMap::new();
                 while let Some((Key(key), value)) = map.next_entry()? {
-                    entries.push((key, value));
+                    // A keyword counts once, whichever way it is written: each may cost as much as all others.
+                    match places.get(&key).copied() {
+                        Some(place) => {
+                            let (_, counts): &mut (_, _) = &mut entries[place];
+                            *counts = value;
+                        }
+                        None => {
+                            places.insert(key.clone(), entries.len());
+                            entries.push((key, value));
+                        }
+                    }
                 }
                 Ok(entries)
             }
@@ -274,6 +286,14 @@ mod tests {
             r#"{"properties":{"a":{}},"required":["a"]}"#,
         );
         check("true", "{}");
+    }
+
+    #[test]
+    fn of_equal_keys_the_last_counts() {
+        check(
+            r#"{"type":"object","required":["a"],"properties":{"a":{}},"required":["b"],"\u0074ype":"string"}"#,
+            r#"{"type":"string","required":[],"properties":{"a":{}}}"#,
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn request(chat: &ChatRequest, model: &str, known: &Known) -> Result<Written
     let names = chat.function_names();
     let turns::Conversation { system, sayings } =
         turns::translate(chat.messages(), model, &names, &known.recalled)?;
-    let Turns { contents, stand_ins } = Turns::of(sayings, model);
+    let Turns { contents, stand_ins, .. } = Turns::of(sayings, model);
     let tools = tools::translate(chat, model, &names)?;
     let draft = Draft { system, contents, tools, config: sampling(chat, model)?, json: json_form(chat)? };
     let google = chat.google();
