@@ -15,6 +15,7 @@
 //! More than one operation can be under way; a shell keeps them in a set.
 
 mod attempt;
+mod fetch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use http::{Request, Response, StatusCode};
 
 use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
+use self::fetch::Gathering;
 use crate::affinity::Conversation;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
@@ -71,6 +73,9 @@ pub struct OpId(u32);
 pub enum Op {
     /// Send a request. A body of None is the client's own, streamed by the shell.
     Upstream(Request<Option<Bytes>>),
+    /// Ask any server of the web for a file: without a key, only where the
+    /// [guard](crate::fetch::guard::Guard) permits, and following no redirect.
+    Fetch(Request<()>),
 }
 
 /// What has come of an operation.
@@ -196,6 +201,8 @@ pub struct Exchange {
     conversation: Option<Conversation>,
     stay: Option<ProjectId>,
     failures: Vec<Failure>,
+    /// The media that it names by address.
+    gathering: Gathering,
     running: Vec<Attempt>,
     cancel: Vec<OpId>,
     reply: Option<Response<Bytes>>,
@@ -261,6 +268,7 @@ impl Exchange {
             conversation,
             stay,
             failures: Vec::new(),
+            gathering: Gathering::Due,
             running: Vec::new(),
             cancel: Vec::new(),
             reply: None,
@@ -302,6 +310,9 @@ impl Exchange {
             return Step::WaitUntil(deadline);
         }
         if let Some(step) = self.take_over_at_once(now) {
+            return step;
+        }
+        if let Some(step) = self.fetch_media(now) {
             return step;
         }
         if self.budget.allows_another() && now < self.times.deadline {
@@ -458,6 +469,7 @@ impl Exchange {
 
     /// Takes in what has come of an operation.
     pub fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
+        let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {

@@ -25,6 +25,7 @@ use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
+use crate::fetch::{self, Kept};
 use crate::generation::{Asked, Form};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
@@ -74,6 +75,7 @@ pub struct Gateway {
     affinity: Mutex<Affinity>,
     signatures: Mutex<Signatures>,
     memory: Arc<Memory>,
+    media: Mutex<Kept>,
     google_clock: GoogleClock,
     seed: u64,
     drawn: AtomicU64,
@@ -161,6 +163,7 @@ impl Gateway {
             affinity: Mutex::default(),
             signatures: Mutex::new(Signatures::new(memory)),
             memory: Memory::new(memory),
+            media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
             seed,
             drawn: AtomicU64::new(0),
@@ -180,6 +183,16 @@ impl Gateway {
     /// Which project served which conversation last. Never held while something is waited for.
     pub(crate) fn affinity(&self) -> MutexGuard<'_, Affinity> {
         locked(&self.affinity)
+    }
+
+    /// What was fetched lately. Never held while something is waited for.
+    pub(crate) fn media(&self) -> MutexGuard<'_, Kept> {
+        locked(&self.media)
+    }
+
+    /// An empty share of the common memory.
+    pub(crate) fn share(&self) -> Held {
+        self.memory.share()
     }
 
     /// The thought signatures of calls, by client. Never held while something is waited for.
