@@ -145,6 +145,7 @@ impl Bench {
         let fresh = if place.exists() { fs::remove_dir_all(&place) } else { Ok(()) };
         fresh
             .and_then(|()| fs::create_dir_all(place.join("home")))
+            .and_then(|()| fs::create_dir_all(place.join("tmp")))
             .map_err(|error| format!("cannot empty {}: {error}", place.display()))?;
         Ok(place)
     }
@@ -166,6 +167,7 @@ impl Bench {
             .current_dir(place)
             .env("PATH", self.installed.path(home))
             .env("HOME", place.join("home"))
+            .env("TMPDIR", place.join("tmp"))
             .env("LANG", "C.UTF-8")
             .env("BASE_URL", libra.url())
             .env("API_KEY", CLIENT_KEY)
