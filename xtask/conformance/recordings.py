@@ -11,10 +11,10 @@ import json
 import os
 import struct
 
-from replay import KEY, load, serve
-import shapes
 from checks import BASE_URL, EMBEDDING_MODEL, check, done
-from shapes import need
+from replay import KEY, load, serve
+from validator import chat, embeddings, messages, responses
+from validator.strict import need
 
 recordings = load(os.environ["CORPUS"])
 serve(recordings, os.environ["UPSTREAM"])
@@ -40,8 +40,7 @@ def same(found, expected, what):
 
 class Chat:
     path = "/v1/chat/completions"
-    whole, stream, error = shapes.chat, shapes.chat_stream, shapes.openai_error
-    unanswered = "content_filter"
+    shape = chat
 
     def body(self, recording, is_stream):
         tools = [{"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
@@ -68,7 +67,7 @@ class Chat:
 
 class Responses:
     path = "/v1/responses"
-    whole, stream, error = shapes.response, shapes.response_stream, shapes.openai_error
+    shape = responses
 
     def body(self, recording, is_stream):
         tools = [{"type": "function", "name": name, "description": description, "parameters": parameters, "strict": False}
@@ -98,7 +97,7 @@ class Responses:
 
 class Messages:
     path = "/v1/messages"
-    whole, stream, error = shapes.message, shapes.message_stream, shapes.anthropic_error
+    shape = messages
 
     def body(self, recording, is_stream):
         tools = [{"name": name, "description": description, "input_schema": parameters}
@@ -147,11 +146,11 @@ def generating(dialect, recording, is_stream):
     status, kind, text = ask(recording, dialect.path, dialect.body(recording, is_stream))
     if recording.status != 200:
         need(status >= 400 and kind == "application/json", f"{status} {kind}: {text[:200]}")
-        type(dialect).error(json.loads(text))
+        dialect.shape.error(json.loads(text))
         return f"{status} {json.loads(text)['error']['type']}"
     need(status == 200, f"{status}: {text[:300]}")
     same(kind, "text/event-stream" if is_stream else "application/json", "content-type")
-    answer = type(dialect).stream(text) if is_stream else type(dialect).whole(json.loads(text))
+    answer = dialect.shape.stream(text) if is_stream else dialect.shape.whole(json.loads(text))
     dialect.compare(recording, answer)
     return ""
 
@@ -162,7 +161,7 @@ def embedding(recording, is_base64):
     status, _, text = ask(recording, "/v1/embeddings", body)
     need(status == 200, f"{status}: {text[:300]}")
     answer = json.loads(text)
-    shapes.embeddings(answer, is_base64)
+    embeddings.whole(answer, is_base64)
     recorded = [one["values"] for one in recording.answers[0].get("embeddings") or [recording.answers[0]["embedding"]]]
     vectors = [item["embedding"] for item in answer["data"]]
     if is_base64:
@@ -178,7 +177,7 @@ def counting(recording):
     body = {"model": recording.model, "messages": [{"role": "user", "content": "Hello"}]}
     status, _, text = ask(recording, "/v1/messages/count_tokens", body)
     if recording.status != 200:
-        shapes.anthropic_error(json.loads(text))
+        messages.error(json.loads(text))
         return f"{status}"
     need(status == 200, f"{status}: {text[:300]}")
     same(json.loads(text), {"input_tokens": recording.answers[0]["totalTokens"]}, "tokens")
