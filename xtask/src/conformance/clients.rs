@@ -39,6 +39,13 @@ pub(super) const CLIENTS: &[Client] = &[
     client("openai-python-chat", "OpenAI SDK for Python: chat", &["openai"], SDKS, "openai_chat.py"),
     client("google-python", "Google Gen AI SDK for Python", &["google-genai"], SDKS, "google_genai.py"),
     client("openai-node-chat", "OpenAI SDK for Node: chat", &["openai"], NODE, "node/openai_chat.mjs"),
+    client(
+        "openai-node-embeddings",
+        "OpenAI SDK for Node: embeddings",
+        &["openai"],
+        NODE,
+        "node/openai_embeddings.mjs",
+    ),
     client("google-node", "Google Gen AI SDK for Node", &["@google/genai"], NODE, "node/google_genai.mjs"),
     client(
         "anthropic-node",
