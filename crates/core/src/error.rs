@@ -31,6 +31,8 @@ const SOON: Duration = Duration::from_secs(60);
 pub enum Kind {
     /// 400: the request cannot be understood or is not allowed as it is.
     BadRequest,
+    /// 400: more tokens than the model takes. Agents shorten the conversation when they hear it.
+    PromptTooLong,
     /// 400: an image that the request names by address cannot be had.
     ImageUrl,
     /// 401: no key, or one that may not use the pool.
@@ -204,7 +206,7 @@ impl Kind {
     /// The HTTP status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::ImageUrl => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::ImageUrl | Self::PromptTooLong => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound | Self::ModelNotFound => StatusCode::NOT_FOUND,
@@ -243,9 +245,11 @@ impl Kind {
     /// `google.rpc.Code` as Google's errors name it in `status`.
     const fn google_status(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::ImageUrl | Self::TooLarge | Self::UnsupportedEncoding => {
-                "INVALID_ARGUMENT"
-            }
+            Self::BadRequest
+            | Self::ImageUrl
+            | Self::PromptTooLong
+            | Self::TooLarge
+            | Self::UnsupportedEncoding => "INVALID_ARGUMENT",
             Self::Unauthorized => "UNAUTHENTICATED",
             Self::Forbidden => "PERMISSION_DENIED",
             Self::NotFound | Self::ModelNotFound => "NOT_FOUND",
@@ -262,6 +266,7 @@ impl Kind {
     const fn openai_type(self) -> &'static str {
         match self {
             Self::BadRequest
+            | Self::PromptTooLong
             | Self::ImageUrl
             | Self::NotFound
             | Self::ModelNotFound
@@ -282,6 +287,7 @@ impl Kind {
     const fn openai_code(self) -> Option<&'static str> {
         match self {
             Self::Unauthorized => Some("invalid_api_key"),
+            Self::PromptTooLong => Some("context_length_exceeded"),
             Self::ModelNotFound => Some("model_not_found"),
             Self::RateLimited => Some("rate_limit_exceeded"),
             Self::Unavailable => Some("service_unavailable"),
@@ -304,6 +310,7 @@ impl Kind {
     const fn anthropic_type(self) -> &'static str {
         match self {
             Self::BadRequest
+            | Self::PromptTooLong
             | Self::ImageUrl
             | Self::MethodNotAllowed
             | Self::RequestTimeout

@@ -192,6 +192,12 @@ pub struct Tool<'a> {
     /// Reading of addresses that the prompt names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_context: Option<Empty>,
+    /// Places, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub google_maps: Option<&'a RawValue>,
+    /// The client's stores of documents, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_search: Option<&'a RawValue>,
 }
 
 /// `{}`: a tool that is switched on by being there.
@@ -293,6 +299,12 @@ pub struct GenerationConfig<'a> {
     /// `TEXT`, `IMAGE`, `AUDIO`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub response_modalities: Vec<&'static str>,
+    /// The shape and size of images, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_config: Option<AsWritten<'a>>,
+    /// How closely images are looked at, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_resolution: Option<&'a str>,
     /// The voice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speech_config: Option<SpeechConfig<'a>>,
@@ -305,6 +317,17 @@ impl GenerationConfig<'_> {
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// JSON that goes up as the client wrote it.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub struct AsWritten<'a>(pub &'a RawValue);
+
+impl PartialEq for AsWritten<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
     }
 }
 

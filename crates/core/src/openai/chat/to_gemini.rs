@@ -53,13 +53,20 @@ fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Er
     {
         longest = longest.map(|tokens| tokens.min(bound));
     }
+    let answers = positive(chat.n).filter(|n| *n > 1);
+    if answers.is_some() && !model.gives_several_answers() {
+        return Err(Error::bad_request(
+            "Unsupported value: this model gives one answer, so 'n' has to be 1.",
+            "n",
+        ));
+    }
     let google_thinking = chat.google().and_then(|google: &Google| google.thinking_config.as_ref());
     let (response_modalities, speech_config) = modalities(chat)?;
     Ok(GenerationConfig {
         temperature: chat.temperature,
         top_p: chat.top_p,
         top_k: positive(chat.top_k),
-        candidate_count: positive(chat.n).filter(|n| *n > 1),
+        candidate_count: answers,
         max_output_tokens: longest,
         stop_sequences: chat
             .stop
@@ -77,6 +84,8 @@ fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Er
         response_mime_type: None,
         response_json_schema: None,
         response_modalities,
+        image_config: chat.image_config(),
+        media_resolution: chat.google().and_then(|google| google.media_resolution.as_deref()),
         speech_config,
         thinking_config: thinking::translate(chat.reasoning_effort.as_deref(), google_thinking, model)?,
     })

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::message::{CalledCustom, Content as Words, ContentPart, Message, Role, ToolCall};
 use crate::error::Error;
+use crate::fields::StringOr;
 use crate::gemini::media;
 use crate::gemini::model::Model;
 use crate::gemini::names::FunctionNames;
@@ -89,9 +90,17 @@ fn model_parts<'a>(
 ) -> Result<Vec<Part<'a>>, Error> {
     let mut parts = content_parts(message, index)?;
     parts.extend(message.refusal.iter().filter(|refusal| !refusal.is_empty()).map(Part::text));
+    for (number, StringOr(image)) in message.images.iter().flatten().enumerate() {
+        let Some(url) = &image.image_url else { continue };
+        let param = || format!("messages[{index}].images[{number}].image_url.url");
+        let part = media::from_url(&url.url, Accepts::Media, param)?;
+        let thought_signature = image.extra_content.signature().map(Cow::Borrowed);
+        parts.push(Part { thought_signature, ..part });
+    }
     let signature = message.extra_content.signature();
-    if let Some(last) = parts.last_mut() {
-        last.thought_signature = signature.map(Cow::Borrowed);
+    let last = parts.last_mut().filter(|last| last.thought_signature.is_none());
+    if let (Some(last), Some(signature)) = (last, signature) {
+        last.thought_signature = Some(Cow::Borrowed(signature));
     }
     for call in message.tool_calls.iter().flatten() {
         let id = call.id.as_deref().unwrap_or_default();
