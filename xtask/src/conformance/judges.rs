@@ -17,8 +17,9 @@ pub(super) const NAME: &str = "judges";
 const FOLDER: &str = "LIBRA_JUDGES";
 
 /// The scripts, with the checks that concern what libra speaks (none named: all of them).
-const JUDGES: [(&str, &[&str]); 2] = [
+const JUDGES: [(&str, &[&str]); 3] = [
     ("genai_native", &[]),
+    ("anthropic_sdk", &[]),
     (
         "openai_sdk",
         &[
