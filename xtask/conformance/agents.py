@@ -20,7 +20,7 @@ SIMULATOR = os.environ["SIMULATOR_URL"]
 HOME = Path(os.environ["HOME"]) / "agent"
 WORK = HOME / "work"
 # Far more than any of them takes on an idle machine, some three seconds.
-LIMIT_SECONDS = 90
+LIMIT_SECONDS = 80
 SECRET = "swordfish-4711"
 GREETING = "Hello from the simulated Gemini"
 
@@ -30,9 +30,15 @@ def write(path, content):
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
+def flag(name, value):
+    """An argument with its value; nothing where there is no value."""
+    return [name, value] if value else []
+
+
 class GeminiCli:
     """Gemini's own protocol."""
 
+    has_own_models = True
     program = "gemini"
     environment = {
         "GOOGLE_GEMINI_BASE_URL": BASE_URL,
@@ -50,7 +56,7 @@ class GeminiCli:
         })
 
     def plain(self, model, prompt):
-        return ["-m", model, "-p", prompt], ""
+        return [*flag("-m", model), "-p", prompt], ""
 
     def stream(self, model, prompt):
         return ["-m", model, "--output-format", "stream-json", "-p", prompt], ""
@@ -63,6 +69,7 @@ class GeminiCli:
 class ClaudeCode:
     """Anthropic's Messages."""
 
+    has_own_models = True
     program = "claude"
     environment = {
         "ANTHROPIC_BASE_URL": BASE_URL,
@@ -78,7 +85,7 @@ class ClaudeCode:
         write(HOME / ".claude.json", {"hasCompletedOnboarding": True})
 
     def plain(self, model, prompt):
-        return ["--model", model, "-p", prompt], ""
+        return [*flag("--model", model), "-p", prompt], ""
 
     def stream(self, model, prompt):
         return ["--model", model, "-p", prompt, "--output-format", "stream-json", "--include-partial-messages",
@@ -93,6 +100,7 @@ class ClaudeCode:
 class Codex:
     """OpenAI's Responses."""
 
+    has_own_models = True
     program = "codex"
     environment = {"LIBRA_KEY": API_KEY}
     read_file = ("exec_command", {"cmd": "cat notes.txt"})
@@ -114,7 +122,8 @@ enabled = false
 
     def plain(self, model, prompt):
         # The folder is its own sandbox, and the only command is the one in the prompt.
-        return ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-m", model, prompt], ""
+        return ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", *flag("-m", model),
+                prompt], ""
 
     def stream(self, model, prompt):
         arguments, stdin = self.plain(model, prompt)
@@ -128,6 +137,7 @@ enabled = false
 class OpenCode:
     """OpenAI's chat completions, through the AI SDK."""
 
+    has_own_models = False
     # The package `opencode-ai` only chooses among those for each machine, some of which a registry may lack.
     program = "../opencode-linux-x64/bin/opencode"
     environment = {
@@ -166,6 +176,7 @@ class OpenCode:
 class Aider:
     """OpenAI's chat completions, through LiteLLM. It has no tools."""
 
+    has_own_models = False
     program = "aider"
     environment = {
         "OPENAI_API_BASE": BASE_URL + "/v1",
@@ -245,6 +256,14 @@ def plain_turn():
     assert GREETING in output, output
     assert streams + wholes > 0
     return f"{streams} streams, {wholes} whole answers"
+
+
+if agent.has_own_models:
+    @check
+    def plain_turn_with_its_own_models():
+        output, streams, wholes = run(agent.plain(None, "Say hello."))
+        assert GREETING in output, output
+        return f"{streams} streams, {wholes} whole answers"
 
 
 @check

@@ -8,6 +8,7 @@
 mod clients;
 mod install;
 mod judges;
+mod recordings;
 mod report;
 
 use std::collections::BTreeSet;
@@ -51,10 +52,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if into_readme && !chosen.is_empty() {
         return Err("--readme tells of all clients: name none".to_owned());
     }
+    let is_wanted = |name: &str| chosen.is_empty() || chosen.contains(&name);
     let bench = Bench::make(&clients)?;
     let mut reports = bench.ask_all(&clients)?;
-    if let Some(folder) = judges::folder().filter(|_| chosen.is_empty()) {
-        reports.extend(judges::run(&bench, &folder)?);
+    if is_wanted(recordings::NAME) {
+        reports.push(recordings::run(&bench)?);
+    }
+    if is_wanted(judges::NAME) {
+        reports.extend(judges::run(&bench)?);
     }
     println!("\n{}", report::table(&reports, READMES[0].1));
     if into_readme {
@@ -68,8 +73,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 /// The clients that the arguments name, by their names or how these begin. None named: all.
 fn choose(chosen: &[&str]) -> Result<Vec<&'static Client>, String> {
     let is_chosen = |client: &Client, word: &str| client.name.starts_with(word);
-    if let Some(unknown) = chosen.iter().find(|word| !CLIENTS.iter().any(|client| is_chosen(client, word))) {
-        let names: Vec<&str> = CLIENTS.iter().map(|client| client.name).collect();
+    let others = [recordings::NAME, judges::NAME];
+    let is_known =
+        |word: &str| others.contains(&word) || CLIENTS.iter().any(|client| is_chosen(client, word));
+    if let Some(unknown) = chosen.iter().find(|word| !is_known(word)) {
+        let names: Vec<&str> = CLIENTS.iter().map(|client| client.name).chain(others).collect();
         return Err(format!("no client `{unknown}`; there are {}", names.join(", ")));
     }
     let is_wanted = |client: &&Client| chosen.is_empty() || chosen.iter().any(|word| is_chosen(client, word));
@@ -121,7 +129,7 @@ impl Bench {
                 let simulator = target().join("debug/libra-simulator");
                 let simulator =
                     Server::start(&mut gateway::simulator(&simulator, &place), &place.join("simulator.log"))?;
-                let libra = self.libra(&simulator.url(), POOL, &place)?;
+                let libra = self.libra(&simulator.url(), Some(POOL), &place)?;
                 command.args(client.argument);
                 self.surround(&mut command, client.home, &libra, &place);
                 command.env("SIMULATOR_URL", simulator.url());
@@ -137,12 +145,18 @@ impl Bench {
         let fresh = if place.exists() { fs::remove_dir_all(&place) } else { Ok(()) };
         fresh
             .and_then(|()| fs::create_dir_all(place.join("home")))
+            .and_then(|()| fs::create_dir_all(place.join("tmp")))
             .map_err(|error| format!("cannot empty {}: {error}", place.display()))?;
         Ok(place)
     }
 
-    fn libra(&self, upstream: &str, pool: usize, place: &Path) -> Result<Server, String> {
-        let mut command = gateway::libra(&target().join("debug/libra"), place, upstream, pool);
+    /// The gateway, with so many keys and a client's key to them, or without either.
+    fn libra(&self, upstream: &str, pool: Option<usize>, place: &Path) -> Result<Server, String> {
+        let program = target().join("debug/libra");
+        let mut command = gateway::libra(&program, place, upstream, pool.unwrap_or_default());
+        if pool.is_none() {
+            command.env_remove("LIBRA_KEYS").env_remove("LIBRA_CLIENTS");
+        }
         Server::start(&mut command, &place.join("libra.log"))
     }
 
@@ -153,6 +167,7 @@ impl Bench {
             .current_dir(place)
             .env("PATH", self.installed.path(home))
             .env("HOME", place.join("home"))
+            .env("TMPDIR", place.join("tmp"))
             .env("LANG", "C.UTF-8")
             .env("BASE_URL", libra.url())
             .env("API_KEY", CLIENT_KEY)
@@ -226,6 +241,7 @@ mod tests {
         assert_eq!(names(&[]).map(|names| names.len()), Ok(CLIENTS.len()));
         assert_eq!(names(&["google-python"]), Ok(vec!["google-python"]));
         assert!(names(&["ai-sdk"]).is_ok_and(|names| names.len() > 2));
+        assert_eq!(names(&["recordings"]), Ok(Vec::new()));
         assert!(names(&["nonesuch"]).is_err_and(|why| why.contains("google-python")));
     }
 }

@@ -19,8 +19,9 @@ Usage: cargo xtask TASK
 
   test [--fast]                     everything that must pass before a commit lands; --fast leaves out WebAssembly
   conformance [--readme] [CLIENT…]  real clients against libra and the simulator: all, or those whose names begin so;
-                                    --readme writes the table into the README, LIBRA_JUDGES=FOLDER adds the drivers
-                                    and the upstream of that folder
+                                    --readme writes the table into the README. `recordings` validates answers made of
+                                    recorded exchanges in LIBRA_CORPUS=FOLDER, `judges` runs the drivers of
+                                    LIBRA_JUDGES=FOLDER with the upstream that is there
   bench [--quick] [SCENARIO…]       libra beside nginx and a bare hyper proxy; `cargo xtask bench --help` says more
   pool-report [--seeds N] [SCENARIO…]
                                     what the pool must show in virtual time, and what it shows, over 100 seeds

@@ -321,9 +321,10 @@ impl<'a> Request<'a> {
 
     /// What functions have answered to the model's last calls.
     fn function_answers(&self) -> Vec<&'a Value> {
-        list(self.body, "contents")
-            .last()
-            .into_iter()
+        let contents = list(self.body, "contents");
+        let after_model = contents.iter().rposition(|content| text(content, "role") == "model");
+        contents[after_model.map_or(0, |place| place + 1)..]
+            .iter()
             .flat_map(|content| list(content, "parts"))
             .filter_map(|part| field(part, "functionResponse"))
             .collect()
@@ -402,18 +403,21 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The last text of the user.
+/// The last text of the user. What agents add to a prompt about themselves is not the user's, unless there is nothing
+/// else.
 pub(crate) fn last_user_text(body: &Value) -> String {
-    list(body, "contents")
-        .iter()
-        .rev()
-        .filter(|content| matches!(text(content, "role"), "" | "user"))
-        .map(|content| {
-            let texts = list(content, "parts").iter().filter_map(|part| field(part, "text")?.as_str());
-            texts.collect::<Vec<_>>().join(" ")
-        })
-        .find(|text| !text.is_empty())
-        .unwrap_or_default()
+    let last = |is_wanted: fn(&str) -> bool| {
+        list(body, "contents")
+            .iter()
+            .rev()
+            .filter(|content| matches!(text(content, "role"), "" | "user"))
+            .map(|content| {
+                let texts = list(content, "parts").iter().filter_map(|part| field(part, "text")?.as_str());
+                texts.filter(|text| is_wanted(text)).collect::<Vec<_>>().join(" ")
+            })
+            .find(|text| !text.is_empty())
+    };
+    last(|text| !directive::is_added(text)).or_else(|| last(|_| true)).unwrap_or_default()
 }
 
 /// Whether a prompt says to use or call this function, the two in one sentence.
@@ -571,6 +575,18 @@ mod tests {
         check("Use your head. get_weather is a name", "AUTO", &[]);
         check("hi", "ANY", &["get_weather"]);
         check("use get_weather", "NONE", &[]);
+    }
+
+    #[test]
+    fn what_agents_add_is_not_the_prompt() {
+        let parts = |texts: &[&str]| {
+            let parts: Vec<_> = texts.iter().map(|text| json!({ "text": text })).collect();
+            json!({ "contents": [{ "role": "user", "parts": parts }] })
+        };
+        let check = |texts: &[&str], expected: &str| assert_eq!(last_user_text(&parts(texts)), expected);
+        check(&["<reminder>use get_time</reminder>\n", "hi", "<env x='1'>\ncall it</env>"], "hi");
+        check(&["<reminder>one</reminder>"], "<reminder>one</reminder>");
+        check(&["<b>one</b> two", "<three", "a < b >"], "<b>one</b> two <three a < b >");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a prompt asks of the simulator itself: `{{name=value}}` anywhere in the last text of the user.
+//! What a prompt asks of the simulator itself: `{{name=value}}` anywhere in the last text of the user. Parts that are one
+//! element of markup are not the user's: agents add such.
 //!
 //! - `{{fault=overloaded}}`: any fault or condition of [`fault`](crate::fault), for this request.
 //! - `{{retry_ms=1500}}`: the delay that a 429 of `{{fault=…}}` names.
@@ -138,6 +139,16 @@ pub(crate) fn calls(text: &str) -> Result<Vec<ScriptedCall<'_>>, String> {
         .collect()
 }
 
+/// Whether a text is one element of markup from end to end: how agents mark what they add to a prompt.
+pub(crate) fn is_added(text: &str) -> bool {
+    let text = text.trim();
+    let Some(inner) = text.strip_prefix('<') else { return false };
+    let is_name = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_');
+    let name = inner.split(|letter| !is_name(letter)).next().unwrap_or_default();
+    let end = text.strip_suffix('>').and_then(|rest| rest.strip_suffix(name)?.strip_suffix("</"));
+    !name.is_empty() && end.is_some()
+}
+
 /// The last text of the user, read without a tree of the whole body. None: the body is not of that shape, and
 /// has to be read properly to say why.
 pub(crate) fn last_user_text(body: &[u8]) -> Option<String> {
@@ -157,7 +168,8 @@ pub(crate) fn last_user_text(body: &[u8]) -> Option<String> {
     }
     let body: Body = serde_json::from_slice(body).ok()?;
     let texts = |content: Content| {
-        let texts: Vec<String> = content.parts.into_iter().filter_map(|part| part.text).collect();
+        let texts = content.parts.into_iter().filter_map(|part| part.text);
+        let texts: Vec<String> = texts.filter(|text| !is_added(text)).collect();
         (!texts.is_empty()).then(|| texts.join(" "))
     };
     body.contents

@@ -44,9 +44,24 @@ pub(super) const CLIENTS: &[Client] = &[
         SDKS,
         "openai_media.py",
     ),
+    client("anthropic-python", "Anthropic SDK for Python", &["anthropic"], SDKS, "anthropic_messages.py"),
     client("google-python", "Google Gen AI SDK for Python", &["google-genai"], SDKS, "google_genai.py"),
     client("openai-node-chat", "OpenAI SDK for Node: chat", &["openai"], NODE, "node/openai_chat.mjs"),
+    client(
+        "openai-node-embeddings",
+        "OpenAI SDK for Node: embeddings",
+        &["openai"],
+        NODE,
+        "node/openai_embeddings.mjs",
+    ),
     client("google-node", "Google Gen AI SDK for Node", &["@google/genai"], NODE, "node/google_genai.mjs"),
+    client(
+        "anthropic-node",
+        "Anthropic SDK for Node",
+        &["@anthropic-ai/sdk"],
+        NODE,
+        "node/anthropic_messages.mjs",
+    ),
     client("ai-sdk-google", "AI SDK: Google", &["ai", "@ai-sdk/google"], NODE, "node/ai_sdk.mjs")
         .told("google"),
     client("ai-sdk-openai-chat", "AI SDK: OpenAI, chat", &["ai", "@ai-sdk/openai"], NODE, "node/ai_sdk.mjs")
@@ -59,6 +74,8 @@ pub(super) const CLIENTS: &[Client] = &[
         "node/ai_sdk.mjs",
     )
     .told("compatible"),
+    client("ai-sdk-anthropic", "AI SDK: Anthropic", &["ai", "@ai-sdk/anthropic"], NODE, "node/ai_sdk.mjs")
+        .told("anthropic"),
     client("langchain-openai", "LangChain: OpenAI", &["langchain-openai"], FRAMEWORKS, "langchain.py")
         .told("openai"),
     client("langchain-google", "LangChain: Google", &["langchain-google-genai"], FRAMEWORKS, "langchain.py")
@@ -79,9 +96,21 @@ pub(super) const CLIENTS: &[Client] = &[
         "pydantic_ai_client.py",
     )
     .told("openai-chat"),
+    client(
+        "pydantic-ai-anthropic",
+        "pydantic-ai: Anthropic",
+        &["pydantic-ai-slim"],
+        FRAMEWORKS,
+        "pydantic_ai_client.py",
+    )
+    .told("anthropic"),
     client("litellm-openai", "LiteLLM: OpenAI", &["litellm"], LITELLM, "litellm_client.py").told("openai"),
     client("litellm-gemini", "LiteLLM: Gemini", &["litellm"], LITELLM, "litellm_client.py").told("gemini"),
+    client("litellm-anthropic", "LiteLLM: Anthropic", &["litellm"], LITELLM, "litellm_client.py")
+        .told("anthropic"),
     client("gemini-cli", "Gemini CLI", &["@google/gemini-cli"], AGENTS, "agents.py").told("gemini-cli"),
+    client("claude-code", "Claude Code", &["@anthropic-ai/claude-code"], AGENTS, "agents.py")
+        .told("claude-code"),
     client("opencode", "opencode", &["opencode-linux-x64"], AGENTS, "agents.py").told("opencode"),
     client("aider", "aider", &["aider-chat"], Home::Python("aider"), "agents.py").told("aider"),
 ];

@@ -2,20 +2,24 @@
 //!
 //! `LIBRA_JUDGES` names their folder. They are called as the clients' scripts are, and print the same.
 
-use std::path::{Path, PathBuf};
+use std::env;
+use std::path::PathBuf;
 
 use xtask::server::{Server, free_address};
 
 use super::Bench;
 use super::clients::SDKS;
-use super::report::Report;
+use super::report::{Outcome, Report};
 
+/// By which they are chosen on the command line.
+pub(super) const NAME: &str = "judges";
 /// The folder's variable.
-pub(super) const FOLDER: &str = "LIBRA_JUDGES";
+const FOLDER: &str = "LIBRA_JUDGES";
 
 /// The scripts, with the checks that concern what libra speaks (none named: all of them).
-const JUDGES: [(&str, &[&str]); 2] = [
+const JUDGES: [(&str, &[&str]); 3] = [
     ("genai_native", &[]),
+    ("anthropic_sdk", &[]),
     (
         "openai_sdk",
         &[
@@ -62,8 +66,12 @@ const UPSTREAM: &str = "fake_gemini.py";
 /// With one key nothing can fail over, with many everything can.
 const POOLS: [usize; 2] = [1, 64];
 
-/// Runs them all, with each size of pool.
-pub(super) fn run(bench: &Bench, folder: &Path) -> Result<Vec<Report>, String> {
+/// Runs them all, with each size of pool, if there are any.
+pub(super) fn run(bench: &Bench) -> Result<Vec<Report>, String> {
+    let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) else {
+        let outcome = Outcome::NotRun(format!("{FOLDER} names no folder of judges"));
+        return Ok(vec![Report { client: NAME.to_owned(), row: None, outcome }]);
+    };
     let mut reports = Vec::new();
     for pool in POOLS {
         for (name, checks) in JUDGES {
@@ -73,7 +81,7 @@ pub(super) fn run(bench: &Bench, folder: &Path) -> Result<Vec<Report>, String> {
             let mut upstream = bench.installed.python("sdks");
             upstream.arg(folder.join(UPSTREAM)).arg(address.port().to_string());
             let upstream = Server::start_at(&mut upstream, address, &place.join("upstream.log"))?;
-            let libra = bench.libra(&upstream.url(), pool, &place)?;
+            let libra = bench.libra(&upstream.url(), Some(pool), &place)?;
             let mut command = bench.installed.python("sdks");
             command.arg(folder.join(format!("{name}.py")));
             bench.surround(&mut command, SDKS, &libra, &place);
@@ -86,9 +94,4 @@ pub(super) fn run(bench: &Bench, folder: &Path) -> Result<Vec<Report>, String> {
         }
     }
     Ok(reports)
-}
-
-/// The folder, where one is named.
-pub(super) fn folder() -> Option<PathBuf> {
-    std::env::var_os(FOLDER).map(PathBuf::from)
 }

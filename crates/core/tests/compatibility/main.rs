@@ -14,10 +14,11 @@ use crate::case::{Answered, Asked, Dialect, Outcome};
 
 mod case;
 mod chat;
+mod messages;
 mod page;
 
 fn dialects() -> Vec<Dialect> {
-    vec![chat::dialect()]
+    vec![chat::dialect(), messages::dialect()]
 }
 
 /// Tries a case of a request.
