@@ -8,6 +8,7 @@
 //! requests pass by without any of this.
 
 pub mod catalogue;
+mod entries;
 pub mod finish;
 pub mod grounding;
 pub mod media;
@@ -21,3 +22,4 @@ pub mod response;
 pub mod schema;
 pub mod thinking;
 pub mod tools;
+pub mod tuning;

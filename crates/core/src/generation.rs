@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::error::{Dialect, Error};
 use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
+use crate::gemini::tuning::Tuning;
 use crate::openai::chat::{self, ChatRequest};
 use crate::signatures::{Issued, Recalled};
 use crate::time::Timestamp;
@@ -32,6 +33,8 @@ pub(crate) enum Asked {
 pub(crate) struct Generation {
     asked: Asked,
     model: String,
+    /// What is changed in the body on its way up.
+    tuning: Tuning,
     /// What the gateway knows beside it.
     known: Known,
     /// For Gemini.
@@ -98,20 +101,37 @@ impl Asked {
         }
     }
 
-    /// Translates it for a model. `recalled` is what the gateway knows of its [calls](Self::call_ids).
+    /// Translates it for a model. `recalled` is what the gateway knows of its [calls](Self::call_ids), `tuning` what
+    /// is changed in what comes out.
     ///
     /// # Errors
     /// What cannot be said to Gemini.
-    pub(crate) fn translated_for(self, model: String, recalled: Recalled) -> Result<Generation, Error> {
+    pub(crate) fn translated_for(
+        mut self,
+        model: String,
+        recalled: Recalled,
+        tuning: Tuning,
+    ) -> Result<Generation, Error> {
+        if tuning.wishes.search {
+            self.expect_citations();
+        }
         let known = Known { recalled, ..Known::default() };
-        let written = self.to_gemini(&model, &known)?;
-        Ok(Generation { asked: self, model, known, written })
+        let written = self.to_gemini(&model, &known, &tuning)?;
+        Ok(Generation { asked: self, model, tuning, known, written })
     }
 
-    fn to_gemini(&self, model: &str, known: &Known) -> Result<Written, Error> {
+    /// The answer can have citations, though the request does not ask for search.
+    fn expect_citations(&mut self) {
         match self {
-            Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
+            Self::Chat { context, .. } => context.expect_citations(),
         }
+    }
+
+    fn to_gemini(&self, model: &str, known: &Known, tuning: &Tuning) -> Result<Written, Error> {
+        let written = match self {
+            Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
+        }?;
+        Ok(Written { body: tuning.apply(&written.body, model), ..written })
     }
 }
 
@@ -155,7 +175,7 @@ impl Generation {
     /// # Errors
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
-        self.written = self.asked.to_gemini(&model, &self.known)?;
+        self.written = self.asked.to_gemini(&model, &self.known, &self.tuning)?;
         self.model = model;
         Ok(())
     }
@@ -171,7 +191,7 @@ impl Generation {
     /// The request cannot be put to its model.
     pub(crate) fn place(&mut self, media: Media) -> Result<(), Error> {
         self.known.media = media;
-        self.written = self.asked.to_gemini(&self.model, &self.known)?;
+        self.written = self.asked.to_gemini(&self.model, &self.known, &self.tuning)?;
         Ok(())
     }
 

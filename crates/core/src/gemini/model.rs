@@ -137,6 +137,16 @@ impl Model {
         }
     }
 
+    /// Whether it takes safety settings.
+    pub fn takes_safety_settings(self) -> bool {
+        !self.speaks
+    }
+
+    /// Whether it can search the web.
+    pub fn searches(self) -> bool {
+        self.is_gemini(2, 0) && !self.draws && !self.speaks
+    }
+
     /// Whether it gives more than one answer to a request.
     pub fn gives_several_answers(self) -> bool {
         !(self.family == Family::Gemini && self.version >= (4, 0))

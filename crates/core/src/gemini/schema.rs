@@ -6,12 +6,11 @@
 //! there is. A *property* that is called like a keyword is a property, and is left alone.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::value::RawValue;
+
+use super::entries::Entries;
 
 /// Schemas nested deeper are passed on as they are. Google's own bound on nesting is far below.
 const DEEPEST: u8 = 64;
@@ -49,7 +48,7 @@ impl Serialize for Schema<'_> {
             // `true` and `false` are schemas too; Gemini knows only objects.
             return serializer.serialize_map(Some(0))?.end();
         };
-        entries.inline_single_all_of();
+        inline_single_all_of(&mut entries);
         let mut map = serializer.serialize_map(None)?;
         if entries.get("$ref").is_some() {
             for (key, value) in entries.0.iter().filter(|(key, _)| key.starts_with('$') && !is_meta(key)) {
@@ -166,61 +165,16 @@ fn is_meta(key: &str) -> bool {
     matches!(key, "$schema" | "$id" | "id" | "$comment" | "$vocabulary" | "strict") || key.starts_with("x-")
 }
 
-/// The entries of an object in their order.
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'a> Entries<'a> {
-    fn of(raw: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
-    }
-
-    fn get(&self, key: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
-    }
-
-    fn names(&self) -> BTreeSet<&str> {
-        self.0.iter().map(|(name, _)| name.as_ref()).collect()
-    }
-
-    /// Pydantic wraps a reference that has a description: `{"allOf": [{"$ref": …}], "description": …}`.
-    fn inline_single_all_of(&mut self) {
-        let Some(list) = self.get("allOf") else { return };
-        let Ok([single]) = serde_json::from_str::<[&RawValue; 1]>(list.get()) else { return };
-        let Some(inner) = Entries::of(single) else { return };
-        self.0.retain(|(key, _)| key != "allOf");
-        let known = self.names();
-        let new: Vec<_> = inner.0.into_iter().filter(|(key, _)| !known.contains(key.as_ref())).collect();
-        self.0.extend(new);
-    }
+/// Pydantic wraps a reference that has a description: `{"allOf": [{"$ref": …}], "description": …}`.
+fn inline_single_all_of(entries: &mut Entries<'_>) {
+    let Some(list) = entries.get("allOf") else { return };
+    let Ok([single]) = serde_json::from_str::<[&RawValue; 1]>(list.get()) else { return };
+    let Some(inner) = Entries::of(single) else { return };
+    entries.0.retain(|(key, _)| key != "allOf");
+    let known = entries.names();
+    let new: Vec<_> = inner.0.into_iter().filter(|(key, _)| !known.contains(key.as_ref())).collect();
+    entries.0.extend(new);
 }
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0).min(64));
-                while let Some((Key(key), value)) = map.next_entry()? {
-                    entries.push((key, value));
-                }
-                Ok(entries)
-            }
-        }
-
-        deserializer.deserialize_map(Object).map(Self)
-    }
-}
-
-/// A key that borrows where it can.
-#[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
