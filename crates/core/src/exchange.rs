@@ -655,7 +655,7 @@ impl Exchange {
     }
 
     fn refuse(&mut self, error: &Error, now: Timestamp) {
-        let mut response = error.response(self.task.dialect());
+        let mut response = error.response(self.task.dialect(), Some(self.mark.id()));
         // Without `alt=sse` a stream is an array, and so is its error.
         if self.task.framing() == Some(Framing::Array) && error.body.is_none() && !self.task.is_translated() {
             let body = response.body_mut();

@@ -156,11 +156,24 @@ pub enum Outcome<'a> {
         /// The text.
         result: Cow<'a, str>,
     },
-    /// Nothing came back.
+    /// It failed, or nothing came back.
     Error {
         /// Why.
-        error: &'static str,
+        error: Cow<'a, str>,
     },
+}
+
+impl<'a> Outcome<'a> {
+    /// Gemini wants an object: one that is there is taken, any other text is put into one.
+    pub fn of_text(text: Cow<'a, str>) -> Self {
+        if let Cow::Borrowed(text) = text
+            && text.trim_start().starts_with('{')
+            && let Ok(object) = serde_json::from_str::<&RawValue>(text)
+        {
+            return Self::Object(object);
+        }
+        Self::Text { result: text }
+    }
 }
 
 /// One tool, or all functions of the client together.
