@@ -1,7 +1,6 @@
 //! A JSON object of which a few fields are looked at, and the rest only moves.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -34,10 +33,6 @@ impl<'a> Entries<'a> {
     /// The elements of the array under either of two spellings; none where there is none.
     pub(crate) fn list(&self, names: &[&str; 2]) -> Vec<&'a RawValue> {
         self.either(names).and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
-    }
-
-    pub(crate) fn names(&self) -> BTreeSet<&str> {
-        self.0.iter().map(|(name, _)| name.as_ref()).collect()
     }
 }
 

@@ -137,6 +137,11 @@ impl Model {
         }
     }
 
+    /// Whether it takes JSON Schema; before, it is OpenAPI's subset.
+    pub fn takes_json_schema(self) -> bool {
+        self.family != Family::Gemini || self.is_gemini(2, 0)
+    }
+
     /// Whether it takes safety settings.
     pub fn takes_safety_settings(self) -> bool {
         !self.speaks
