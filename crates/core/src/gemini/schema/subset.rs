@@ -98,7 +98,9 @@ impl<'n> OpenApi<'n> {
         subset.values = node
             .values
             .iter()
-            .map(|value| serde_json::from_str(value.get()).map_or(Cow::Borrowed(value.get()), Cow::Owned))
+            .map(|value| {
+                serde_json::from_str(value.get()).map_or_else(|_| Cow::Borrowed(value.get()), Cow::Owned)
+            })
             .collect();
         let kind = if subset.values.is_empty() { kind } else { Some(Type::String) };
         subset.r#type = kind.map(upper);
