@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 
 use self::attempt::{Attempt, Over, event_error, project_disabled};
@@ -522,6 +522,8 @@ impl Single {
         let translated = self.task.translated_body();
         if translated.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            // What the client accepts (sound, for one) is made here.
+            headers.remove(ACCEPT);
         }
         let body = translated.or_else(|| self.body.clone());
         upstream::to_gemini(&config.upstream, method, &path, headers, key, body)
