@@ -73,6 +73,8 @@ pub struct Config {
     pub first_byte_timeout: Duration,
     /// How long an answer that is no stream may take: `LIBRA_ANSWER_TIMEOUT`.
     pub answer_timeout: Duration,
+    /// How long a client waits for a stream without any sign of life: `LIBRA_HEARTBEAT`. Zero: for ever.
+    pub heartbeat: Duration,
     /// How long a committed answer may be silent: `LIBRA_IDLE_TIMEOUT`.
     pub idle_timeout: Duration,
     /// How long a request may take until its answer begins, all attempts together: `LIBRA_DEADLINE`.
@@ -125,6 +127,7 @@ impl Default for Config {
             max_attempts: None,
             first_byte_timeout: Duration::from_secs(45),
             answer_timeout: Duration::from_secs(300),
+            heartbeat: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
             deadline: Duration::from_secs(600),
             replay_limit: 32 * values::MIB,
@@ -202,6 +205,9 @@ impl Config {
             max_attempts: source.value("LIBRA_MAX_ATTEMPTS", values::attempts)?,
             first_byte_timeout: timeout("LIBRA_FIRST_BYTE_TIMEOUT", default.first_byte_timeout)?,
             answer_timeout: timeout("LIBRA_ANSWER_TIMEOUT", default.answer_timeout)?,
+            heartbeat: source
+                .value("LIBRA_HEARTBEAT", values::duration_or_none)?
+                .map_or(default.heartbeat, Option::unwrap_or_default),
             idle_timeout: timeout("LIBRA_IDLE_TIMEOUT", default.idle_timeout)?,
             deadline: timeout("LIBRA_DEADLINE", default.deadline)?,
             replay_limit: source

@@ -8,6 +8,8 @@
 //!      ─► Cancel(op)     drop it; nothing of it is wanted any more
 //!      ─► WaitUntil(t)   until something comes of what has been started, at most until t
 //!      ─► Queued(ticket) until the pool says that this ticket has its turn, at most until a time
+//!      ─► Open(head)     begin the response; what else comes of the exchange is for its body
+//!      ─► Ping(bytes)    send this in the response that has begun
 //!      ─► Reply(…)       the whole answer; the exchange is over
 //!      ─► Commit(op)     the answer is good: take the relay, give it what else comes of op
 //! ```
@@ -15,16 +17,18 @@
 //! More than one operation can be under way; a shell keeps them in a set.
 
 mod attempt;
+mod heartbeat;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 
 use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
+use self::heartbeat::Heartbeat;
 use crate::affinity::Conversation;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
@@ -109,9 +113,14 @@ pub enum Step {
         /// When patience ends.
         until: Timestamp,
     },
-    /// Answer this. The exchange is over.
+    /// Begin the response with this head: the client has waited long enough for a sign of life. The exchange goes on.
+    Open(Response<()>),
+    /// Send this in the response that has begun, at once.
+    Ping(Bytes),
+    /// Answer this. The exchange is over. Where the response has begun, only the body is sent.
     Reply(Response<Bytes>),
-    /// Take the [relay](Exchange::commit) of this operation; drop the others.
+    /// Take the [relay](Exchange::commit) of this operation; drop the others. Where the response has begun, the
+    /// relay's head is not sent.
     Commit {
         /// The operation that answers.
         op: OpId,
@@ -176,6 +185,8 @@ pub struct Exchange {
     held: Held,
     mark: Mark,
     times: Times,
+    /// For a client that waits for a stream.
+    heartbeat: Option<Heartbeat>,
     /// A place in the queue, while it waits in one.
     place: Option<Place>,
     /// How often it may still take one.
@@ -239,6 +250,8 @@ impl Exchange {
             Some(body) if task.model().is_some() => tokens::estimate(&body),
             _ => 1,
         };
+        let ping = task.ping().filter(|_| !config.heartbeat.is_zero());
+        let heartbeat = ping.map(|ping| Heartbeat::new(config.heartbeat, ping));
         let times =
             Times { arrived: now, deadline: now + config.deadline, attempt, idle: config.idle_timeout };
         Self {
@@ -249,6 +262,7 @@ impl Exchange {
             held,
             mark,
             times,
+            heartbeat,
             place: None,
             queues_left: 2,
             budget: Budget::new(attempts),
@@ -274,6 +288,16 @@ impl Exchange {
 
     /// What to do next.
     pub fn poll(&mut self, now: Timestamp) -> Step {
+        let step = self.advance(now);
+        let mark = self.mark;
+        match &mut self.heartbeat {
+            Some(heartbeat) => heartbeat.instead_of(step, || event_stream(mark), now),
+            None => step,
+        }
+    }
+
+    /// What to do next for the answer.
+    fn advance(&mut self, now: Timestamp) -> Step {
         if let Some(op) = self.cancel.pop() {
             return Step::Cancel(op);
         }
@@ -293,7 +317,7 @@ impl Exchange {
                 let failure = failure::timeout(now.since(attempt.started));
                 self.failed(attempt, failure, now);
             }
-            return self.poll(now);
+            return self.advance(now);
         }
         if let Some(at) = self.running.iter().position(|attempt| matches!(attempt.phase, Phase::Stale)) {
             return self.restart(at, now);
@@ -400,7 +424,7 @@ impl Exchange {
             let retry_after = recovery.map(|at| at.since(now).max(Duration::from_secs(1)));
             let error = Error { retry_after, ..Error::new(Kind::Unavailable, QUEUE_FULL) };
             self.refuse(&error, now);
-            return self.poll(now);
+            return self.advance(now);
         };
         self.place = Some(Place { gateway: Arc::clone(&self.gateway), ticket, served: false });
         Step::Queued { ticket, until }
@@ -425,7 +449,7 @@ impl Exchange {
     fn restart(&mut self, at: usize, now: Timestamp) -> Step {
         if self.running[at].lease.as_ref().is_some_and(Lease::is_set_aside) {
             self.running.swap_remove(at);
-            return self.poll(now);
+            return self.advance(now);
         }
         let op = self.new_op();
         let attempt = &mut self.running[at];
@@ -465,8 +489,18 @@ impl Exchange {
                 if attempt.lease.is_some() {
                     self.events.extend(self.gateway.hear_date(&headers, attempt.started, now));
                 }
+                let is_events = || {
+                    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM))
+                };
                 attempt.phase = match attempt.lease {
                     Some(_) => self.task.phase_after_head(status, headers),
+                    // In a response that has begun, only events can follow.
+                    None if self.heartbeat.as_ref().is_some_and(Heartbeat::is_open)
+                        && !(status.is_success() && is_events()) =>
+                    {
+                        let message = format!("The service that stands in for Gemini answered {status}.");
+                        return self.refuse(&Error::new(Kind::from_status(status), message), now);
+                    }
                     // The custom service's answers pass through, whatever they are.
                     None => Phase::Proven { status, headers, held: Vec::new() },
                 };
@@ -636,11 +670,23 @@ impl Exchange {
         self.tried.clear();
         self.avoid.clear();
         self.budget.renew(self.attempts_a_model);
-        Some(self.poll(now))
+        Some(self.advance(now))
+    }
+
+    /// Whether the response has begun.
+    fn is_open(&self) -> bool {
+        self.heartbeat.as_ref().is_some_and(Heartbeat::is_open)
     }
 
     fn refuse(&mut self, error: &Error, now: Timestamp) {
         let mut response = error.response(self.task.dialect());
+        if self.is_open()
+            && let Some(mut encoder) = self.task.stream_encoder()
+        {
+            let mut said = Vec::new();
+            encoder.fail(error, &mut said);
+            *response.body_mut() = said.into();
+        }
         // Without `alt=sse` a stream is an array, and so is its error.
         if self.task.framing() == Some(Framing::Array) && error.body.is_none() && !self.task.is_translated() {
             let body = response.body_mut();
@@ -661,7 +707,7 @@ impl Exchange {
             request: self.mark.id(),
             dialect: self.task.dialect(),
             model: self.task.model().map(str::to_owned),
-            status: response.status(),
+            status: if self.is_open() { StatusCode::OK } else { response.status() },
             ending,
             attempts: self.budget.made(),
             key,
@@ -755,9 +801,7 @@ impl Exchange {
                 let decoder = Decoder::new(framing);
                 match self.task.stream_encoder() {
                     Some(encoder) => {
-                        let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
-                        headers.insert(CONTENT_TYPE, events);
-                        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+                        put_event_stream(&mut headers);
                         Mode::Translated { decoder, encoder: Box::new(encoder) }
                     }
                     None => Mode::Native { decoder, flowing: false },
@@ -796,6 +840,22 @@ impl Exchange {
             elapsed: now.since(self.times.arrived),
         }));
     }
+}
+
+/// The content type of events.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+/// The head of a response that begins before its answer.
+fn event_stream(mark: Mark) -> Response<()> {
+    let mut head = Response::new(());
+    put_event_stream(head.headers_mut());
+    mark.put(head.headers_mut());
+    head
+}
+
+fn put_event_stream(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
 /// A chat body with another model. Everything else stays as it was written.

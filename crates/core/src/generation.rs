@@ -45,6 +45,13 @@ impl Form {
         }
     }
 
+    /// What its clients pass over in a stream.
+    fn ping(self) -> &'static [u8] {
+        match self {
+            Self::Chat => b": ping\n\n",
+        }
+    }
+
     /// What the ids of its answers begin with.
     fn id_prefix(self) -> &'static str {
         match self {
@@ -113,6 +120,11 @@ impl Generation {
         match &self.asked {
             Asked::Chat { .. } => Form::Chat,
         }
+    }
+
+    /// What keeps a client patient that waits for events; none where it waits for one document.
+    pub(crate) fn ping(&self) -> Option<&'static [u8]> {
+        self.streams().then(|| self.form().ping())
     }
 
     /// Whether the answer is to come in events.

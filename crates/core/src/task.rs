@@ -143,6 +143,15 @@ impl Task {
         }
     }
 
+    /// What keeps a client patient that waits for a stream. None in Google's own protocol, which knows nothing of the
+    /// kind.
+    pub(crate) fn ping(&self) -> Option<&'static [u8]> {
+        match self {
+            Self::Generation(generation) => generation.ping(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
     /// What the head of an answer leads to.
     pub(crate) fn phase_after_head(&self, status: StatusCode, headers: HeaderMap) -> Phase {
         let is_html = headers

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 46] = [
+pub const VARIABLES: [Variable; 47] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -132,6 +132,12 @@ pub const VARIABLES: [Variable; 46] = [
         "LIBRA_ANSWER_TIMEOUT",
         "300s",
         "how long an answer that is no stream may take",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_HEARTBEAT",
+        "10s",
+        "how long a client waits for a stream (not Gemini's own) without a sign of life; 0: for ever",
     ),
     variable(
         Group::Attempts,

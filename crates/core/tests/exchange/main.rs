@@ -3,5 +3,6 @@
 mod clock;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod heartbeat;
 mod models;
 mod upstream;

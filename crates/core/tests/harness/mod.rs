@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use libra_core::config::{Config, PoolKey, Strategy};
 use libra_core::event::Event;
 use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
@@ -100,6 +100,8 @@ pub struct Seen {
     /// The key of each call, in order.
     pub calls: Vec<String>,
     pub took: Duration,
+    /// When the response began and each sign of life came, from the beginning, where that was before the answer.
+    pub beats: Vec<Duration>,
     pub events: Vec<Event>,
 }
 
@@ -222,6 +224,7 @@ impl Harness {
             reset: false,
             calls: Vec::new(),
             took: Duration::ZERO,
+            beats: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -234,6 +237,8 @@ impl Harness {
         let began = self.now;
         let mut calls = Vec::new();
         let mut events = Vec::new();
+        let mut beats = Vec::new();
+        let mut open: Option<Response<Vec<u8>>> = None;
         let mut running: Vec<(OpId, VecDeque<Outcome>)> = Vec::new();
         for _ in 0..100_000 {
             let step = exchange.poll(self.now);
@@ -271,15 +276,27 @@ impl Harness {
                         );
                     }
                 }
+                Step::Open(head) => {
+                    assert!(open.is_none(), "the response begins twice");
+                    beats.push(self.now.since(began));
+                    open = Some(head.map(|()| Vec::new()));
+                }
+                Step::Ping(bytes) => {
+                    beats.push(self.now.since(began));
+                    open.as_mut().expect("a response that has begun").body_mut().extend_from_slice(&bytes);
+                }
                 Step::Reply(reply) => {
-                    let (head, body) = reply.into_parts();
+                    let (head, mut body) = reply.map(|body| body.to_vec()).into_parts();
+                    let (head, before) = open.map_or((head, Vec::new()), Response::into_parts);
+                    body.splice(..0, before);
                     return Seen {
                         status: head.status.as_u16(),
                         headers: head.headers,
-                        body: body.to_vec(),
+                        body,
                         reset: false,
                         calls,
                         took: self.now.since(began),
+                        beats,
                         events,
                     };
                 }
@@ -288,7 +305,9 @@ impl Harness {
                     let mut rest = running.swap_remove(at).1;
                     let mut relay = exchange.commit(op);
                     let (head, mut piece) = relay.begin(self.now);
-                    let mut body = piece.bytes.to_vec();
+                    let (head, ()) = head.into_parts();
+                    let (head, mut body) = open.map_or((head, Vec::new()), Response::into_parts);
+                    body.extend_from_slice(&piece.bytes);
                     while piece.next == Next::More {
                         piece = match rest.pop_front() {
                             Some(Outcome::Chunk(chunk)) => relay.push(chunk, self.now),
@@ -302,7 +321,6 @@ impl Harness {
                         body.extend_from_slice(&piece.bytes);
                     }
                     events.extend(relay.take_events());
-                    let (head, ()) = head.into_parts();
                     return Seen {
                         status: head.status.as_u16(),
                         headers: head.headers,
@@ -310,6 +328,7 @@ impl Harness {
                         reset: piece.next == Next::Reset,
                         calls,
                         took: self.now.since(began),
+                        beats,
                         events,
                     };
                 }
