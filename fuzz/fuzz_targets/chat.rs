@@ -5,6 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use libra_core::gemini::remote::{Media, Written};
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
 use serde::de::IgnoredAny;
@@ -23,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
         Err(_) => ChatRequest::parse(PLAIN).expect("the plain request is a good one"),
     };
     for model in MODELS {
-        if let Ok(body) = to_gemini::request(&chat, model) {
+        if let Ok(Written { body, .. }) = to_gemini::request(&chat, model, &Media::default()) {
             is_json(&body);
         }
     }

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::error::{Dialect, Error};
+use crate::gemini::remote::{Media, Written};
 use crate::openai::chat::{self, ChatRequest};
 use crate::time::Timestamp;
 
@@ -27,8 +28,10 @@ pub(crate) enum Asked {
 pub(crate) struct Generation {
     asked: Asked,
     model: String,
-    /// The body for Gemini.
-    body: Bytes,
+    /// What was fetched for it.
+    media: Media,
+    /// For Gemini.
+    written: Written,
 }
 
 /// What translates the events of one answer.
@@ -88,13 +91,14 @@ impl Asked {
     /// # Errors
     /// What cannot be said to Gemini.
     pub(crate) fn translated_for(self, model: String) -> Result<Generation, Error> {
-        let body = self.to_gemini(&model)?;
-        Ok(Generation { asked: self, model, body })
+        let media = Media::default();
+        let written = self.to_gemini(&model, &media)?;
+        Ok(Generation { asked: self, model, media, written })
     }
 
-    fn to_gemini(&self, model: &str) -> Result<Bytes, Error> {
+    fn to_gemini(&self, model: &str, media: &Media) -> Result<Written, Error> {
         match self {
-            Self::Chat { request, .. } => chat::to_gemini::request(request, model),
+            Self::Chat { request, .. } => chat::to_gemini::request(request, model, media),
         }
     }
 }
@@ -112,7 +116,7 @@ impl Generation {
 
     /// The body for Gemini.
     pub(crate) fn body(&self) -> Bytes {
-        self.body.clone()
+        self.written.body.clone()
     }
 
     /// In which form the client asked.
@@ -139,7 +143,7 @@ impl Generation {
     /// # Errors
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
-        self.body = self.asked.to_gemini(&model)?;
+        self.written = self.asked.to_gemini(&model, &self.media)?;
         self.model = model;
         Ok(())
     }

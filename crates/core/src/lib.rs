@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod exchange;
 pub mod failure;
+pub mod fetch;
 mod fields;
 pub mod gateway;
 pub mod gemini;

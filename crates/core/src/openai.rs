@@ -2,6 +2,5 @@
 
 pub mod chat;
 mod json;
-mod media;
 pub mod models;
 mod voice;

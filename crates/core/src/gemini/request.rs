@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::remote::Place;
 use super::schema::Schema;
 
 /// `GenerateContentRequest`.
@@ -102,6 +103,9 @@ pub struct FileData<'a> {
     pub mime_type: Option<Cow<'a, str>>,
     /// Its address.
     pub file_uri: Cow<'a, str>,
+    /// Where the client named it, if the gateway may fetch it; None: it is Google's to know.
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// A call that the model made in an earlier turn.

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use libra_core::error::Kind;
+use libra_core::gemini::remote::Media;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, Context, from_gemini, to_gemini};
 use serde_json::{Value, json};
@@ -100,7 +101,12 @@ fn translated_request(case: &Value) -> Value {
     let chat = parse(&case["request"]);
     let models = case["expected"].as_object().expect("models").keys();
     models
-        .map(|model| (model.clone(), value(&to_gemini::request(&chat, model).expect("translates"))))
+        .map(|model| {
+            (
+                model.clone(),
+                value(&to_gemini::request(&chat, model, &Media::default()).expect("translates").body),
+            )
+        })
         .collect::<serde_json::Map<_, _>>()
         .into()
 }
@@ -146,7 +152,7 @@ fn wrong_requests_name_the_field() {
     for case in cases("errors.json") {
         let body = case["body"].as_str().map_or_else(|| case["body"].to_string(), str::to_owned);
         let result = ChatRequest::parse(body.as_bytes())
-            .and_then(|chat| to_gemini::request(&chat, "gemini-2.5-flash").map(|_| ()));
+            .and_then(|chat| to_gemini::request(&chat, "gemini-2.5-flash", &Media::default()).map(|_| ()));
         let error = result.expect_err(case["name"].as_str().unwrap_or_default());
         assert_eq!(error.kind, Kind::BadRequest);
         assert_eq!(error.param.as_deref(), case["param"].as_str(), "{}: {error}", case["name"]);

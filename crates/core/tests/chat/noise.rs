@@ -1,5 +1,6 @@
 //! Noise: whatever comes in, the translators answer or refuse, and never panic.
 
+use libra_core::gemini::remote::{Media, Written};
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
 use proptest::prelude::*;
@@ -142,7 +143,7 @@ const MODELS: [&str; 6] =
 fn try_request(request: &Value) {
     let Ok(chat) = ChatRequest::parse(request.to_string().as_bytes()) else { return };
     for model in MODELS {
-        if let Ok(body) = to_gemini::request(&chat, model) {
+        if let Ok(Written { body, .. }) = to_gemini::request(&chat, model, &Media::default()) {
             let body = value(&body);
             let contents = body["contents"].as_array().expect("contents");
             assert!(!contents.is_empty());

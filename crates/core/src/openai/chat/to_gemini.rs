@@ -1,10 +1,9 @@
 //! The request: chat completions to `generateContent`.
 
-use bytes::Bytes;
-
 use super::{AudioFormat, ChatRequest, Google, ResponseFormat, Voice, thinking, tools, turns};
 use crate::error::Error;
 use crate::gemini::model::Model;
+use crate::gemini::remote::{Media, Written};
 use crate::gemini::request::{
     Content, GenerateContentRequest, GenerationConfig, Part, PrebuiltVoiceConfig, Role, SpeechConfig,
     VoiceConfig,
@@ -18,11 +17,12 @@ const MOST_STOP_SEQUENCES: usize = 5;
 /// The body for `models/{model}:generateContent` or `:streamGenerateContent`.
 ///
 /// `model` is the upstream's name, without `models/`. It decides about settings that are refused by some
-/// models and needed by others, so that a request that falls back on another model is translated anew.
+/// models and needed by others, so that a request that falls back on another model is translated anew. `media` is what has
+/// been fetched for it so far.
 ///
 /// # Errors
 /// 400 for what cannot be said to Gemini, with the field at fault.
-pub fn request(chat: &ChatRequest, model: &str) -> Result<Bytes, Error> {
+pub fn request(chat: &ChatRequest, model: &str, media: &Media) -> Result<Written, Error> {
     let model = Model::parse(model);
     let names = chat.function_names();
     let turns::Turns { mut system, mut contents } = turns::translate(chat.messages(), model, &names)?;
@@ -75,8 +75,7 @@ pub fn request(chat: &ChatRequest, model: &str) -> Result<Bytes, Error> {
         // `auto`, `default` and whatever else OpenAI sells are what Gemini does without being told.
         service_tier: chat.service_tier.as_deref().filter(|tier| matches!(*tier, "flex" | "priority")),
     };
-    let body = serde_json::to_vec(&body).expect("a request of strings and raw JSON can be written");
-    Ok(body.into())
+    Ok(body.write(media))
 }
 
 /// All of `generationConfig` but the form of the answer.

@@ -12,10 +12,11 @@ use serde_json::value::RawValue;
 
 use super::message::{CalledCustom, Content as Words, ContentPart, Message, Role, ToolCall};
 use crate::error::Error;
+use crate::gemini::media;
 use crate::gemini::model::Model;
 use crate::gemini::names::FunctionNames;
+use crate::gemini::remote::Accepts;
 use crate::gemini::request::{self, Content, FunctionCall, FunctionResponse, Outcome, Part};
-use crate::openai::media;
 
 /// What Google takes in place of a signature that was lost, so that a conversation can go on. A last resort:
 /// the model then does not see its own reasoning.
@@ -356,11 +357,11 @@ fn content_part(part: &ContentPart, index: usize, number: usize) -> Option<Resul
     };
     Some(match part.r#type.as_deref().unwrap_or(by_field) {
         "image_url" | "input_image" => match &part.image_url {
-            Some(image) => media::from_url(&image.url, || param("image_url.url")),
+            Some(image) => media::from_url(&image.url, Accepts::Media, || param("image_url.url")),
             None => missing("image_url"),
         },
         "video_url" => match &part.video_url {
-            Some(video) => media::from_url(&video.url, || param("video_url.url")),
+            Some(video) => media::from_url(&video.url, Accepts::Media, || param("video_url.url")),
             None => missing("video_url"),
         },
         "input_audio" => match &part.input_audio {
@@ -375,7 +376,7 @@ fn content_part(part: &ContentPart, index: usize, number: usize) -> Option<Resul
                     media::from_file(data, file.filename.as_deref(), || param("file.file_data"))
                 }
                 Some((None, Some(id), _)) if id.starts_with("files/") || id.contains("://") => {
-                    media::from_url(id, || param("file.file_id"))
+                    media::from_url(id, Accepts::Documents, || param("file.file_id"))
                 }
                 Some((None, Some(_), _)) => Err(Error::bad_request(
                     "Invalid file id: files are those of Gemini's Files API, as in 'files/abc-123'.",

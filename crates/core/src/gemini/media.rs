@@ -1,4 +1,5 @@
-//! Images, sound and documents in requests: data URLs become inline data, addresses become file data.
+//! Images, sound and documents as clients write them: data URLs become inline data, addresses become file data,
+//! which is marked where the gateway may fetch it.
 
 use std::borrow::Cow;
 
@@ -6,29 +7,46 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
+use super::media_type;
+use super::remote::{Accepts, Place};
+use super::request::{Blob, FileData, Part};
 use crate::error::Error;
-use crate::gemini::request::{Blob, FileData, Part};
+use crate::fetch::address::Address;
+
+/// So much base64 shows what is in it.
+const SHOWN: usize = 64;
 
 /// Where the Files API keeps `files/…`; Google knows its own files by this address.
 const FILES: &str = "https://generativelanguage.googleapis.com/v1beta/";
 
-/// A part from an address: a data URL, a file of the Files API, or anything that Google fetches itself.
+/// A part from an address: a data URL, a file of the Files API, or one of the web.
 ///
 /// `param` names the field in errors.
-pub(super) fn from_url<'a>(url: &'a str, param: impl Fn() -> String) -> Result<Part<'a>, Error> {
+pub(crate) fn from_url<'a>(
+    url: &'a str,
+    accepts: Accepts,
+    param: impl Fn() -> String,
+) -> Result<Part<'a>, Error> {
     let url = url.trim();
     if let Some(rest) = strip_prefix_ignoring_case(url, "data:") {
         return from_data_url(rest, None, param);
     }
     if url.starts_with("files/") {
-        return Ok(file(None, Cow::Owned(format!("{FILES}{url}"))));
+        return Ok(file(None, Cow::Owned(format!("{FILES}{url}")), None));
     }
-    if ["http://", "https://", "gs://"].iter().any(|scheme| strip_prefix_ignoring_case(url, scheme).is_some())
-    {
-        return Ok(file(mime_type_of_name(path_of(url)).map(Cow::Borrowed), Cow::Borrowed(url)));
+    if is_of_the_web(url) {
+        let address = Address::parse(url);
+        let is_googles = address.as_ref().is_ok_and(Address::is_googles);
+        let mime_type = address.as_ref().ok().and_then(|address| media_type::of_name(address.name()));
+        let place = (!is_googles).then(|| Place { param: param(), accepts });
+        return Ok(file(mime_type.map(Cow::Borrowed), Cow::Borrowed(url), place));
+    }
+    if let Some(object) = strip_prefix_ignoring_case(url, "gs://") {
+        let name = object.rsplit('/').next().unwrap_or_default();
+        return Ok(file(media_type::of_name(name).map(Cow::Borrowed), Cow::Borrowed(url), None));
     }
     // Base64 without `data:` in front, as some clients send it.
-    match mime_type_of_data(url) {
+    match media_type_of_data(url) {
         Some(mime_type) => Ok(inline(Cow::Borrowed(mime_type), base64_of(url, param)?)),
         None => Err(Error::bad_request(
             "Invalid URL: expected a data URL with base64, or an http(s) address.",
@@ -37,17 +55,25 @@ pub(super) fn from_url<'a>(url: &'a str, param: impl Fn() -> String) -> Result<P
     }
 }
 
-/// A part from a document: a data URL, or plain base64 whose kind the file's name tells.
-pub(super) fn from_file<'a>(
+/// Whether a text is an address that could be fetched.
+fn is_of_the_web(url: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| strip_prefix_ignoring_case(url, scheme).is_some())
+}
+
+/// A part from a document: a data URL, plain base64 whose kind the file's name tells, or an address of the web.
+pub(crate) fn from_file<'a>(
     data: &'a str,
     name: Option<&str>,
     param: impl Fn() -> String,
 ) -> Result<Part<'a>, Error> {
-    let named = name.and_then(mime_type_of_name);
+    if is_of_the_web(data.trim()) {
+        return from_url(data, Accepts::Documents, param);
+    }
+    let named = name.and_then(media_type::of_name);
     if let Some(rest) = strip_prefix_ignoring_case(data.trim(), "data:") {
         return from_data_url(rest, named, param);
     }
-    match named.or_else(|| mime_type_of_data(data)) {
+    match named.or_else(|| media_type_of_data(data)) {
         Some(mime_type) => Ok(inline(Cow::Borrowed(mime_type), base64_of(data, param)?)),
         None => Err(Error::bad_request(
             "Invalid file data: expected a data URL with a media type, as in 'data:application/pdf;base64,…'.",
@@ -57,7 +83,7 @@ pub(super) fn from_file<'a>(
 }
 
 /// A part from recorded sound.
-pub(super) fn from_audio<'a>(
+pub(crate) fn from_audio<'a>(
     data: &'a str,
     format: Option<&str>,
     param: impl Fn() -> String,
@@ -82,8 +108,8 @@ fn inline<'a>(mime_type: Cow<'a, str>, data: Cow<'a, str>) -> Part<'a> {
     Part { inline_data: Some(Blob { mime_type, data }), ..Part::default() }
 }
 
-fn file<'a>(mime_type: Option<Cow<'a, str>>, file_uri: Cow<'a, str>) -> Part<'a> {
-    Part { file_data: Some(FileData { mime_type, file_uri }), ..Part::default() }
+fn file<'a>(mime_type: Option<Cow<'a, str>>, file_uri: Cow<'a, str>, place: Option<Place>) -> Part<'a> {
+    Part { file_data: Some(FileData { mime_type, file_uri, place }), ..Part::default() }
 }
 
 /// What follows `data:`.
@@ -104,7 +130,7 @@ fn from_data_url<'a>(
     };
     let mime_type = match said {
         "" | "application/octet-stream" => {
-            let known = named.or_else(|| mime_type_of_data(&data));
+            let known = named.or_else(|| media_type_of_data(&data));
             Cow::Borrowed(known.unwrap_or(if said.is_empty() { "text/plain" } else { said }))
         }
         // What people write, and Gemini does not know.
@@ -147,54 +173,9 @@ fn base64_of<'a>(text: &'a str, param: impl Fn() -> String) -> Result<Cow<'a, st
 }
 
 /// What the first bytes say, in base64.
-fn mime_type_of_data(base64: &str) -> Option<&'static str> {
-    let known = [
-        ("iVBORw0KGgo", "image/png"),
-        ("/9j/", "image/jpeg"),
-        ("R0lGOD", "image/gif"),
-        ("UklGR", "image/webp"),
-        ("JVBERi0", "application/pdf"),
-    ];
-    known.iter().find(|(start, _)| base64.starts_with(start)).map(|(_, mime_type)| *mime_type)
-}
-
-/// What the extension of a name says, for what Gemini can read.
-fn mime_type_of_name(name: &str) -> Option<&'static str> {
-    let (_, extension) = name.rsplit_once('.')?;
-    let known = [
-        ("png", "image/png"),
-        ("jpg", "image/jpeg"),
-        ("jpeg", "image/jpeg"),
-        ("webp", "image/webp"),
-        ("gif", "image/gif"),
-        ("heic", "image/heic"),
-        ("heif", "image/heif"),
-        ("pdf", "application/pdf"),
-        ("txt", "text/plain"),
-        ("md", "text/markdown"),
-        ("csv", "text/csv"),
-        ("html", "text/html"),
-        ("xml", "text/xml"),
-        ("json", "application/json"),
-        ("mp3", "audio/mp3"),
-        ("wav", "audio/wav"),
-        ("flac", "audio/flac"),
-        ("ogg", "audio/ogg"),
-        ("aac", "audio/aac"),
-        ("m4a", "audio/mp4"),
-        ("mp4", "video/mp4"),
-        ("mov", "video/mov"),
-        ("webm", "video/webm"),
-        ("mpeg", "video/mpeg"),
-        ("mpg", "video/mpeg"),
-    ];
-    known.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|(_, mime_type)| *mime_type)
-}
-
-/// An address without its query and fragment. Only the part after the last slash can have an extension.
-fn path_of(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    path.rsplit('/').next().unwrap_or_default()
+fn media_type_of_data(base64: &str) -> Option<&'static str> {
+    let start = base64.as_bytes().get(..base64.len().min(SHOWN) / 4 * 4)?;
+    media_type::of_start(&STANDARD.decode(start).ok()?)
 }
 
 fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
@@ -216,7 +197,7 @@ mod tests {
 
     #[test]
     fn urls() {
-        let check = |url, expected| check(from_url(url, || "p".to_owned()), expected);
+        let check = |url, expected| check(from_url(url, Accepts::Media, || "p".to_owned()), expected);
         check("data:image/png;base64,AAAA", r#"{"inlineData":{"mimeType":"image/png","data":"AAAA"}}"#);
         check(
             " DATA:image/jpg;base64, A-_ \nAA== ",
@@ -233,6 +214,10 @@ mod tests {
             "https://example.com/a.b/cat.JPG?size=1",
             r#"{"fileData":{"mimeType":"image/jpeg","fileUri":"https://example.com/a.b/cat.JPG?size=1"}}"#,
         );
+        check(
+            "gs://bucket/a.pdf",
+            r#"{"fileData":{"mimeType":"application/pdf","fileUri":"gs://bucket/a.pdf"}}"#,
+        );
         check("https://youtu.be/abc", r#"{"fileData":{"fileUri":"https://youtu.be/abc"}}"#);
         check(
             "files/abc",
@@ -245,6 +230,25 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_not_googles_is_marked() {
+        let check = |url, expected: bool| {
+            let part = from_url(url, Accepts::Media, || "p".to_owned()).expect("a part");
+            let place = part.file_data.and_then(|file| file.place);
+            assert_eq!(
+                place,
+                expected.then(|| Place { param: "p".to_owned(), accepts: Accepts::Media }),
+                "{url}"
+            );
+        };
+        check("https://example.com/cat.jpg", true);
+        check("HTTP://user:password@example.com/", true);
+        check("https://youtu.be/abc", false);
+        check("https://generativelanguage.googleapis.com/v1beta/files/abc", false);
+        check("gs://bucket/cat.jpg", false);
+        check("files/abc", false);
+    }
+
+    #[test]
     fn files_and_sound() {
         let file = |data, name| from_file(data, name, || "p".to_owned());
         check(
@@ -253,6 +257,10 @@ mod tests {
         );
         check(file("AAAA", Some("a.csv")), r#"{"inlineData":{"mimeType":"text/csv","data":"AAAA"}}"#);
         assert!(file("AAAA", None).is_err());
+        check(
+            file("https://example.com/x?a.pdf", Some("a.pdf")),
+            r#"{"fileData":{"fileUri":"https://example.com/x?a.pdf"}}"#,
+        );
         let audio = |data, format| from_audio(data, format, || "p".to_owned());
         check(audio("AAAA", Some("mp3")), r#"{"inlineData":{"mimeType":"audio/mp3","data":"AAAA"}}"#);
         check(audio("AAAA", Some("flac")), r#"{"inlineData":{"mimeType":"audio/flac","data":"AAAA"}}"#);
