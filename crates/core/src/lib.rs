@@ -22,6 +22,7 @@ pub mod gemini;
 pub mod generation;
 pub mod google_clock;
 mod home;
+mod json;
 pub mod judge;
 pub mod mark;
 pub mod memory;

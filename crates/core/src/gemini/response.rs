@@ -8,8 +8,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::error::{Error, Kind};
 
 /// `GenerateContentResponse`, or an error in its place.
 #[derive(Debug, serde::Deserialize)]
@@ -160,11 +162,73 @@ pub struct UsageMetadata {
     pub total_token_count: u64,
 }
 
+impl<'a> GenerateContentResponse<'a> {
+    /// Reads an answer or an event.
+    ///
+    /// # Errors
+    /// 502 where it is none; where an error stands in its place, the status that it names.
+    pub fn read(json: &'a [u8]) -> Result<Self, Error> {
+        let json = std::str::from_utf8(json).map_err(|_| not_an_answer())?;
+        let response: Self = serde_json::from_str(json).map_err(|_| not_an_answer())?;
+        match response.error {
+            None => Ok(response),
+            Some(error) => {
+                let status = error.code.and_then(|code| http::StatusCode::from_u16(code).ok());
+                let kind = status.map_or(Kind::BadGateway, Kind::from_status);
+                // Google's own words may hold what no client should see.
+                Err(Error::new(kind, "the upstream broke the answer off with an error"))
+            }
+        }
+    }
+
+    /// Why the prompt was blocked, where there is no answer to it.
+    pub fn blocked(&self) -> Option<Text<'a>> {
+        let blocked = self.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason);
+        blocked.filter(|_| self.candidates.is_empty())
+    }
+}
+
+fn not_an_answer() -> Error {
+    Error::new(Kind::BadGateway, "the upstream's answer could not be understood")
+}
+
 impl UsageMetadata {
     /// Reads what an answer says; what cannot be read counts nothing.
     pub fn read(json: &str) -> Self {
         serde_json::from_str(json).unwrap_or_default()
     }
+
+    /// As clients count: what built-in tools read is of the prompt, thoughts are of the answer.
+    pub fn tokens(&self) -> Tokens {
+        let thoughts = self.thoughts_token_count;
+        let prompt = self.prompt_token_count.saturating_add(self.tool_use_prompt_token_count);
+        // Gemini counts thoughts beside the candidates; where the total says otherwise they are among them.
+        let among = self.total_token_count == prompt.saturating_add(self.candidates_token_count);
+        let answer = match self.candidates_token_count {
+            candidates if among && candidates >= thoughts => candidates,
+            candidates => candidates.saturating_add(thoughts),
+        };
+        let total = match self.total_token_count {
+            0 => prompt.saturating_add(answer),
+            total => total,
+        };
+        Tokens { prompt, cached: self.cached_content_token_count, answer, thoughts, total }
+    }
+}
+
+/// Tokens as clients count them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokens {
+    /// Of the prompt, cached ones included.
+    pub prompt: u64,
+    /// Those of the prompt that came from a cache.
+    pub cached: u64,
+    /// Of the answer, thoughts included.
+    pub answer: u64,
+    /// Those of the answer that are thoughts.
+    pub thoughts: u64,
+    /// All together.
+    pub total: u64,
 }
 
 /// The error that Google puts into a stream that began well.
@@ -308,7 +372,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
         if raw.len() >= 2 && raw.starts_with('"') {
             Ok(Self(raw))
         } else {
-            Err(D::Error::custom("expected a string"))
+            Err(<D::Error as de::Error>::custom("expected a string"))
         }
     }
 }

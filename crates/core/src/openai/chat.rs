@@ -28,6 +28,7 @@ use self::tools::{Function, FunctionChoice, ToolChoice, ToolSpec};
 use crate::error::Error;
 use crate::fields::{self, lenient_whole, one_or_many, string_or};
 use crate::gemini::names::FunctionNames;
+use crate::gemini::tools::BuiltIn;
 
 /// A request to `/v1/chat/completions`, as far as it says anything to Gemini.
 #[derive(Debug, Clone, Deserialize)]
@@ -197,7 +198,7 @@ impl ChatRequest {
     /// Whether it asks for web search.
     fn searches(&self) -> bool {
         self.web_search_options.is_some()
-            || self.tools.iter().flatten().any(|tool| tool.built_in() == Some(tools::BuiltIn::Search))
+            || self.tools.iter().flatten().any(|tool| tool.built_in() == Some(BuiltIn::Search))
     }
 
     fn google(&self) -> Option<&Google> {

@@ -3,27 +3,16 @@
 //! Clients know no others, so Gemini's own word goes beside, as `native_finish_reason`, where it says more.
 
 use super::Context;
+use crate::gemini::finish::{Finish, finish};
 
 /// `finish_reason` for Gemini's reason and for whether there was a call.
 pub(super) fn reason(native: &str, called: bool, context: &Context) -> &'static str {
-    match native {
-        // An answer that Gemini wants to go on with is one that was cut off.
-        "MAX_TOKENS" | "CONTINUATION" => "length",
-        "SAFETY"
-        | "RECITATION"
-        | "LANGUAGE"
-        | "BLOCKLIST"
-        | "PROHIBITED_CONTENT"
-        | "SPII"
-        | "MODEL_ARMOR"
-        | "NO_IMAGE"
-        | "ESCALATION"
-        | "PUP_LIMITED_DISABLED" => "content_filter",
-        _ if native.starts_with("IMAGE_") => "content_filter",
-        _ if called && context.legacy_call => "function_call",
-        _ if called => "tool_calls",
-        // Malformed calls and whatever is new: the answer ends here, and not by the client's wish.
-        _ => "stop",
+    match finish(native) {
+        Finish::Length => "length",
+        Finish::Blocked => "content_filter",
+        Finish::Stop if called && context.legacy_call => "function_call",
+        Finish::Stop if called => "tool_calls",
+        Finish::Stop => "stop",
     }
 }
 

@@ -13,7 +13,7 @@ use super::{AudioFormat, finish, grounding, logprobs, usage};
 use crate::error::{Error, Kind};
 use crate::gemini::names::FunctionNames;
 use crate::gemini::response::{Blob, Candidate, FunctionCall, GenerateContentResponse, Text};
-use crate::openai::json;
+use crate::json;
 
 /// What the translation of an answer has to know of its request. Made by
 /// [`ChatRequest::context`](super::ChatRequest::context).
@@ -45,8 +45,7 @@ pub struct Context {
 /// 502 where the body is no answer, or has neither a candidate nor a reason for having none; the status that
 /// it names where it is an error.
 pub fn answer(body: &[u8], context: &Context) -> Result<Bytes, Error> {
-    let body = std::str::from_utf8(body).map_err(|_| not_an_answer())?;
-    let response: GenerateContentResponse<'_> = parse(body)?;
+    let response = GenerateContentResponse::read(body)?;
     let blocked = response.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason);
     if response.candidates.is_empty() && blocked.is_none() {
         return Err(Error::new(Kind::BadGateway, "the upstream's answer holds no candidate"));
@@ -74,24 +73,6 @@ pub fn answer(body: &[u8], context: &Context) -> Result<Bytes, Error> {
     usage::write(&mut out, response.usage_metadata.map_or("null", RawValue::get));
     out.push(b'}');
     Ok(out.into())
-}
-
-/// Reads an answer or an event; an error in the place of one is an [`Error`] with its status.
-pub(super) fn parse(body: &str) -> Result<GenerateContentResponse<'_>, Error> {
-    let response: GenerateContentResponse<'_> = serde_json::from_str(body).map_err(|_| not_an_answer())?;
-    match response.error {
-        None => Ok(response),
-        Some(error) => {
-            let status = error.code.and_then(|code| http::StatusCode::from_u16(code).ok());
-            let kind = status.map_or(Kind::BadGateway, Kind::from_status);
-            // Google's own words may hold what no client should see.
-            Err(Error::new(kind, "the upstream broke the answer off with an error"))
-        }
-    }
-}
-
-pub(super) fn not_an_answer() -> Error {
-    Error::new(Kind::BadGateway, "the upstream's answer could not be understood")
 }
 
 /// Writes one of `choices`.

@@ -9,7 +9,7 @@ use super::piece::Piece;
 use super::{Context, finish, from_gemini, grounding, logprobs, usage};
 use crate::error::{Error, Kind};
 use crate::gemini::response::{Candidate, GenerateContentResponse, Text};
-use crate::openai::json;
+use crate::json;
 
 /// OpenAI's bound on `n`, far above Gemini's own.
 const MOST_CHOICES: usize = 128;
@@ -85,8 +85,7 @@ impl Encoder {
     /// 502 where the event cannot be understood; the status that it names where it is an error. Nothing is
     /// appended then, and the stream is over.
     pub fn push(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let event = std::str::from_utf8(event).map_err(|_| from_gemini::not_an_answer())?;
-        let response: GenerateContentResponse<'_> = from_gemini::parse(event)?;
+        let response = GenerateContentResponse::read(event)?;
         let too_many = |index: u32| usize::try_from(index).map_or(true, |index| index >= MOST_CHOICES);
         if response.candidates.iter().any(|candidate| candidate.index.is_some_and(too_many)) {
             return Err(Error::new(Kind::BadGateway, "the upstream's answer has too many candidates"));

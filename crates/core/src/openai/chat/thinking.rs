@@ -1,14 +1,12 @@
-//! How much the model thinks: `reasoning_effort`, or Google's own `thinking_config`, in the words of a model.
-//!
-//! Gemini 2.5 is told in tokens, later models by level; both together are refused. Google's own
-//! OpenAI-compatible endpoint turns efforts into 1,024, 8,192 and 24,576 tokens, and so does this one.
+//! How much the model thinks: `reasoning_effort`, or Google's own `thinking_config`.
 
 use serde::Deserialize;
 
 use crate::error::Error;
 use crate::fields::lenient_whole;
-use crate::gemini::model::{Level, Model, Thinking};
+use crate::gemini::model::{Model, Thinking};
 use crate::gemini::request::ThinkingConfig;
+use crate::gemini::thinking::{self, Amount};
 
 /// `extra_body.google.thinking_config`, in either spelling.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -19,16 +17,6 @@ pub(super) struct Config {
     thinking_budget: Option<i64>,
     #[serde(alias = "thinkingLevel")]
     thinking_level: Option<String>,
-}
-
-/// What the client wants, in nobody's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Amount {
-    Off,
-    AsMuchAsItLikes,
-    Level(Level),
-    Most,
-    Tokens(i64),
 }
 
 /// What to send. The client's `config` goes before its `effort`; with neither, the model decides.
@@ -43,11 +31,7 @@ pub(super) fn translate(
         .map(|level| amount(level, "extra_body.google.thinking_config.thinking_level"))
         .transpose()?
         .flatten();
-    let budget = config.and_then(|config| config.thinking_budget).map(|budget| match budget {
-        0 => Amount::Off,
-        ..0 => Amount::AsMuchAsItLikes,
-        tokens => Amount::Tokens(tokens),
-    });
+    let budget = config.and_then(|config| config.thinking_budget).map(Amount::of_budget);
     // Where both are given, the one that the model knows.
     let amount = match model.thinking() {
         Thinking::Fixed => return Ok(None),
@@ -58,66 +42,20 @@ pub(super) fn translate(
     let include_thoughts = config
         .and_then(|config| config.include_thoughts)
         .or_else(|| amount.and_then(|amount| (amount != Amount::Off).then_some(true)));
-    let mut thinking = ThinkingConfig { include_thoughts, ..ThinkingConfig::default() };
-    match (model.thinking(), amount) {
-        (Thinking::Fixed, _) | (_, None) => {}
-        (Thinking::Budget { least, most, can_be_off }, Some(amount)) => {
-            thinking.thinking_budget = Some(tokens(amount, least, most, can_be_off));
-        }
-        (Thinking::Level { levels }, Some(amount)) => thinking.thinking_level = nearest(amount, levels),
-    }
-    Ok((thinking != ThinkingConfig::default()).then_some(thinking))
+    Ok(thinking::config(amount, include_thoughts, model))
 }
 
-/// Reads an effort or a level, which have the same names. None: the model decides.
+/// Reads an effort or a level. None: the model decides.
 fn amount(text: &str, param: &str) -> Result<Option<Amount>, Error> {
-    Ok(Some(match text.to_ascii_lowercase().as_str() {
-        "none" | "disable" | "disabled" | "off" => Amount::Off,
-        "minimal" => Amount::Level(Level::Minimal),
-        "low" => Amount::Level(Level::Low),
-        "medium" => Amount::Level(Level::Medium),
-        "high" => Amount::Level(Level::High),
-        "xhigh" | "max" => Amount::Most,
-        "" | "auto" | "default" | "thinking_level_unspecified" => return Ok(None),
-        _ => {
-            return Err(Error::bad_request(
-                format!(
-                    "Invalid value for '{param}'. Supported values are: 'none', 'minimal', 'low', 'medium', \
-                     'high', 'xhigh' and 'max'."
-                ),
-                param,
-            ));
-        }
-    }))
-}
-
-fn tokens(amount: Amount, least: i32, most: i32, can_be_off: bool) -> i32 {
-    let tokens = match amount {
-        Amount::Off if can_be_off => return 0,
-        Amount::Off => least,
-        Amount::AsMuchAsItLikes => return -1,
-        Amount::Level(Level::Minimal) => 512,
-        Amount::Level(Level::Low) => 1_024,
-        Amount::Level(Level::Medium) => 8_192,
-        Amount::Level(Level::High) => 24_576,
-        Amount::Most => most,
-        Amount::Tokens(tokens) => i32::try_from(tokens).unwrap_or(i32::MAX),
-    };
-    tokens.clamp(least, most)
-}
-
-fn nearest(amount: Amount, levels: &[Level]) -> Option<Level> {
-    let level = match amount {
-        Amount::AsMuchAsItLikes => return None,
-        Amount::Off => return levels.first().copied(),
-        Amount::Most => return levels.last().copied(),
-        Amount::Level(level) => level,
-        Amount::Tokens(..=512) => Level::Minimal,
-        Amount::Tokens(..=1_024) => Level::Low,
-        Amount::Tokens(..=8_192) => Level::Medium,
-        Amount::Tokens(_) => Level::High,
-    };
-    level.nearest(levels)
+    Amount::of_word(text).ok_or_else(|| {
+        Error::bad_request(
+            format!(
+                "Invalid value for '{param}'. Supported values are: 'none', 'minimal', 'low', 'medium', \
+                 'high', 'xhigh' and 'max'."
+            ),
+            param,
+        )
+    })
 }
 
 #[cfg(test)]

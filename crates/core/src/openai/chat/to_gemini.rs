@@ -9,6 +9,7 @@ use crate::gemini::request::{
     VoiceConfig,
 };
 use crate::gemini::schema::Schema;
+use crate::gemini::tools::Tools;
 use crate::openai::voice;
 
 /// Gemini takes no more. OpenAI takes four, but clients in front of Gemini send what they like.
@@ -34,7 +35,7 @@ pub fn request(chat: &ChatRequest, model: &str, media: &Media) -> Result<Written
         if combines && model.answers_in_json() {
             if !model.combines_tools() {
                 // Declared but forbidden functions are refused beside a JSON form, too.
-                tools = tools::Tools::default();
+                tools = Tools::default();
             }
             config.response_mime_type = Some("application/json");
             config.response_json_schema = json;

@@ -1,7 +1,5 @@
 //! Functions and built-in tools, and how they may be used.
 
-use std::collections::BTreeSet;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -11,8 +9,7 @@ use super::message::NamedFunction;
 use crate::error::Error;
 use crate::gemini::model::Model;
 use crate::gemini::names::FunctionNames;
-use crate::gemini::request::{Empty, FunctionCallingConfig, FunctionDeclaration, Mode, Tool, ToolConfig};
-use crate::gemini::schema::Schema;
+use crate::gemini::tools::{self, BuiltIn, Choice, Tools, UnknownFunction};
 
 /// One of `tools`: a function, or a built-in tool in the words of OpenAI (`{"type": "web_search"}`) or Google
 /// (`{"google_search": {}}`). Others are ignored.
@@ -34,14 +31,6 @@ pub(super) struct Function {
     pub(super) name: String,
     description: Option<String>,
     parameters: Option<Box<RawValue>>,
-}
-
-/// A tool that Google runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BuiltIn {
-    Search,
-    Code,
-    Url,
 }
 
 /// `tool_choice`: a word, a function, or a selection of functions.
@@ -72,88 +61,23 @@ pub(super) struct FunctionChoice {
     name: Option<String>,
 }
 
-/// `tools` and `toolConfig`.
-#[derive(Debug, Default)]
-pub(super) struct Tools<'a> {
-    pub(super) tools: Vec<Tool<'a>>,
-    pub(super) config: Option<ToolConfig<'a>>,
-}
-
-/// What is to become of the functions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Choice<'a> {
-    Auto,
-    None,
-    /// A call has to be made, of one of these; of any where none is named.
-    Required(Vec<&'a str>),
-    /// Only these come into question.
-    Among(Vec<&'a str>),
-}
-
 /// Translates the tools of a request.
 pub(super) fn translate<'a>(
     chat: &'a ChatRequest,
     model: Model,
     names: &'a FunctionNames,
 ) -> Result<Tools<'a>, Error> {
-    let mut seen = BTreeSet::new();
-    // Gemini refuses a name that comes twice; the first one counts.
-    let functions: Vec<_> = chat.functions().filter(|function| seen.insert(function.name.as_str())).collect();
-    let choice = chat.choice()?;
-    if let Choice::Required(wanted) | Choice::Among(wanted) = &choice
-        && let Some(unknown) = wanted.iter().find(|name| !seen.contains(**name))
-    {
-        return Err(Error::bad_request(
-            format!("Invalid value for 'tool_choice': the function '{unknown}' is not in 'tools'."),
-            "tool_choice",
-        ));
-    }
     let mut built_in: Vec<_> = chat.tools.iter().flatten().filter_map(ToolSpec::built_in).collect();
     if chat.web_search_options.is_some() {
         built_in.push(BuiltIn::Search);
     }
-    if !functions.is_empty() && !model.combines_tools() {
-        // Such a model refuses both together, and the client relies on its own functions.
-        built_in.clear();
-    }
-
-    let mut tools = Vec::new();
-    let mut config = ToolConfig::default();
-    if !functions.is_empty() {
-        config.function_calling_config = choice.config(names);
-        config.include_server_side_tool_invocations = !built_in.is_empty();
-        tools.push(Tool {
-            function_declarations: functions.iter().map(|function| function.declaration(names)).collect(),
-            ..Tool::default()
-        });
-    }
-    let mut add = |kind, tool| {
-        if built_in.contains(&kind) {
-            tools.push(tool);
-        }
-    };
-    add(BuiltIn::Search, Tool { google_search: Some(Empty {}), ..Tool::default() });
-    add(BuiltIn::Code, Tool { code_execution: Some(Empty {}), ..Tool::default() });
-    add(BuiltIn::Url, Tool { url_context: Some(Empty {}), ..Tool::default() });
-    let config = (config.function_calling_config.is_some() || config.include_server_side_tool_invocations)
-        .then_some(config);
-    Ok(Tools { tools, config })
-}
-
-impl Tools<'_> {
-    /// Whether the model may do anything but answer.
-    pub(super) fn are_usable(&self) -> bool {
-        let forbidden = self
-            .config
-            .as_ref()
-            .and_then(|config| config.function_calling_config.as_ref())
-            .is_some_and(|calling| calling.mode == Mode::None);
-        match self.tools.as_slice() {
-            [] => false,
-            [only] => !forbidden || only.function_declarations.is_empty(),
-            _ => true,
-        }
-    }
+    let functions = chat.functions().map(Function::as_gemini);
+    Tools::new(functions, built_in, chat.choice()?, model, names).map_err(|UnknownFunction(unknown)| {
+        Error::bad_request(
+            format!("Invalid value for 'tool_choice': the function '{unknown}' is not in 'tools'."),
+            "tool_choice",
+        )
+    })
 }
 
 impl ChatRequest {
@@ -189,12 +113,11 @@ impl ToolSpec {
 }
 
 impl Function {
-    fn declaration<'a>(&'a self, names: &'a FunctionNames) -> FunctionDeclaration<'a> {
-        let parameters = self.parameters.as_deref().filter(|parameters| parameters.get() != "null");
-        FunctionDeclaration {
-            name: names.to_gemini(&self.name),
-            description: self.description.as_deref().filter(|description| !description.is_empty()),
-            parameters_json_schema: parameters.map(Schema::new),
+    fn as_gemini(&self) -> tools::Function<'_> {
+        tools::Function {
+            name: &self.name,
+            description: self.description.as_deref(),
+            parameters: self.parameters.as_deref(),
         }
     }
 }
@@ -237,20 +160,6 @@ fn word_choice(word: &str, param: &'static str) -> Result<Choice<'static>, Error
             format!("Invalid value for '{param}'. Supported values are: 'none', 'auto', and 'required'."),
             param,
         )),
-    }
-}
-
-impl<'a> Choice<'a> {
-    /// `AUTO` is what Gemini does without being told.
-    fn config(self, names: &'a FunctionNames) -> Option<FunctionCallingConfig<'a>> {
-        let (mode, allowed) = match self {
-            Choice::Auto => return None,
-            Choice::None => (Mode::None, Vec::new()),
-            Choice::Required(allowed) => (Mode::Any, allowed),
-            Choice::Among(allowed) => (Mode::Validated, allowed),
-        };
-        let allowed_function_names = allowed.into_iter().map(|name| names.to_gemini(name)).collect();
-        Some(FunctionCallingConfig { mode, allowed_function_names })
     }
 }
 

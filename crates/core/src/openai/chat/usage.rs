@@ -1,30 +1,18 @@
 //! Tokens, as OpenAI counts them.
 
 use crate::gemini::response::UsageMetadata;
-use crate::openai::json;
+use crate::json;
 
-/// Writes `usage`: OpenAI's `completion_tokens` include thoughts and its `prompt_tokens` include cached ones;
-/// what built-in tools read counts as prompt. `metadata` is Gemini's `usageMetadata`.
+/// Writes `usage`: OpenAI's `completion_tokens` include thoughts and its `prompt_tokens` include cached ones.
+/// `metadata` is Gemini's `usageMetadata`.
 pub(super) fn write(out: &mut Vec<u8>, metadata: &str) {
-    let usage = UsageMetadata::read(metadata);
-    let thoughts = usage.thoughts_token_count;
-    let prompt = usage.prompt_token_count.saturating_add(usage.tool_use_prompt_token_count);
-    // Gemini counts thoughts beside the candidates; where the total says otherwise they are among them.
-    let among = usage.total_token_count == prompt.saturating_add(usage.candidates_token_count);
-    let completion = match usage.candidates_token_count {
-        candidates if among && candidates >= thoughts => candidates,
-        candidates => candidates.saturating_add(thoughts),
-    };
-    let total = match usage.total_token_count {
-        0 => prompt.saturating_add(completion),
-        total => total,
-    };
+    let tokens = UsageMetadata::read(metadata).tokens();
     for (name, count) in [
-        (&br#"{"prompt_tokens":"#[..], prompt),
-        (br#","completion_tokens":"#, completion),
-        (br#","total_tokens":"#, total),
-        (br#","prompt_tokens_details":{"cached_tokens":"#, usage.cached_content_token_count),
-        (br#"},"completion_tokens_details":{"reasoning_tokens":"#, thoughts),
+        (&br#"{"prompt_tokens":"#[..], tokens.prompt),
+        (br#","completion_tokens":"#, tokens.answer),
+        (br#","total_tokens":"#, tokens.total),
+        (br#","prompt_tokens_details":{"cached_tokens":"#, tokens.cached),
+        (br#"},"completion_tokens_details":{"reasoning_tokens":"#, tokens.thoughts),
     ] {
         out.extend_from_slice(name);
         json::number(out, count);

@@ -1,12 +1,12 @@
 //! Writing JSON straight into a buffer of bytes.
 
 /// Writes `text` as a JSON string, quotes included.
-pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a string can be written, and a buffer takes it");
 }
 
 /// Writes a whole number.
-pub(super) fn number(out: &mut Vec<u8>, number: u64) {
+pub(crate) fn number(out: &mut Vec<u8>, number: u64) {
     if let Some(digit) = u8::try_from(number).ok().filter(|digit| *digit < 10) {
         out.push(b'0' + digit);
     } else {
@@ -18,7 +18,7 @@ pub(super) fn number(out: &mut Vec<u8>, number: u64) {
 /// and escaped.
 ///
 /// Inside of strings valid JSON has no control characters, so only quotes and backslashes need an escape.
-pub(super) fn document_as_string(out: &mut Vec<u8>, json: &str) {
+pub(crate) fn document_as_string(out: &mut Vec<u8>, json: &str) {
     out.reserve(json.len() + json.len() / 8 + 2);
     out.push(b'"');
     let mut in_string = false;
