@@ -32,14 +32,6 @@ impl AnswerBody {
     pub(crate) fn whole(bytes: Bytes) -> Self {
         Self::Whole(bytes)
     }
-
-    pub(crate) fn relay(relay: RelayBody) -> Self {
-        Self::Relay(Box::new(relay))
-    }
-
-    pub(crate) fn open(open: OpenBody) -> Self {
-        Self::Open(open)
-    }
 }
 
 impl Body for AnswerBody {
@@ -106,7 +98,7 @@ impl OpenBody {
                     return Poll::Ready(Some(Ok(reply.into_body())));
                 }
                 Turn::Relay(_, relay) => {
-                    *self = Self::Relay(Box::new(relay));
+                    *self = Self::Relay(relay);
                     continue;
                 }
             };

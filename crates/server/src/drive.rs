@@ -36,10 +36,10 @@ pub(crate) async fn drive(
         body,
     };
     match drive.next().await {
-        Turn::Open(head) => head.map(|()| AnswerBody::open(OpenBody::new(drive))),
+        Turn::Open(head) => head.map(|()| AnswerBody::Open(OpenBody::new(drive))),
         Turn::Ping(bytes) => Response::new(AnswerBody::whole(bytes)),
         Turn::Reply(reply) => reply.map(AnswerBody::whole),
-        Turn::Relay(head, relay) => head.map(|()| AnswerBody::relay(relay)),
+        Turn::Relay(head, relay) => head.map(|()| AnswerBody::Relay(relay)),
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) enum Turn {
     /// All of the answer.
     Reply(Response<Bytes>),
     /// An answer that streams.
-    Relay(Response<()>, RelayBody),
+    Relay(Response<()>, Box<RelayBody>),
 }
 
 impl Drive {
@@ -107,7 +107,7 @@ impl Drive {
                     let mut relay = exchange.commit(op);
                     let (head, first) = relay.begin(clock::now());
                     let upstream = std::mem::take(operations).take_body(op);
-                    return Turn::Relay(head, RelayBody::new(relay, first, upstream));
+                    return Turn::Relay(head, Box::new(RelayBody::new(relay, first, upstream)));
                 }
             }
         }
