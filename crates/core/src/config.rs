@@ -69,6 +69,9 @@ pub struct Config {
     pub base_path: String,
     /// How many attempts a request gets at most: `LIBRA_MAX_ATTEMPTS`. None: every key once, at most 10.
     pub max_attempts: Option<u32>,
+    /// How many retries into what may be an overload a hundred requests are worth: `LIBRA_RETRY_BUDGET`. None: as
+    /// many as there are.
+    pub retry_budget: Option<u8>,
     /// How long a stream may take to its first event: `LIBRA_FIRST_BYTE_TIMEOUT`.
     pub first_byte_timeout: Duration,
     /// How long an answer that is no stream may take: `LIBRA_ANSWER_TIMEOUT`.
@@ -125,6 +128,7 @@ impl Default for Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), values::DEFAULT_PORT),
             base_path: String::new(),
             max_attempts: None,
+            retry_budget: Some(20),
             first_byte_timeout: Duration::from_secs(45),
             answer_timeout: Duration::from_secs(300),
             heartbeat: Duration::from_secs(10),
@@ -203,6 +207,9 @@ impl Config {
             listen: listen(&source)?.unwrap_or(default.listen),
             base_path: source.value("LIBRA_BASE_PATH", values::base_path)?.unwrap_or(default.base_path),
             max_attempts: source.value("LIBRA_MAX_ATTEMPTS", values::attempts)?,
+            retry_budget: source
+                .value("LIBRA_RETRY_BUDGET", values::percent_or_none)?
+                .unwrap_or(default.retry_budget),
             first_byte_timeout: timeout("LIBRA_FIRST_BYTE_TIMEOUT", default.first_byte_timeout)?,
             answer_timeout: timeout("LIBRA_ANSWER_TIMEOUT", default.answer_timeout)?,
             heartbeat: source

@@ -29,6 +29,11 @@ pub enum Event {
         /// From the attempt's start.
         elapsed: Duration,
     },
+    /// Another attempt would have made sense, but retries have added as much to the load as they may.
+    RetriesUsedUp {
+        /// The client's request.
+        request: RequestId,
+    },
     /// An exchange has ended.
     Finished(Finished),
     /// A key will not be used until probed or restored.

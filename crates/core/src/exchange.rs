@@ -40,7 +40,7 @@ use crate::mark::Mark;
 use crate::memory::Held;
 use crate::pool::{Pick, ProjectId, Ticket, Want};
 use crate::relay::{Mode, Origin, Relay};
-use crate::retry::{Budget, DEFAULT_ATTEMPTS, GivenUp};
+use crate::retry::{self, Budget, DEFAULT_ATTEMPTS, GivenUp};
 use crate::secret::{ApiKey, KeyId};
 use crate::sse::{Decoder, Framing};
 use crate::task::Task;
@@ -192,6 +192,8 @@ pub struct Exchange {
     /// How often it may still take one.
     queues_left: u8,
     budget: Budget,
+    /// Whether the next attempt adds to what may be an overload, and so has to fit the common budget.
+    adds_to_load: bool,
     /// How many attempts each model gets.
     attempts_a_model: u32,
     /// Models to turn to when the present one cannot serve; the next one is last.
@@ -266,6 +268,7 @@ impl Exchange {
             place: None,
             queues_left: 2,
             budget: Budget::new(attempts),
+            adds_to_load: false,
             attempts_a_model: attempts,
             further_models,
             turned: false,
@@ -337,10 +340,16 @@ impl Exchange {
             let pick = self.gateway.pool(guests).pick(&want, now);
             match pick {
                 Pick::Ready { lease, key } => {
+                    let lease = Lease { gateway: Arc::clone(&self.gateway), guests, id: lease, key };
+                    if !self.may_add_to_load(guests, now) {
+                        lease.unused(now);
+                        drop(lease);
+                        self.place = None;
+                        return self.give_up(now);
+                    }
                     if let Some(mut place) = self.place.take() {
                         place.served = true;
                     }
-                    let lease = Lease { gateway: Arc::clone(&self.gateway), guests, id: lease, key };
                     return self.start(lease, now);
                 }
                 Pick::CoolingDown { until } if until <= self.waits_until() => {
@@ -351,6 +360,18 @@ impl Exchange {
         }
         self.place = None;
         self.give_up(now)
+    }
+
+    /// Whether the next attempt may be made, as far as the load is concerned.
+    fn may_add_to_load(&mut self, guests: bool, now: Timestamp) -> bool {
+        if !self.adds_to_load {
+            return true;
+        }
+        let may = self.gateway.retries(guests).take(now);
+        if !may {
+            self.events.push(Event::RetriesUsedUp { request: self.mark.id() });
+        }
+        may
     }
 
     fn want(&self) -> Want<'_> {
@@ -431,6 +452,9 @@ impl Exchange {
     }
 
     fn start(&mut self, lease: Lease, now: Timestamp) -> Step {
+        if self.budget.made() == 0 {
+            self.gateway.retries(lease.is_guests()).earn();
+        }
         self.budget.spend();
         if let (Some(conversation), Some(project)) = (self.conversation, lease.project()) {
             self.gateway.affinity().served(conversation, project, now);
@@ -602,6 +626,7 @@ impl Exchange {
         // Whatever else would come of it is not wanted.
         self.cancel.push(attempt.op);
         self.budget.learn(&failure);
+        self.adds_to_load = retry::adds_to_load(failure.class);
         let model = self.task.model().map(str::to_owned);
         self.events.push(Event::AttemptFailed {
             request: self.mark.id(),
@@ -669,6 +694,8 @@ impl Exchange {
         self.turned = true;
         self.tried.clear();
         self.avoid.clear();
+        // It has capacity of its own, and the operator wants it to be asked.
+        self.adds_to_load = false;
         self.budget.renew(self.attempts_a_model);
         Some(self.advance(now))
     }

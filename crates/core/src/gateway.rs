@@ -31,6 +31,7 @@ use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
+use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::task::Task;
@@ -73,6 +74,8 @@ pub struct Gateway {
     affinity: Mutex<Affinity>,
     memory: Arc<Memory>,
     google_clock: GoogleClock,
+    /// For the pool, and for clients' own keys.
+    retries: [Mutex<CommonBudget>; 2],
     seed: u64,
     drawn: AtomicU64,
 }
@@ -148,6 +151,7 @@ impl Gateway {
         let settings =
             PoolSettings { strategy: config.strategy, projects: &config.projects, prices: &config.prices };
         let pool = Pool::new(&config.keys, settings, seed);
+        let retries = [(); 2].map(|()| Mutex::new(CommonBudget::new(config.retry_budget)));
         let memory = config.memory.unwrap_or(DEFAULT_MEMORY);
         let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
         Arc::new(Self {
@@ -159,6 +163,7 @@ impl Gateway {
             affinity: Mutex::default(),
             memory: Memory::new(memory),
             google_clock: GoogleClock::default(),
+            retries,
             seed,
             drawn: AtomicU64::new(0),
         })
@@ -177,6 +182,11 @@ impl Gateway {
     /// Which project served which conversation last. Never held while something is waited for.
     pub(crate) fn affinity(&self) -> MutexGuard<'_, Affinity> {
         locked(&self.affinity)
+    }
+
+    /// What retries may add to the load of the pool, or of clients' own keys: nobody uses up the others'.
+    pub(crate) fn retries(&self, guests: bool) -> MutexGuard<'_, CommonBudget> {
+        locked(&self.retries[usize::from(guests)])
     }
 
     /// What is known of the local clock's error.

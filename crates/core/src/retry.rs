@@ -3,8 +3,11 @@
 //! A key that can be told from the others by its fault is left behind at once, without a wait; a request that
 //! every project would refuse costs no second attempt.
 
+mod common;
+
 use std::time::Duration;
 
+pub(crate) use self::common::{CommonBudget, adds_to_load};
 use crate::error::{Error, Kind};
 use crate::failure::{Class, Elsewhere, Failure};
 use crate::time::Timestamp;
@@ -12,7 +15,7 @@ use crate::time::Timestamp;
 /// Attempts that a request gets where nothing else is set and the pool has that many keys.
 pub const DEFAULT_ATTEMPTS: u32 = 10;
 
-/// Further attempts after an empty answer: each one is billed, and a prompt may simply have no answer.
+/// How often an empty answer is tried elsewhere: each one is billed, and a prompt may simply have no answer.
 const MORE_AFTER_EMPTY: u32 = 2;
 
 /// The attempts of one request.
@@ -22,12 +25,14 @@ pub struct Budget {
     most: u32,
     /// How many more the failures so far leave sensible.
     sensible: u32,
+    /// Empty answers so far.
+    empty: u32,
 }
 
 impl Budget {
     /// At most `most` attempts.
     pub fn new(most: u32) -> Self {
-        Self { made: 0, most: most.max(1), sensible: u32::MAX }
+        Self { made: 0, most: most.max(1), sensible: u32::MAX, empty: 0 }
     }
 
     /// Counts an attempt that begins.
@@ -39,7 +44,10 @@ impl Budget {
     /// Takes in what a failure says about further attempts.
     pub fn learn(&mut self, failure: &Failure) {
         if failure.class == Class::Empty {
-            self.sensible = self.sensible.min(MORE_AFTER_EMPTY);
+            self.empty += 1;
+            if self.empty > MORE_AFTER_EMPTY {
+                self.sensible = 0;
+            }
         }
         self.sensible = self.sensible.min(match failure.elsewhere {
             Elsewhere::None => 0,

@@ -52,6 +52,10 @@ pub(crate) fn record(events: Vec<Event>) {
                     ),
                 }
             }
+            Event::RetriesUsedUp { request } => tracing::info!(
+                %request,
+                "no other key was tried: the retry budget is used up"
+            ),
             Event::ClockOff { behind_seconds: 0 } => {
                 tracing::info!("the local clock is right again, by the date of Google's answers");
             }

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 47] = [
+pub const VARIABLES: [Variable; 48] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -120,6 +120,12 @@ pub const VARIABLES: [Variable; 47] = [
         "LIBRA_MAX_ATTEMPTS",
         "",
         "attempts a request gets at most, 1 to 100; not set: every key once, at most 10",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_RETRY_BUDGET",
+        "20%",
+        "retries after overload, silence or empty answers, as a share of all requests; off: no bound",
     ),
     variable(
         Group::Attempts,

@@ -229,6 +229,11 @@ impl Lease {
         }
     }
 
+    /// The key was not used after all.
+    pub(super) fn unused(&self, now: Timestamp) {
+        self.gateway.pool(self.guests).unused(self.id, now);
+    }
+
     /// The attempt has failed. What the pool concludes comes back as events.
     pub(crate) fn failed(&self, model: Option<&str>, failure: &Failure, now: Timestamp) -> Option<Event> {
         let key = self.key.id();

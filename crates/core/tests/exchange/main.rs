@@ -1,5 +1,6 @@
 //! What an exchange does beyond failing over, one subject a file.
 
+mod budget;
 mod clock;
 #[path = "../harness/mod.rs"]
 mod harness;
