@@ -183,8 +183,9 @@ pub fn config(keys: &[&str]) -> Config {
         // Without a pool the client is served with its own key.
         clients: keys.iter().map(|_| ApiKey::new(CLIENT)).collect(),
         strategy: Strategy::RoundRobin,
-        // The queue has tests of its own.
+        // The queue and signs of life have tests of their own.
         queue_wait: Duration::ZERO,
+        heartbeat: Duration::ZERO,
         ..Config::default()
     }
 }
