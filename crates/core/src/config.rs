@@ -93,6 +93,8 @@ pub struct Config {
     pub model_aliases: Vec<ModelAlias>,
     /// Gemini models and those to turn to where they cannot serve: `LIBRA_MODEL_FALLBACKS`.
     pub model_fallbacks: Vec<ModelAlias>,
+    /// Whether thought signatures go into the ids of calls, too: `LIBRA_SIGNATURES_IN_IDS`.
+    pub signatures_in_ids: bool,
     /// The models that are listed and served: `LIBRA_MODELS`. Empty: all.
     pub models: Vec<WildMatch>,
     /// The models that are neither listed nor served: `LIBRA_MODELS_DENY`.
@@ -139,6 +141,7 @@ impl Default for Config {
             memory: None,
             model_aliases: Vec::new(),
             model_fallbacks: Vec::new(),
+            signatures_in_ids: false,
             models: Vec::new(),
             models_deny: Vec::new(),
             verify: Verify::Open,
@@ -231,6 +234,9 @@ impl Config {
             model_fallbacks: source
                 .value("LIBRA_MODEL_FALLBACKS", models::aliases)?
                 .unwrap_or(default.model_fallbacks),
+            signatures_in_ids: source
+                .value("LIBRA_SIGNATURES_IN_IDS", values::switch)?
+                .unwrap_or(default.signatures_in_ids),
             models: source.value("LIBRA_MODELS", models::patterns)?.unwrap_or(default.models),
             models_deny: source.value("LIBRA_MODELS_DENY", models::patterns)?.unwrap_or(default.models_deny),
             verify: source

@@ -74,6 +74,9 @@ pub struct Finished {
     pub key: Option<KeyId>,
     /// Tokens, as the upstream counted them.
     pub usage: Option<Usage>,
+    /// So many calls of the conversation had lost their thought signatures, so that the model did not see its
+    /// own reasoning.
+    pub stand_ins: u32,
     /// From the request's arrival.
     pub elapsed: Duration,
 }

@@ -589,8 +589,8 @@ impl Exchange {
             let phase = Phase::Sent;
             return self.failed(Attempt { op, lease, started, deadline, phase }, failure, now);
         }
-        let response = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
-            Ok(response) => response,
+        let (response, issued) = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
+            Ok(answer) => answer,
             Err(error) => {
                 let failure = Failure::new(Class::Unknown, Elsewhere::One, error.to_string());
                 return self.failed(
@@ -600,6 +600,9 @@ impl Exchange {
                 );
             }
         };
+        if !issued.is_empty() {
+            self.gateway.signatures().remember(self.access.client(), issued);
+        }
         let key = lease.as_ref().map(|lease| lease.key.id());
         let usage = if self.task.generates() { judge::usage(&body) } else { None };
         if let Some(lease) = lease {
@@ -739,6 +742,7 @@ impl Exchange {
             attempts: self.budget.made(),
             key,
             usage,
+            stand_ins: self.task.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
         self.put_mark(response.headers_mut(), key);
@@ -837,6 +841,9 @@ impl Exchange {
         };
         let model = self.task.model().map(Arc::from);
         let origin = Origin {
+            gateway: Arc::clone(&self.gateway),
+            client: self.access.client(),
+            stand_ins: self.task.stand_ins(),
             lease,
             model,
             request: self.mark.id(),
@@ -864,6 +871,7 @@ impl Exchange {
             attempts: self.budget.made(),
             key: None,
             usage: None,
+            stand_ins: self.task.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
     }

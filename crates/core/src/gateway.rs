@@ -34,6 +34,7 @@ use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, T
 use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
+use crate::signatures::Signatures;
 use crate::task::Task;
 use crate::time::Timestamp;
 use crate::upstream;
@@ -72,6 +73,7 @@ pub struct Gateway {
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
+    signatures: Mutex<Signatures>,
     memory: Arc<Memory>,
     google_clock: GoogleClock,
     /// For the pool, and for clients' own keys.
@@ -161,6 +163,7 @@ impl Gateway {
             lists: Mutex::default(),
             strangers: Mutex::default(),
             affinity: Mutex::default(),
+            signatures: Mutex::new(Signatures::new(memory)),
             memory: Memory::new(memory),
             google_clock: GoogleClock::default(),
             retries,
@@ -187,6 +190,11 @@ impl Gateway {
     /// What retries may add to the load of the pool, or of clients' own keys: nobody uses up the others'.
     pub(crate) fn retries(&self, guests: bool) -> MutexGuard<'_, CommonBudget> {
         locked(&self.retries[usize::from(guests)])
+    }
+
+    /// The thought signatures of calls, by client. Never held while something is waited for.
+    pub(crate) fn signatures(&self) -> MutexGuard<'_, Signatures> {
+        locked(&self.signatures)
     }
 
     /// What is known of the local clock's error.
@@ -541,7 +549,8 @@ impl Intake {
             (Wanted::Task(task), _) => task,
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
-                let asked = Asked::read(form, body, &gateway.answer_id(), now)?;
+                let in_ids = gateway.config().signatures_in_ids;
+                let asked = Asked::read(form, body, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
                     && matches!(access, Access::Pool { .. })
                     && gateway
@@ -554,7 +563,9 @@ impl Intake {
                     Err(_) if custom => asked.model().to_owned(),
                     Err(error) => return Err(error),
                 };
-                Task::Generation(Box::new(asked.translated_for(model)?))
+                let ids = asked.call_ids().into_iter();
+                let recalled = gateway.signatures().recall(access.client(), ids);
+                Task::Generation(Box::new(asked.translated_for(model, recalled)?))
             }
         };
         let asked = task.asked_model().unwrap_or_default();

@@ -3,11 +3,15 @@
 //! The dialects are a closed set, and everything in which they differ is one `match` here. Each has a pure
 //! translator of its own: the request to Gemini's, a whole answer, and an answer in events.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::error::{Dialect, Error};
-use crate::gemini::remote::{Media, Written};
+use crate::gemini::remote::Written;
+use crate::gemini::request::Known;
 use crate::openai::chat::{self, ChatRequest};
+use crate::signatures::{Issued, Recalled};
 use crate::time::Timestamp;
 
 /// In which form a client asks for an answer.
@@ -28,8 +32,8 @@ pub(crate) enum Asked {
 pub(crate) struct Generation {
     asked: Asked,
     model: String,
-    /// What was fetched for it.
-    media: Media,
+    /// What the gateway knows beside it.
+    known: Known,
     /// For Gemini.
     written: Written,
 }
@@ -64,16 +68,24 @@ impl Form {
 }
 
 impl Asked {
-    /// Reads a body. `unique` makes the answer's id.
+    /// Reads a body. `unique` makes the answer's id; `signatures_in_ids` says whether signatures go into the ids
+    /// of calls.
     ///
     /// # Errors
     /// A body that is no request of this form.
-    pub(crate) fn read(form: Form, body: &[u8], unique: &str, now: Timestamp) -> Result<Self, Error> {
+    pub(crate) fn read(
+        form: Form,
+        body: &[u8],
+        unique: &str,
+        signatures_in_ids: bool,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let (id, created) = (format!("{}{unique}", form.id_prefix()), now.as_secs());
         match form {
             Form::Chat => {
                 let request = ChatRequest::parse(body)?;
-                let context = request.context(id, created);
+                let mut context = request.context(id, created);
+                context.signatures_in_ids = signatures_in_ids;
                 Ok(Self::Chat { request, context })
             }
         }
@@ -86,19 +98,26 @@ impl Asked {
         }
     }
 
-    /// Translates it for a model.
+    /// The ids of the calls in the conversation, of which the gateway may know more.
+    pub(crate) fn call_ids(&self) -> Vec<Cow<'_, str>> {
+        match self {
+            Self::Chat { request, .. } => request.call_ids().collect(),
+        }
+    }
+
+    /// Translates it for a model. `recalled` is what the gateway knows of its [calls](Self::call_ids).
     ///
     /// # Errors
     /// What cannot be said to Gemini.
-    pub(crate) fn translated_for(self, model: String) -> Result<Generation, Error> {
-        let media = Media::default();
-        let written = self.to_gemini(&model, &media)?;
-        Ok(Generation { asked: self, model, media, written })
+    pub(crate) fn translated_for(self, model: String, recalled: Recalled) -> Result<Generation, Error> {
+        let known = Known { recalled, ..Known::default() };
+        let written = self.to_gemini(&model, &known)?;
+        Ok(Generation { asked: self, model, known, written })
     }
 
-    fn to_gemini(&self, model: &str, media: &Media) -> Result<Written, Error> {
+    fn to_gemini(&self, model: &str, known: &Known) -> Result<Written, Error> {
         match self {
-            Self::Chat { request, .. } => chat::to_gemini::request(request, model, media),
+            Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
         }
     }
 }
@@ -117,6 +136,11 @@ impl Generation {
     /// The body for Gemini.
     pub(crate) fn body(&self) -> Bytes {
         self.written.body.clone()
+    }
+
+    /// So many calls of the conversation had lost their signatures.
+    pub(crate) fn stand_ins(&self) -> u32 {
+        self.written.stand_ins
     }
 
     /// In which form the client asked.
@@ -143,16 +167,16 @@ impl Generation {
     /// # Errors
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
-        self.written = self.asked.to_gemini(&model, &self.media)?;
+        self.written = self.asked.to_gemini(&model, &self.known)?;
         self.model = model;
         Ok(())
     }
 
-    /// The client's answer from a whole one of Gemini.
+    /// The client's answer from a whole one of Gemini, and what has to be remembered of its calls.
     ///
     /// # Errors
     /// Gemini's answer cannot be translated.
-    pub(crate) fn answer(&self, body: &[u8]) -> Result<Bytes, Error> {
+    pub(crate) fn answer(&self, body: &[u8]) -> Result<(Bytes, Vec<Issued>), Error> {
         match &self.asked {
             Asked::Chat { context, .. } => chat::from_gemini::answer(body, context),
         }
@@ -174,6 +198,13 @@ impl Encoder {
     pub(crate) fn push(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             Self::Chat(encoder) => encoder.push(event, out),
+        }
+    }
+
+    /// What has to be remembered of the calls since this was last asked.
+    pub(crate) fn take_issued(&mut self) -> Vec<Issued> {
+        match self {
+            Self::Chat(encoder) => encoder.take_issued(),
         }
     }
 

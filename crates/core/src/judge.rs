@@ -32,6 +32,9 @@ pub enum Verdict {
 
 /// Judges the whole of an answer that is no stream.
 pub fn whole(json: &[u8], generates: bool) -> Verdict {
+    if generates && json.trim_ascii().is_empty() {
+        return Verdict::Empty;
+    }
     if !json.trim_ascii_end().ends_with(b"}") {
         return Verdict::Broken;
     }

@@ -15,8 +15,9 @@ use crate::time::Timestamp;
 /// Attempts that a request gets where nothing else is set and the pool has that many keys.
 pub const DEFAULT_ATTEMPTS: u32 = 10;
 
-/// How often an empty answer is tried elsewhere: each one is billed, and a prompt may simply have no answer.
-const MORE_AFTER_EMPTY: u32 = 2;
+/// How often an empty answer is tried elsewhere: each one is billed, and a prompt may simply have no answer. Enough to
+/// find one good project among four; after that the others come last for a while.
+const MORE_AFTER_EMPTY: u32 = 3;
 
 /// The attempts of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

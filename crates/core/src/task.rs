@@ -16,6 +16,7 @@ use crate::gemini::catalogue::trimmed;
 use crate::generation::{Encoder, Form, Generation};
 use crate::openai::models;
 use crate::route::{ModelCall, Version, model_path};
+use crate::signatures::Issued;
 use crate::sse::{Decoder, Framing};
 use crate::time::Timestamp;
 
@@ -126,6 +127,14 @@ impl Task {
         }
     }
 
+    /// So many calls of the conversation had lost their signatures.
+    pub(crate) fn stand_ins(&self) -> u32 {
+        match self {
+            Self::Generation(generation) => generation.stand_ins(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => 0,
+        }
+    }
+
     /// The body for Gemini, where it is not the client's.
     pub(crate) fn translated_body(&self) -> Option<Bytes> {
         match self {
@@ -175,7 +184,8 @@ impl Task {
         }
     }
 
-    /// The client's answer from a whole one of the upstream, good as far as it goes.
+    /// The client's answer from a whole one of the upstream, good as far as it goes, and what has to be
+    /// remembered of the calls in it.
     ///
     /// # Errors
     /// The upstream's answer cannot be translated.
@@ -186,13 +196,18 @@ impl Task {
         body: Bytes,
         gateway: &Gateway,
         now: Timestamp,
-    ) -> Result<Response<Bytes>, Error> {
+    ) -> Result<(Response<Bytes>, Vec<Issued>), Error> {
         let config = gateway.config();
         let keep = |model: &str| config.model_allowed(model);
         let created = now.as_secs();
+        let mut issued = Vec::new();
         let body = match self {
             Self::Native { .. } => body,
-            Self::Generation(generation) => generation.answer(&body)?,
+            Self::Generation(generation) => {
+                let (body, of_calls) = generation.answer(&body)?;
+                issued = of_calls;
+                body
+            }
             Self::ModelList { dialect: Dialect::Gemini, .. } if config.lists_all_models() => body,
             Self::ModelList { dialect: Dialect::Gemini, .. } => trimmed(&body, &keep)?,
             Self::ModelList { dialect: Dialect::OpenAi, .. } => models::list(&body, &keep, created)?,
@@ -209,7 +224,7 @@ impl Task {
         if self.is_translated() && self.dialect() != Dialect::Gemini {
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        Ok(response)
+        Ok((response, issued))
     }
 
     /// Under which name a good answer may be kept for a while; none for what is asked anew each time.

@@ -25,6 +25,14 @@ pub(crate) fn record(events: Vec<Event>) {
                     (end.status.as_u16(), end.attempts, end.elapsed.as_millis() as u64);
                 let (request, tokens) = (end.request, end.usage.map(|usage| usage.total));
                 let (dialect, model, ending) = (end.dialect, end.model, end.ending);
+                if end.stand_ins > 0 {
+                    tracing::warn!(
+                        %request,
+                        model,
+                        calls = end.stand_ins,
+                        "thought signatures were lost; the model did not see its own reasoning"
+                    );
+                }
                 match ending {
                     Ending::Complete | Ending::ClientLeft => tracing::debug!(
                         %request,

@@ -119,19 +119,3 @@ async fn no_key_shows_anywhere() {
     let got = running.simulator.log().to_string();
     assert!(got.contains("x-goog-api-key") && !got.contains(CLIENT), "{got}");
 }
-
-/// A key whose quota of the minute is used up rests, as long as Google says and no longer.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_best_use_is_made_of_the_only_good_key() {
-    let others = [Fault::MinuteLimit, Fault::Leaked, Fault::DayLimit];
-    for other in others {
-        let keys =
-            [("a", faulty(other)), ("b", faulty(other)), ("c", Condition::Healthy), ("d", faulty(other))];
-        let running = Running::start(simulator(&keys), &[("LIBRA_KEYS", "a,b,c,d")]).await;
-        for _ in 0..200 {
-            assert_eq!(running.post(GENERATE, native("Hello")).await.0, 200, "{other:?}");
-        }
-        let calls = running.simulator.counts().totals.requests;
-        assert!(calls <= 220, "{other:?}: {calls} calls for 200 answers");
-    }
-}

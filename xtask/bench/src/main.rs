@@ -14,6 +14,7 @@ mod proxies;
 mod report;
 mod resources;
 mod scenario;
+mod selection;
 
 use std::fs;
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ use crate::scenario::{Length, Scenario};
 const USAGE: &str = "\
 Usage: cargo xtask bench [OPTION…] [SCENARIO…]
 
-Scenarios: native, native-stream, chat, chat-stream, resources (default: all of them)
+Scenarios: native, native-stream, chat, chat-stream, resources, selection (default: all of them)
 
   --quick             fewer and shorter runs: to see that it works, not to be quoted
   --paced             streams with a millisecond between the events, over more connections
@@ -81,6 +82,7 @@ struct Options {
     simulator: Option<PathBuf>,
     scenarios: Vec<Scenario>,
     resources: bool,
+    selection: bool,
     quick: bool,
     length: Length,
     callgrind: bool,
@@ -95,6 +97,7 @@ impl Options {
             simulator: None,
             scenarios: Vec::new(),
             resources: false,
+            selection: false,
             quick: false,
             length: Length::Whole,
             callgrind: false,
@@ -114,15 +117,16 @@ impl Options {
                 "--libra" => options.libra = Some(path()?),
                 "--simulator" => options.simulator = Some(path()?),
                 "resources" => options.resources = true,
+                "selection" => options.selection = true,
                 name => match Scenario::ALL.into_iter().find(|scenario| scenario.name() == name) {
                     Some(scenario) => options.scenarios.push(scenario),
                     None => return Err(format!("no option or scenario {name}")),
                 },
             }
         }
-        if options.scenarios.is_empty() && !options.resources {
+        if options.scenarios.is_empty() && !options.resources && !options.selection {
             options.scenarios.extend(Scenario::ALL);
-            options.resources = true;
+            (options.resources, options.selection) = (true, true);
         }
         Ok(Some(options))
     }
@@ -162,6 +166,9 @@ async fn run(options: &Options) -> Result<(), String> {
         let figures = resources::measure(&programs).await?;
         figures.iter().for_each(report::Figure::print);
         results["resources"] = figures.iter().map(report::Figure::json).collect();
+    }
+    if options.selection {
+        results["selection"] = selection::measure(options.quick)?;
     }
 
     let file = target().join("bench.json");

@@ -117,7 +117,7 @@ impl Figure {
     }
 }
 
-fn verdict(reached: bool) -> &'static str {
+pub(crate) fn verdict(reached: bool) -> &'static str {
     if reached { "reached" } else { "NOT REACHED" }
 }
 

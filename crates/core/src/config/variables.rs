@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 48] = [
+pub const VARIABLES: [Variable; 49] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -198,6 +198,12 @@ pub const VARIABLES: [Variable; 48] = [
         "LIBRA_MODELS_DENY",
         "",
         "the models that are neither listed nor served, * and ? allowed",
+    ),
+    variable(
+        Group::Models,
+        "LIBRA_SIGNATURES_IN_IDS",
+        "off",
+        "on or off: whether thought signatures go into the ids of tool calls, for several instances",
     ),
     variable(
         Group::Models,

@@ -59,6 +59,8 @@ pub struct Written {
     pub body: Bytes,
     /// The addresses in it that could be fetched and have not been, each once, in their order.
     pub remote: Vec<Remote>,
+    /// So many calls had lost their signatures and got the [stand-in](crate::signatures::STAND_IN).
+    pub stand_ins: u32,
 }
 
 impl Medium {
@@ -98,7 +100,7 @@ impl<'a> GenerateContentRequest<'a> {
             }
         }
         let body = serde_json::to_vec(&self).expect("a request consists of strings, numbers and JSON");
-        Written { body: body.into(), remote: remote.remote }
+        Written { body: body.into(), remote: remote.remote, stand_ins: 0 }
     }
 }
 

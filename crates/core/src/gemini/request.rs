@@ -8,8 +8,9 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::remote::Place;
+use super::remote::{Media, Place};
 use super::schema::Schema;
+use crate::signatures::Recalled;
 
 /// `GenerateContentRequest`.
 #[derive(Debug, Default, Serialize)]
@@ -38,6 +39,15 @@ pub struct GenerateContentRequest<'a> {
     /// `flex`, `standard` or `priority`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<&'a str>,
+}
+
+/// What a translator is told besides the request.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What has been fetched for it.
+    pub media: Media,
+    /// What is remembered of the calls in it.
+    pub recalled: Recalled,
 }
 
 /// One turn.
@@ -81,7 +91,7 @@ pub struct Part<'a> {
     pub function_response: Option<FunctionResponse<'a>>,
     /// The model's sealed reasoning, to be handed back in the part it came with.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub thought_signature: Option<&'a str>,
+    pub thought_signature: Option<Cow<'a, str>>,
 }
 
 /// Data in base64.

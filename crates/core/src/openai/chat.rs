@@ -19,6 +19,8 @@ mod tools;
 mod turns;
 mod usage;
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -177,7 +179,17 @@ impl ChatRequest {
             legacy_call: self.tools.is_none() && self.functions.is_some(),
             grounded: self.searches(),
             audio: self.audio_format().ok().flatten(),
+            signatures_in_ids: false,
         }
+    }
+
+    /// The ids of all calls in the conversation, by which the gateway may
+    /// [know](crate::signatures::Signatures::recall) their signatures.
+    pub fn call_ids(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let calls = self.messages().iter().flat_map(|message| message.tool_calls.iter().flatten());
+        let legacy = self.messages().iter().filter_map(|message| message.function_call.as_ref());
+        let ids = calls.filter_map(|call| call.id.as_deref()).filter(|id| !id.is_empty());
+        ids.map(Cow::Borrowed).chain(legacy.map(|call| Cow::Owned(call.known_as())))
     }
 
     fn messages(&self) -> &[Message] {

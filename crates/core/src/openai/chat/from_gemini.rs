@@ -8,12 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::message::{CalledFunction, known_as};
 use super::piece::Piece;
 use super::{AudioFormat, finish, grounding, logprobs, usage};
 use crate::error::{Error, Kind};
 use crate::gemini::names::FunctionNames;
 use crate::gemini::response::{Blob, Candidate, FunctionCall, GenerateContentResponse, Text};
 use crate::json;
+use crate::signatures::{CallIds, Issued};
 
 /// What the translation of an answer has to know of its request. Made by
 /// [`ChatRequest::context`](super::ChatRequest::context).
@@ -21,7 +23,7 @@ use crate::json;
 pub struct Context {
     /// The model, as the client asked for it.
     pub model: String,
-    /// `chatcmpl-…`, unique. Calls that Gemini gives no id get theirs from it.
+    /// `chatcmpl-…`, unique. Calls get their ids from it.
     pub id: String,
     /// Seconds since 1970.
     pub created: u64,
@@ -37,20 +39,23 @@ pub struct Context {
     pub(super) grounded: bool,
     /// The form of sound that was asked for.
     pub(super) audio: Option<AudioFormat>,
+    /// Whether signatures go into the ids of calls, too.
+    pub signatures_in_ids: bool,
 }
 
-/// Translates the body of a successful answer.
+/// Translates the body of a successful answer. Beside it comes what has to be remembered of its calls.
 ///
 /// # Errors
 /// 502 where the body is no answer, or has neither a candidate nor a reason for having none; the status that
 /// it names where it is an error.
-pub fn answer(body: &[u8], context: &Context) -> Result<Bytes, Error> {
+pub fn answer(body: &[u8], context: &Context) -> Result<(Bytes, Vec<Issued>), Error> {
     let response = GenerateContentResponse::read(body)?;
     let blocked = response.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason);
     if response.candidates.is_empty() && blocked.is_none() {
         return Err(Error::new(Kind::BadGateway, "the upstream's answer holds no candidate"));
     }
 
+    let mut ids = context.call_ids();
     let mut out = Vec::with_capacity(body.len() + 512);
     out.extend_from_slice(br#"{"id":"#);
     json::string(&mut out, &context.id);
@@ -64,7 +69,7 @@ pub fn answer(body: &[u8], context: &Context) -> Result<Bytes, Error> {
             out.push(b',');
         }
         let index = candidate.index.map_or(position as u64, u64::from);
-        choice(&mut out, candidate, index, context);
+        choice(&mut out, candidate, index, &mut ids, context);
     }
     if let Some(blocked) = blocked.filter(|_| response.candidates.is_empty()) {
         blocked_prompt(&mut out, blocked);
@@ -72,11 +77,11 @@ pub fn answer(body: &[u8], context: &Context) -> Result<Bytes, Error> {
     out.extend_from_slice(br#"],"usage":"#);
     usage::write(&mut out, response.usage_metadata.map_or("null", RawValue::get));
     out.push(b'}');
-    Ok(out.into())
+    Ok((out.into(), ids.take()))
 }
 
 /// Writes one of `choices`.
-fn choice(out: &mut Vec<u8>, candidate: &Candidate<'_>, index: u64, context: &Context) {
+fn choice(out: &mut Vec<u8>, candidate: &Candidate<'_>, index: u64, ids: &mut CallIds, context: &Context) {
     let pieces = || {
         let parts = candidate.content.iter().flat_map(|content| content.parts.iter());
         parts.filter_map(Piece::of)
@@ -130,15 +135,19 @@ fn choice(out: &mut Vec<u8>, candidate: &Candidate<'_>, index: u64, context: &Co
                 out.push(b',');
             }
             if context.legacy_call {
-                function(out, call, context);
+                legacy_call(out, call, signature, ids, context);
             } else {
                 out.push(b'{');
-                tool_call(out, call, signature, (index, number as u64), context);
+                tool_call(out, call, signature, (index, number as u64), ids, context);
             }
         }
         if !context.legacy_call {
             out.push(b']');
         }
+    }
+    if let Some(signature) = message_signature(candidate, context) {
+        out.push(b',');
+        extra_content(out, signature.literal());
     }
     let mut images = 0;
     for piece in pieces() {
@@ -196,6 +205,11 @@ fn annotations<'p, 'a: 'p>(
 }
 
 impl Context {
+    /// The ids of the answer's calls.
+    pub(super) fn call_ids(&self) -> CallIds {
+        CallIds::new("call_", self.id.strip_prefix("chatcmpl-").unwrap_or(&self.id), self.signatures_in_ids)
+    }
+
     /// Whether only the first call counts. The form of 2023 has no place for more.
     pub(super) fn takes_one_call(&self) -> bool {
         self.single_call || self.legacy_call
@@ -208,21 +222,55 @@ pub(super) fn tool_call(
     call: &FunctionCall<'_>,
     signature: Option<Text<'_>>,
     place: (u64, u64),
+    ids: &mut CallIds,
     context: &Context,
 ) {
+    let native_id = call.id.map(Text::decode);
+    let decoded = signature.map(Text::decode);
     out.extend_from_slice(br#""id":"#);
-    match call.id.filter(|id| !id.is_empty()) {
-        Some(id) => out.extend_from_slice(id.literal().as_bytes()),
-        None => call_id(out, place, context),
-    }
+    json::string(out, &ids.issue(place, native_id.as_deref(), decoded.as_deref()));
     out.extend_from_slice(br#","type":"function","function":"#);
     function(out, call, context);
     if let Some(signature) = signature {
-        out.extend_from_slice(br#","extra_content":{"google":{"thought_signature":"#);
-        out.extend_from_slice(signature.literal().as_bytes());
-        out.extend_from_slice(b"}}");
+        out.push(b',');
+        extra_content(out, signature.literal());
     }
     out.push(b'}');
+}
+
+/// Writes a call in the form of 2023, which has no id and nothing beside name and arguments.
+pub(super) fn legacy_call(
+    out: &mut Vec<u8>,
+    call: &FunctionCall<'_>,
+    signature: Option<Text<'_>>,
+    ids: &mut CallIds,
+    context: &Context,
+) {
+    let start = out.len();
+    function(out, call, context);
+    if let (Some(signature), Ok(CalledFunction { name, arguments })) =
+        (signature, serde_json::from_slice(&out[start..]))
+    {
+        ids.note(known_as(&name, &arguments), None, Some(&signature.decode()));
+    }
+}
+
+/// Writes `extra_content` with a signature, which is a JSON string.
+pub(super) fn extra_content(out: &mut Vec<u8>, signature: &str) {
+    out.extend_from_slice(br#""extra_content":{"google":{"thought_signature":"#);
+    out.extend_from_slice(signature.as_bytes());
+    out.extend_from_slice(b"}}");
+}
+
+/// The signature that belongs to the message as a whole: the last one of a part that is no call; in the form of
+/// 2023, where a call has no place of its own for one, the first of a call.
+pub(super) fn message_signature<'a>(candidate: &Candidate<'a>, context: &Context) -> Option<Text<'a>> {
+    let parts = || candidate.content.iter().flat_map(|content| content.parts.iter());
+    let of = |call: bool| {
+        let parts = parts().filter(move |part| part.function_call.is_some() == call);
+        parts.filter_map(|part| part.thought_signature.filter(|signature| !signature.is_empty()))
+    };
+    if context.legacy_call { of(true).next() } else { of(false).last() }
 }
 
 /// Writes a call's name and its arguments, which OpenAI has as JSON in a string.
@@ -239,20 +287,6 @@ pub(super) fn function(out: &mut Vec<u8>, call: &FunctionCall<'_>, context: &Con
         Some(_) | None => out.extend_from_slice(br#""{}""#),
     }
     out.push(b'}');
-}
-
-/// Writes an id for a call that came without one: as unique as the answer's, within the 40 characters that
-/// some clients take.
-fn call_id(out: &mut Vec<u8>, (choice, number): (u64, u64), context: &Context) {
-    let id = context.id.strip_prefix("chatcmpl-").unwrap_or(&context.id).as_bytes();
-    let tail = &id[id.len().saturating_sub(24)..];
-    out.extend_from_slice(br#""call_"#);
-    out.extend(tail.iter().filter(|byte| byte.is_ascii_alphanumeric()));
-    out.push(b'_');
-    json::number(out, choice);
-    out.push(b'_');
-    json::number(out, number);
-    out.push(b'"');
 }
 
 /// Writes an image in the shape that clients of OpenRouter and its like know.

@@ -167,6 +167,18 @@ impl ToolCall {
     }
 }
 
+impl CalledFunction {
+    /// By what a call without an id is remembered.
+    pub(super) fn known_as(&self) -> String {
+        known_as(&self.name, &self.arguments)
+    }
+}
+
+/// By what a call of the form of 2023 is remembered: it has no id, but comes back as it was.
+pub(super) fn known_as(name: &str, arguments: &str) -> String {
+    format!("{name} {arguments}")
+}
+
 impl ExtraContent {
     /// The signature, if there is one.
     pub(super) fn signature(&self) -> Option<&str> {

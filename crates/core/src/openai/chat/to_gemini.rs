@@ -3,9 +3,9 @@
 use super::{AudioFormat, ChatRequest, Google, ResponseFormat, Voice, thinking, tools, turns};
 use crate::error::Error;
 use crate::gemini::model::Model;
-use crate::gemini::remote::{Media, Written};
+use crate::gemini::remote::Written;
 use crate::gemini::request::{
-    Content, GenerateContentRequest, GenerationConfig, Part, PrebuiltVoiceConfig, Role, SpeechConfig,
+    Content, GenerateContentRequest, GenerationConfig, Known, Part, PrebuiltVoiceConfig, Role, SpeechConfig,
     VoiceConfig,
 };
 use crate::gemini::schema::Schema;
@@ -18,15 +18,16 @@ const MOST_STOP_SEQUENCES: usize = 5;
 /// The body for `models/{model}:generateContent` or `:streamGenerateContent`.
 ///
 /// `model` is the upstream's name, without `models/`. It decides about settings that are refused by some
-/// models and needed by others, so that a request that falls back on another model is translated anew. `media` is what has
-/// been fetched for it so far.
+/// models and needed by others, so that a request that falls back on another model is translated anew. `known` is
+/// what has been fetched for it so far, and what is remembered of its [calls](ChatRequest::call_ids).
 ///
 /// # Errors
 /// 400 for what cannot be said to Gemini, with the field at fault.
-pub fn request(chat: &ChatRequest, model: &str, media: &Media) -> Result<Written, Error> {
+pub fn request(chat: &ChatRequest, model: &str, known: &Known) -> Result<Written, Error> {
     let model = Model::parse(model);
     let names = chat.function_names();
-    let turns::Turns { mut system, mut contents } = turns::translate(chat.messages(), model, &names)?;
+    let turns::Turns { mut system, mut contents, stand_ins } =
+        turns::translate(chat.messages(), model, &names, &known.recalled)?;
     let mut tools = tools::translate(chat, model, &names)?;
     let mut config = sampling(chat, model)?;
 
@@ -76,7 +77,7 @@ pub fn request(chat: &ChatRequest, model: &str, media: &Media) -> Result<Written
         // `auto`, `default` and whatever else OpenAI sells are what Gemini does without being told.
         service_tier: chat.service_tier.as_deref().filter(|tier| matches!(*tier, "flex" | "priority")),
     };
-    Ok(body.write(media))
+    Ok(Written { stand_ins, ..body.write(&known.media) })
 }
 
 /// All of `generationConfig` but the form of the answer.

@@ -17,16 +17,15 @@ use crate::gemini::model::Model;
 use crate::gemini::names::FunctionNames;
 use crate::gemini::remote::Accepts;
 use crate::gemini::request::{self, Content, FunctionCall, FunctionResponse, Outcome, Part};
-
-/// What Google takes in place of a signature that was lost, so that a conversation can go on. A last resort:
-/// the model then does not see its own reasoning.
-const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+use crate::signatures::{self, Recalled};
 
 /// A conversation in Gemini's form.
 #[derive(Debug, Default)]
 pub(super) struct Turns<'a> {
     pub(super) system: Vec<Part<'a>>,
     pub(super) contents: Vec<Content<'a>>,
+    /// So many calls had lost their signatures.
+    pub(super) stand_ins: u32,
 }
 
 /// Translates `messages` for `model`.
@@ -34,6 +33,7 @@ pub(super) fn translate<'a>(
     messages: &'a [Message],
     model: Model,
     names: &'a FunctionNames,
+    recalled: &'a Recalled,
 ) -> Result<Turns<'a>, Error> {
     let calls = Calls::of(messages);
     let mut turns = Turns::default();
@@ -43,7 +43,7 @@ pub(super) fn translate<'a>(
             Role::System => turns.system.extend(message.content.texts().map(Part::text)),
             Role::User => turns.say(request::Role::User, content_parts(message, index)?),
             Role::Assistant => {
-                turns.say(request::Role::Model, model_parts(message, index, model, names)?);
+                turns.say(request::Role::Model, model_parts(message, index, model, names, recalled)?);
                 if continues(&messages[index + 1..]) {
                     continue;
                 }
@@ -53,7 +53,7 @@ pub(super) fn translate<'a>(
                 let group = calls.group_from(next_call, index);
                 next_call += group.len();
                 if !group.is_empty() {
-                    let results = results(group, messages, model, names)?;
+                    let results = results(group, messages, model, names, recalled)?;
                     turns.contents.push(Content { role: Some(request::Role::User), parts: results });
                 }
             }
@@ -80,15 +80,10 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Gemini 3 wants the first call of every step signed. Further calls of the step never are.
+    /// Gemini 3 wants the first call of every step signed.
     fn sign_first_call(&mut self) {
-        let Some(turn) = self.contents.last_mut().filter(|turn| turn.role == Some(request::Role::Model))
-        else {
-            return;
-        };
-        if let Some(first) = turn.parts.iter_mut().find(|part| part.function_call.is_some()) {
-            first.thought_signature.get_or_insert(NO_SIGNATURE);
-        }
+        let stood_in = self.contents.last_mut().is_some_and(signatures::stand_in);
+        self.stand_ins += u32::from(stood_in);
     }
 
     /// What Gemini wants of a conversation's beginning and end.
@@ -208,6 +203,7 @@ fn results<'a>(
     messages: &'a [Message],
     model: Model,
     names: &'a FunctionNames,
+    recalled: &'a Recalled,
 ) -> Result<Vec<Part<'a>>, Error> {
     let mut parts = Vec::with_capacity(calls.len());
     let mut beside = Vec::new();
@@ -223,7 +219,7 @@ fn results<'a>(
         let mut response =
             FunctionResponse { id: None, name: names.to_gemini(call.name), response, parts: Vec::new() };
         if model.signs_calls() {
-            response.id = call.id;
+            response.id = call.id.map(|id| recalled.call(id, None).id);
         }
         if model.takes_media_in_results() {
             response.parts = media;
@@ -283,36 +279,49 @@ fn model_parts<'a>(
     index: usize,
     model: Model,
     names: &'a FunctionNames,
+    recalled: &'a Recalled,
 ) -> Result<Vec<Part<'a>>, Error> {
     let mut parts = content_parts(message, index)?;
     parts.extend(message.refusal.iter().filter(|refusal| !refusal.is_empty()).map(Part::text));
+    let signature = message.extra_content.signature();
     if let Some(last) = parts.last_mut() {
-        last.thought_signature = message.extra_content.signature();
+        last.thought_signature = signature.map(Cow::Borrowed);
     }
     for call in message.tool_calls.iter().flatten() {
-        let Some(function_call) = function_call(call, model, names) else { continue };
+        let id = call.id.as_deref().unwrap_or_default();
+        let known = recalled.call(id, call.extra_content.signature());
+        // Gemini knows its calls by id from version 3 on.
+        let id = Some(known.id).filter(|id| model.signs_calls() && !id.is_empty());
+        let Some(function_call) = function_call(call, id, names) else { continue };
         parts.push(Part {
             function_call: Some(function_call),
-            thought_signature: call.extra_content.signature(),
+            thought_signature: known.signature,
             ..Part::default()
         });
     }
     if let Some(call) = &message.function_call {
+        // The form of 2023 has one place for a signature, and a call needs it more than a text does.
+        let signature = recalled.signature(&call.known_as(), signature);
+        if let Some(last) = parts.last_mut().filter(|_| signature.is_some()) {
+            last.thought_signature = None;
+        }
         let args = arguments(&call.arguments);
         let call = FunctionCall { id: None, name: names.to_gemini(&call.name), args };
-        parts.push(Part { function_call: Some(call), ..Part::default() });
+        parts.push(Part { function_call: Some(call), thought_signature: signature, ..Part::default() });
     }
     Ok(parts)
 }
 
-fn function_call<'a>(call: &'a ToolCall, model: Model, names: &'a FunctionNames) -> Option<FunctionCall<'a>> {
+fn function_call<'a>(
+    call: &'a ToolCall,
+    id: Option<&'a str>,
+    names: &'a FunctionNames,
+) -> Option<FunctionCall<'a>> {
     let args = match (&call.function, &call.custom) {
         (Some(function), _) => arguments(&function.arguments),
         (None, Some(CalledCustom { input, .. })) => wrapped("input", input),
         (None, None) => return None,
     };
-    // Gemini knows its calls by id from version 3 on.
-    let id = call.id.as_deref().filter(|id| model.signs_calls() && !id.is_empty());
     Some(FunctionCall { id, name: names.to_gemini(call.name()?), args })
 }
 
