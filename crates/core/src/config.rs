@@ -72,6 +72,9 @@ pub struct Config {
     /// How many retries into what may be an overload a hundred requests are worth: `LIBRA_RETRY_BUDGET`. None: as
     /// many as there are.
     pub retry_budget: Option<u8>,
+    /// How long an attempt may show nothing before a second one begins beside it: `LIBRA_HEDGE_AFTER`. None: there
+    /// is never a second.
+    pub hedge_after: Option<Duration>,
     /// How long a stream may take to its first event: `LIBRA_FIRST_BYTE_TIMEOUT`.
     pub first_byte_timeout: Duration,
     /// How long an answer that is no stream may take: `LIBRA_ANSWER_TIMEOUT`.
@@ -131,6 +134,7 @@ impl Default for Config {
             base_path: String::new(),
             max_attempts: None,
             retry_budget: Some(20),
+            hedge_after: None,
             first_byte_timeout: Duration::from_secs(45),
             answer_timeout: Duration::from_secs(300),
             heartbeat: Duration::from_secs(10),
@@ -213,6 +217,9 @@ impl Config {
             retry_budget: source
                 .value("LIBRA_RETRY_BUDGET", values::percent_or_none)?
                 .unwrap_or(default.retry_budget),
+            hedge_after: source
+                .value("LIBRA_HEDGE_AFTER", values::duration_or_none)?
+                .unwrap_or(default.hedge_after),
             first_byte_timeout: timeout("LIBRA_FIRST_BYTE_TIMEOUT", default.first_byte_timeout)?,
             answer_timeout: timeout("LIBRA_ANSWER_TIMEOUT", default.answer_timeout)?,
             heartbeat: source

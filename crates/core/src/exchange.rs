@@ -18,6 +18,7 @@
 
 mod attempt;
 mod heartbeat;
+mod hedge;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,6 +197,8 @@ pub struct Exchange {
     adds_to_load: bool,
     /// How many attempts each model gets.
     attempts_a_model: u32,
+    /// How long one attempt may be silent before another begins beside it; none: as long as it likes.
+    hedge_after: Option<Duration>,
     /// Models to turn to when the present one cannot serve; the next one is last.
     further_models: Vec<String>,
     /// Whether the present model is one of those.
@@ -252,6 +255,13 @@ impl Exchange {
             Some(body) if task.model().is_some() => tokens::estimate(&body),
             _ => 1,
         };
+        let hedge_after = config.hedge_after.filter(|_| {
+            let sent = task.translated_body().or_else(|| body.clone());
+            matches!(access, Access::Pool { .. })
+                && task.generates()
+                && body.is_some()
+                && sent.is_some_and(|sent| hedge::may_be_sent_twice(&sent, &headers))
+        });
         let ping = task.ping().filter(|_| !config.heartbeat.is_zero());
         let heartbeat = ping.map(|ping| Heartbeat::new(config.heartbeat, ping));
         let times =
@@ -270,6 +280,7 @@ impl Exchange {
             budget: Budget::new(attempts),
             adds_to_load: false,
             attempts_a_model: attempts,
+            hedge_after,
             further_models,
             turned: false,
             tried: Vec::new(),
@@ -307,8 +318,9 @@ impl Exchange {
         if let Some(reply) = self.reply.take() {
             return Step::Reply(reply);
         }
-        if let Some(op) = self.running.iter().find(|attempt| attempt.is_proven(now)).map(|attempt| attempt.op)
-        {
+        if let Some(proven) = self.running.iter().find(|attempt| attempt.is_proven(now)) {
+            let op = proven.op;
+            self.note_winner(proven.lease.as_ref(), now);
             let others = self.running.iter().map(|attempt| attempt.op).filter(|&other| other != op);
             return Step::Commit { op, cancel: others.collect() };
         }
@@ -325,8 +337,11 @@ impl Exchange {
         if let Some(at) = self.running.iter().position(|attempt| matches!(attempt.phase, Phase::Stale)) {
             return self.restart(at, now);
         }
+        if let Some(step) = self.hedge(now) {
+            return step;
+        }
         if let Some(deadline) = self.running.iter().map(|attempt| attempt.wakes_at()).min() {
-            return Step::WaitUntil(deadline);
+            return Step::WaitUntil(self.hedges_at().map_or(deadline, |hedge| hedge.min(deadline)));
         }
         if let Some(step) = self.take_over_at_once(now) {
             return step;
@@ -385,6 +400,7 @@ impl Exchange {
             tried: &self.tried,
             avoid: &self.avoid,
             stay: self.stay,
+            spare: false,
             paid: match &self.access {
                 Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
                 Access::Own(_) => false,
@@ -455,10 +471,14 @@ impl Exchange {
         if self.budget.made() == 0 {
             self.gateway.retries(lease.is_guests()).earn();
         }
-        self.budget.spend();
         if let (Some(conversation), Some(project)) = (self.conversation, lease.project()) {
             self.gateway.affinity().served(conversation, project, now);
         }
+        self.begin(lease, now)
+    }
+
+    fn begin(&mut self, lease: Lease, now: Timestamp) -> Step {
+        self.budget.spend();
         self.tried.push(lease.key.id());
         let op = self.new_op();
         let request = self.request(&lease.key);
@@ -605,6 +625,7 @@ impl Exchange {
         }
         let key = lease.as_ref().map(|lease| lease.key.id());
         let usage = if self.task.generates() { judge::usage(&body) } else { None };
+        self.note_winner(lease.as_ref(), now);
         if let Some(lease) = lease {
             lease.succeeded(self.task.model(), usage, now);
         }
@@ -645,6 +666,10 @@ impl Exchange {
                 self.events.extend(lease.failed(self.task.model(), &failure, now));
                 if !failure.class.is_the_keys() {
                     self.avoid.extend(lease.project());
+                }
+                if failure.class == Class::Request {
+                    // Another one would be told the same.
+                    self.drop_running();
                 }
                 self.failures.push(failure);
             }
@@ -746,7 +771,7 @@ impl Exchange {
             elapsed: now.since(self.times.arrived),
         }));
         self.put_mark(response.headers_mut(), key);
-        self.cancel.extend(self.running.drain(..).map(|attempt| attempt.op));
+        self.drop_running();
         self.reply = Some(response);
     }
 

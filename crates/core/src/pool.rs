@@ -455,6 +455,11 @@ impl Pool {
     /// Gives a key back. Twice does no harm.
     pub fn release(&mut self, lease: LeaseId) {
         let Some(leased) = self.leases.remove(&lease) else { return };
+        if let Some((model, project, _)) = &leased.charged
+            && let Some(cell) = self.tables.get_mut(model).and_then(|table| table.cell_mut(*project))
+        {
+            cell.meter.end();
+        }
         self.egress.ended(lease);
         self.overloads.values_mut().for_each(|overload| overload.ended(lease));
         if self.keys[leased.slot].key.id() == leased.key {

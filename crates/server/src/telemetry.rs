@@ -60,6 +60,9 @@ pub(crate) fn record(events: Vec<Event>) {
                     ),
                 }
             }
+            Event::Hedged { request, key } => {
+                tracing::debug!(%request, %key, "a second attempt, as the first keeps silent");
+            }
             Event::RetriesUsedUp { request } => tracing::info!(
                 %request,
                 "no other key was tried: the retry budget is used up"

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use http_body_util::BodyExt as _;
 use libra_simulator::{Condition, Fault};
-use running::{CHAT, Running, STREAM, chat, faulty, native, simulator};
+use running::{CHAT, GENERATE, Running, STREAM, chat, faulty, native, simulator};
 
 const HEALTHY: Condition = Condition::Healthy;
 
@@ -66,11 +66,51 @@ async fn a_client_that_leaves_behind_a_sign_of_life_ends_the_upstreams_work() {
     let mut answer = running.send(slow).await;
     answer.frame().await.expect("a sign of life").expect("whole");
     drop(answer);
+    ended(&running, 1).await;
     for _ in 0..100 {
-        if running.simulator.counts().totals.aborted == 1 && running.log().contains("ClientLeft") {
+        if running.log().contains("ClientLeft") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{}", running.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_attempt_answers_where_the_first_keeps_silent() {
+    let settings = [("LIBRA_KEYS", "slow,good"), ("LIBRA_HEDGE_AFTER", "200ms"), ("LIBRA_HEARTBEAT", "off")];
+    let keys = [("slow", faulty(Fault::SlowFirstByte(20_000))), ("good", HEALTHY)];
+    let running = Running::start(simulator(&keys), &settings).await;
+    let began = Instant::now();
+    for (path, body) in [
+        (STREAM, native("Hello")),
+        (CHAT, chat("Hello", true)),
+        (GENERATE, native("Hello")),
+        (CHAT, chat("Hello", false)),
+    ] {
+        let (status, body) = running.post(path, body).await;
+        assert_eq!(status, 200, "{body}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let hedged = running.log().matches("a second attempt").count() as u64;
+    assert!(hedged > 0, "{}", running.log());
+    ended(&running, hedged).await;
+    assert!(!running.log().contains("attempt failed"), "{}", running.log());
+    // A client that leaves ends both.
+    let slow = running.request(Method::POST, CHAT, chat("{{first_delay_ms=20000}}", true));
+    let client = tokio::spawn(running.http.request(slow));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    client.abort();
+    ended(&running, hedged + 2).await;
+}
+
+/// Waits until the upstream has seen so many requests dropped.
+async fn ended(running: &Running, requests: u64) {
+    for _ in 0..100 {
+        if running.simulator.counts().totals.aborted == requests {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("{:?}\n{}", running.simulator.counts().totals, running.log());
+    panic!("{requests}: {:?}\n{}", running.simulator.counts().totals, running.log());
 }

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 49] = [
+pub const VARIABLES: [Variable; 50] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -126,6 +126,12 @@ pub const VARIABLES: [Variable; 49] = [
         "LIBRA_RETRY_BUDGET",
         "20%",
         "retries after overload, silence or empty answers, as a share of all requests; off: no bound",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_HEDGE_AFTER",
+        "",
+        "how long an attempt may show nothing before a second one begins beside it; not set: there is no second",
     ),
     variable(
         Group::Attempts,

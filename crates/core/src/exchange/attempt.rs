@@ -90,6 +90,11 @@ impl Attempt {
         }
     }
 
+    /// Whether nothing of an answer has come.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(&self.phase, Phase::Sent | Phase::Judging { since: None, .. })
+    }
+
     pub(super) fn wakes_at(&self) -> Timestamp {
         match &self.phase {
             Phase::Judging { since: Some(since), .. } => self.deadline.min(*since + JUDGED_WITHIN),

@@ -77,6 +77,13 @@ impl Rank {
     }
 }
 
+impl Rank {
+    /// Whether it has failed lately.
+    pub(super) fn is_penalised(self) -> bool {
+        self.penalised
+    }
+}
+
 impl Table {
     pub(super) fn new(model: &str, skew: Skew) -> Self {
         Self {

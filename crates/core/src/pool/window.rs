@@ -209,6 +209,11 @@ impl Meter {
         }
     }
 
+    /// A request has ended without a word of what it has used: it counts as it was estimated.
+    pub(super) fn end(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
     /// When there is room for one more request of so many tokens: `now`, or later.
     pub(super) fn room(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
         self.minute.expire(now);

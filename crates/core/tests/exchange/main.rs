@@ -5,5 +5,6 @@ mod clock;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod heartbeat;
+mod hedge;
 mod models;
 mod upstream;

@@ -34,6 +34,8 @@ pub struct Canned {
     pub headers: Vec<(&'static str, String)>,
     pub chunks: Vec<Bytes>,
     pub end: End,
+    /// How long it takes to come.
+    pub after: Duration,
 }
 
 /// How an answer ends.
@@ -58,6 +60,7 @@ impl Canned {
             headers: Vec::new(),
             chunks: vec![body.into()],
             end: End::Complete,
+            after: Duration::ZERO,
         }
     }
 
@@ -66,12 +69,16 @@ impl Canned {
     }
 
     pub fn nothing(end: End) -> Self {
-        Self { status: 0, content_type: "", headers: Vec::new(), chunks: Vec::new(), end }
+        Self { status: 0, chunks: Vec::new(), ..Self::json(200, "") }.ending(end)
     }
 
     pub fn with(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    pub fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
     }
 
     pub fn ending(self, end: End) -> Self {
@@ -197,27 +204,16 @@ impl Harness {
         Self { gateway: Gateway::new(config, 1), now: START }
     }
 
+    /// The exchange of a call that is let in.
+    pub fn exchange(&self, call: &Call) -> Exchange {
+        self.accept(call).unwrap_or_else(|reply| panic!("{reply:?}"))
+    }
+
     /// Sends a call; `upstream` answers each request that goes up.
     pub fn send(&mut self, call: &Call, mut upstream: impl FnMut(&Request<Option<Bytes>>) -> Canned) -> Seen {
-        let headers: HeaderMap = call
-            .headers
-            .iter()
-            .map(|(name, value)| {
-                (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
-            })
-            .chain([(http::header::CONTENT_LENGTH, HeaderValue::from(call.body.len()))])
-            .collect();
-        let uri = call.path.parse().expect("a path");
-        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let head = Head { method: &call.method, uri: &uri, headers: &headers, peer };
-        let reply = match self.gateway.accept(&head, self.now) {
-            Accepted::Reply(reply) => reply,
-            Accepted::Stream(exchange) => return self.drive(exchange, &mut upstream),
-            Accepted::NeedBody(intake) => match intake.whole(call.body.clone(), self.now) {
-                Ok(exchange) => return self.drive(exchange, &mut upstream),
-                Err(reply) => reply,
-            },
-            Accepted::Verify(_) => panic!("a verification has no exchange"),
+        let reply = match self.accept(call) {
+            Ok(exchange) => return self.drive(exchange, &mut upstream),
+            Err(reply) => reply,
         };
         let (head, body) = reply.into_parts();
         Seen {
@@ -232,6 +228,26 @@ impl Harness {
         }
     }
 
+    fn accept(&self, call: &Call) -> Result<Exchange, Response<Bytes>> {
+        let headers: HeaderMap = call
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
+            })
+            .chain([(http::header::CONTENT_LENGTH, HeaderValue::from(call.body.len()))])
+            .collect();
+        let uri = call.path.parse().expect("a path");
+        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let head = Head { method: &call.method, uri: &uri, headers: &headers, peer };
+        match self.gateway.accept(&head, self.now) {
+            Accepted::Reply(reply) => Err(reply),
+            Accepted::Stream(exchange) => Ok(exchange),
+            Accepted::NeedBody(intake) => intake.whole(call.body.clone(), self.now),
+            Accepted::Verify(_) => panic!("a verification has no exchange"),
+        }
+    }
+
     fn drive(
         &mut self,
         mut exchange: Exchange,
@@ -242,7 +258,7 @@ impl Harness {
         let mut events = Vec::new();
         let mut beats = Vec::new();
         let mut open: Option<Response<Vec<u8>>> = None;
-        let mut running: Vec<(OpId, VecDeque<Outcome>)> = Vec::new();
+        let mut running: Vec<(OpId, Timestamp, VecDeque<Outcome>)> = Vec::new();
         for _ in 0..100_000 {
             let step = exchange.poll(self.now);
             events.extend(exchange.take_events());
@@ -251,12 +267,16 @@ impl Harness {
                     let key = request.headers().get("x-goog-api-key");
                     let key = key.or_else(|| request.headers().get("authorization"));
                     calls.push(key.map_or("", |key| key.to_str().expect("ASCII")).to_owned());
-                    running.push((op, outcomes(upstream(&request))));
+                    let canned = upstream(&request);
+                    running.push((op, self.now + canned.after, outcomes(canned)));
                 }
-                Step::Cancel(op) => running.retain(|(running, _)| *running != op),
+                Step::Cancel(op) => running.retain(|(running, ..)| *running != op),
                 Step::WaitUntil(until) => {
-                    let next =
-                        running.iter_mut().find_map(|(op, outcomes)| Some((*op, outcomes.pop_front()?)));
+                    let now = self.now;
+                    let here = running.iter_mut().filter(|(_, at, _)| *at <= now);
+                    let next = here.into_iter().find_map(|(op, _, rest)| Some((*op, rest.pop_front()?)));
+                    let coming = running.iter().filter(|(.., rest)| !rest.is_empty()).map(|(_, at, _)| *at);
+                    let until = coming.min().map_or(until, |at| until.min(at.max(now)));
                     match next {
                         Some((op, outcome)) => exchange.handle(op, outcome, self.now),
                         None => {
@@ -303,9 +323,11 @@ impl Harness {
                         events,
                     };
                 }
-                Step::Commit { op, .. } => {
-                    let at = running.iter().position(|(running, _)| *running == op).expect("a running op");
-                    let mut rest = running.swap_remove(at).1;
+                Step::Commit { op, cancel } => {
+                    let at = running.iter().position(|(running, ..)| *running == op).expect("a running op");
+                    let (.., mut rest) = running.swap_remove(at);
+                    running.retain(|(running, ..)| !cancel.contains(running));
+                    assert!(running.iter().all(|(.., rest)| rest.is_empty()), "an operation is forgotten");
                     let mut relay = exchange.commit(op);
                     let (head, mut piece) = relay.begin(self.now);
                     let (head, ()) = head.into_parts();
