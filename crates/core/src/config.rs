@@ -112,6 +112,14 @@ pub struct Config {
     pub home: bool,
     /// The proxies whose word about a client's address counts: `LIBRA_TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<IpNet>,
+    /// What becomes of media that requests name by address: `LIBRA_FETCH`.
+    pub fetch: Fetch,
+    /// The networks that media are fetched from besides the internet, on any port: `LIBRA_FETCH_ALLOW`.
+    pub fetch_allow: Vec<IpNet>,
+    /// The largest file that is fetched, in bytes: `LIBRA_FETCH_LIMIT`.
+    pub fetch_limit: u64,
+    /// How long fetching all media of a request may take: `LIBRA_FETCH_TIMEOUT`.
+    pub fetch_timeout: Duration,
     /// An OpenAI-compatible service that takes over: `CUSTOM_LLM_…`.
     pub custom_llm: Option<CustomLlm>,
 }
@@ -153,6 +161,10 @@ impl Default for Config {
             admin_token: None,
             home: true,
             trusted_proxies: Vec::new(),
+            fetch: Fetch::Trusted,
+            fetch_allow: Vec::new(),
+            fetch_limit: 20 * values::MIB,
+            fetch_timeout: Duration::from_secs(30),
             custom_llm: None,
         }
     }
@@ -258,6 +270,17 @@ impl Config {
             trusted_proxies: source
                 .value("LIBRA_TRUSTED_PROXIES", values::networks)?
                 .unwrap_or(default.trusted_proxies),
+            fetch: source
+                .value("LIBRA_FETCH", |text| {
+                    let allowed = [("trusted", Fetch::Trusted), ("pass", Fetch::Pass), ("off", Fetch::Off)];
+                    values::choice(text, &allowed)
+                })?
+                .unwrap_or(default.fetch),
+            fetch_allow: source.value("LIBRA_FETCH_ALLOW", values::networks)?.unwrap_or(default.fetch_allow),
+            fetch_limit: source
+                .value("LIBRA_FETCH_LIMIT", |text| values::size(text, values::KIB, values::GIB))?
+                .unwrap_or(default.fetch_limit),
+            fetch_timeout: timeout("LIBRA_FETCH_TIMEOUT", default.fetch_timeout)?,
             custom_llm,
         };
         Ok((config, notices))
@@ -408,6 +431,17 @@ pub enum Verify {
     /// Trusted clients.
     Trusted,
     /// Nobody; the path does not exist.
+    Off,
+}
+
+/// What becomes of media that requests name by address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// For clients of the pool they are fetched; for others their addresses go to Google.
+    Trusted,
+    /// Their addresses go to Google, whose newer models fetch them.
+    Pass,
+    /// They are refused.
     Off,
 }
 

@@ -29,6 +29,8 @@ const SOON: Duration = Duration::from_secs(60);
 pub enum Kind {
     /// 400: the request cannot be understood or is not allowed as it is.
     BadRequest,
+    /// 400: an image that the request names by address cannot be had.
+    ImageUrl,
     /// 401: no key, or one that may not use the pool.
     Unauthorized,
     /// 403: known, but not allowed.
@@ -198,7 +200,7 @@ impl Kind {
     /// The HTTP status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::ImageUrl => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound | Self::ModelNotFound => StatusCode::NOT_FOUND,
@@ -237,7 +239,9 @@ impl Kind {
     /// `google.rpc.Code` as Google's errors name it in `status`.
     const fn google_status(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::TooLarge | Self::UnsupportedEncoding => "INVALID_ARGUMENT",
+            Self::BadRequest | Self::ImageUrl | Self::TooLarge | Self::UnsupportedEncoding => {
+                "INVALID_ARGUMENT"
+            }
             Self::Unauthorized => "UNAUTHENTICATED",
             Self::Forbidden => "PERMISSION_DENIED",
             Self::NotFound | Self::ModelNotFound => "NOT_FOUND",
@@ -254,6 +258,7 @@ impl Kind {
     const fn openai_type(self) -> &'static str {
         match self {
             Self::BadRequest
+            | Self::ImageUrl
             | Self::NotFound
             | Self::ModelNotFound
             | Self::MethodNotAllowed
@@ -277,6 +282,7 @@ impl Kind {
             Self::RateLimited => Some("rate_limit_exceeded"),
             Self::Unavailable => Some("service_unavailable"),
             Self::Timeout => Some("timeout"),
+            Self::ImageUrl => Some("invalid_image_url"),
             Self::BadRequest
             | Self::Forbidden
             | Self::NotFound
@@ -293,9 +299,11 @@ impl Kind {
     /// `error.type` of Anthropic's API.
     const fn anthropic_type(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::MethodNotAllowed | Self::RequestTimeout | Self::UnsupportedEncoding => {
-                "invalid_request_error"
-            }
+            Self::BadRequest
+            | Self::ImageUrl
+            | Self::MethodNotAllowed
+            | Self::RequestTimeout
+            | Self::UnsupportedEncoding => "invalid_request_error",
             Self::Unauthorized => "authentication_error",
             Self::Forbidden => "permission_error",
             Self::NotFound | Self::ModelNotFound => "not_found_error",

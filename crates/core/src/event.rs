@@ -41,6 +41,15 @@ pub enum Event {
         /// The client's request.
         request: RequestId,
     },
+    /// Media that a request names by address could not be had.
+    FetchFailed {
+        /// The client's request.
+        request: RequestId,
+        /// The host that they were to come from; empty where none could be made out.
+        host: String,
+        /// What the client was told.
+        message: String,
+    },
     /// An exchange has ended.
     Finished(Finished),
     /// A key will not be used until probed or restored.

@@ -17,6 +17,7 @@
 //! More than one operation can be under way; a shell keeps them in a set.
 
 mod attempt;
+mod fetch;
 mod heartbeat;
 mod hedge;
 
@@ -29,6 +30,7 @@ use http::{Request, Response, StatusCode};
 
 use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
+use self::fetch::Gathering;
 use self::heartbeat::Heartbeat;
 use crate::affinity::Conversation;
 use crate::auth::Access;
@@ -76,6 +78,9 @@ pub struct OpId(u32);
 pub enum Op {
     /// Send a request. A body of None is the client's own, streamed by the shell.
     Upstream(Request<Option<Bytes>>),
+    /// Ask any server of the web for a file: without a key, only where the
+    /// [guard](crate::fetch::guard::Guard) permits, and following no redirect.
+    Fetch(Request<()>),
 }
 
 /// What has come of an operation.
@@ -212,6 +217,8 @@ pub struct Exchange {
     conversation: Option<Conversation>,
     stay: Option<ProjectId>,
     failures: Vec<Failure>,
+    /// The media that it names by address.
+    gathering: Gathering,
     running: Vec<Attempt>,
     cancel: Vec<OpId>,
     reply: Option<Response<Bytes>>,
@@ -289,6 +296,7 @@ impl Exchange {
             conversation,
             stay,
             failures: Vec::new(),
+            gathering: Gathering::Due,
             running: Vec::new(),
             cancel: Vec::new(),
             reply: None,
@@ -344,6 +352,9 @@ impl Exchange {
             return Step::WaitUntil(self.hedges_at().map_or(deadline, |hedge| hedge.min(deadline)));
         }
         if let Some(step) = self.take_over_at_once(now) {
+            return step;
+        }
+        if let Some(step) = self.fetch_media(now) {
             return step;
         }
         if self.budget.allows_another() && now < self.times.deadline {
@@ -526,6 +537,7 @@ impl Exchange {
 
     /// Takes in what has come of an operation.
     pub fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
+        let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {

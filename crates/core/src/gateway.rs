@@ -25,6 +25,7 @@ use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
+use crate::fetch::{self, Kept};
 use crate::generation::{Asked, Form};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
@@ -75,6 +76,7 @@ pub struct Gateway {
     affinity: Mutex<Affinity>,
     signatures: Mutex<Signatures>,
     memory: Arc<Memory>,
+    media: Mutex<Kept>,
     google_clock: GoogleClock,
     /// For the pool, and for clients' own keys.
     retries: [Mutex<CommonBudget>; 2],
@@ -165,6 +167,7 @@ impl Gateway {
             affinity: Mutex::default(),
             signatures: Mutex::new(Signatures::new(memory)),
             memory: Memory::new(memory),
+            media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
             retries,
             seed,
@@ -190,6 +193,16 @@ impl Gateway {
     /// What retries may add to the load of the pool, or of clients' own keys: nobody uses up the others'.
     pub(crate) fn retries(&self, guests: bool) -> MutexGuard<'_, CommonBudget> {
         locked(&self.retries[usize::from(guests)])
+    }
+
+    /// What was fetched lately. Never held while something is waited for.
+    pub(crate) fn media(&self) -> MutexGuard<'_, Kept> {
+        locked(&self.media)
+    }
+
+    /// An empty share of the common memory.
+    pub(crate) fn share(&self) -> Held {
+        self.memory.share()
     }
 
     /// The thought signatures of calls, by client. Never held while something is waited for.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::error::{Dialect, Error};
-use crate::gemini::remote::Written;
+use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
 use crate::openai::chat::{self, ChatRequest};
 use crate::signatures::{Issued, Recalled};
@@ -169,6 +169,21 @@ impl Generation {
     pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
         self.written = self.asked.to_gemini(&model, &self.known)?;
         self.model = model;
+        Ok(())
+    }
+
+    /// The media that it names by address and that have not been fetched.
+    pub(crate) fn remote(&self) -> &[Remote] {
+        &self.written.remote
+    }
+
+    /// Puts what was fetched in the place of its addresses.
+    ///
+    /// # Errors
+    /// The request cannot be put to its model.
+    pub(crate) fn place(&mut self, media: Media) -> Result<(), Error> {
+        self.known.media = media;
+        self.written = self.asked.to_gemini(&self.model, &self.known)?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::error::{Dialect, Error};
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::trimmed;
+use crate::gemini::remote::{Media, Remote};
 use crate::generation::{Encoder, Form, Generation};
 use crate::openai::models;
 use crate::route::{ModelCall, Version, model_path};
@@ -85,6 +86,25 @@ impl Task {
             Self::ModelList { .. } | Self::ModelGet { .. } => {}
         }
         Ok(())
+    }
+
+    /// The media that it names by address and that have not been fetched.
+    pub(crate) fn remote(&self) -> &[Remote] {
+        match self {
+            Self::Generation(generation) => generation.remote(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => &[],
+        }
+    }
+
+    /// Puts what was fetched in the place of its addresses.
+    ///
+    /// # Errors
+    /// The request cannot be put to its model.
+    pub(crate) fn place(&mut self, media: Media) -> Result<(), Error> {
+        match self {
+            Self::Generation(generation) => generation.place(media),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => Ok(()),
+        }
     }
 
     /// The model of a chat, as the client names it, for the service that may take chats over.

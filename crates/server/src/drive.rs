@@ -16,6 +16,7 @@ use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
 
 use crate::body::{AnswerBody, OpenBody, RelayBody};
 use crate::clock;
+use crate::fetch::{Fetch, Fetcher};
 use crate::telemetry;
 use crate::upstream::{Answer, ClientBody, SendError, Upstream};
 use crate::waiting::Waiting;
@@ -25,6 +26,7 @@ use crate::waiting::Waiting;
 pub(crate) async fn drive(
     exchange: Exchange,
     upstream: &Arc<Upstream>,
+    fetcher: &Arc<Fetcher>,
     waiting: &Arc<Waiting>,
     body: Option<ClientBody>,
 ) -> Response<AnswerBody> {
@@ -32,6 +34,7 @@ pub(crate) async fn drive(
         exchange: Watched(Some(exchange)),
         operations: Operations::default(),
         upstream: Arc::clone(upstream),
+        fetcher: Arc::clone(fetcher),
         waiting: Arc::clone(waiting),
         body,
     };
@@ -48,6 +51,7 @@ pub(crate) struct Drive {
     exchange: Watched,
     operations: Operations,
     upstream: Arc<Upstream>,
+    fetcher: Arc<Fetcher>,
     waiting: Arc<Waiting>,
     body: Option<ClientBody>,
 }
@@ -75,6 +79,10 @@ impl Drive {
                 Step::Start(op, Op::Upstream(request)) => {
                     let answer = self.upstream.send(request, &mut self.body);
                     operations.running.push((op, Operation::Sent(answer)));
+                }
+                Step::Start(op, Op::Fetch(request)) => {
+                    let fetch = self.fetcher.send(request);
+                    operations.running.push((op, Operation::Fetching(fetch)));
                 }
                 Step::Cancel(op) => operations.cancel(op),
                 Step::WaitUntil(until) => {
@@ -143,6 +151,8 @@ struct Operations {
 enum Operation {
     /// The head of the answer has not come.
     Sent(Answer),
+    /// The same, of a server of the web.
+    Fetching(Fetch),
     /// Its body is coming.
     Answering(Incoming),
     /// It has ended.
@@ -185,6 +195,13 @@ impl Operation {
                 Err(SendError::Network { stale, message }) => {
                     (Self::Over, Outcome::Failed { stale, message })
                 }
+            },
+            Self::Fetching(fetch) => match ready!(fetch.poll_head(context)) {
+                Ok(answer) => {
+                    let (head, body) = answer.into_parts();
+                    (Self::Answering(body), Outcome::Head(head.status, head.headers))
+                }
+                Err(message) => (Self::Over, Outcome::Failed { stale: false, message }),
             },
             Self::Answering(body) => match ready!(poll_data(body, context)) {
                 Some(Ok(chunk)) => return Poll::Ready(Outcome::Chunk(chunk)),

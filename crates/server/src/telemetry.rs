@@ -19,6 +19,9 @@ pub(crate) fn record(events: Vec<Event>) {
                     "attempt failed: {message}"
                 );
             }
+            Event::FetchFailed { request, host, message } => {
+                tracing::info!(%request, host, "a file cannot be fetched: {message}");
+            }
             Event::Finished(end) => {
                 let key = end.key.map(tracing::field::display);
                 let (status, attempts, ms) =

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::media_type;
 use super::request::{Blob, FileData, GenerateContentRequest, Part};
 use crate::memory::Held;
 
@@ -67,6 +68,11 @@ impl Medium {
     /// `held` has the room for it.
     pub fn new(kind: &'static str, base64: String, held: Held) -> Self {
         Self { kind, base64, _held: held }
+    }
+
+    /// Whether it may stand in such a place.
+    pub fn fits(&self, accepts: Accepts) -> bool {
+        accepts == Accepts::Documents || !media_type::is_text(self.kind)
     }
 
     /// How many bytes it takes.

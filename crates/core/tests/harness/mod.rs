@@ -124,10 +124,19 @@ impl Seen {
     }
 }
 
+/// Answers a request for a file. What nobody has said anything of cannot be reached.
+pub type Web = Box<dyn FnMut(&Request<()>) -> Vec<Outcome>>;
+
+fn no_web(_: &Request<()>) -> Vec<Outcome> {
+    vec![Outcome::Failed { stale: false, message: "no connection could be made".to_owned() }]
+}
+
 /// A gateway with a clock of its own.
 pub struct Harness {
     pub gateway: Arc<Gateway>,
     pub now: Timestamp,
+    /// What answers where media are fetched from.
+    pub web: Web,
 }
 
 /// A request of a client.
@@ -201,7 +210,7 @@ pub fn config(keys: &[&str]) -> Config {
 
 impl Harness {
     pub fn new(config: Config) -> Self {
-        Self { gateway: Gateway::new(config, 1), now: START }
+        Self { gateway: Gateway::new(config, 1), now: START, web: Box::new(no_web) }
     }
 
     /// The exchange of a call that is let in.
@@ -269,6 +278,9 @@ impl Harness {
                     calls.push(key.map_or("", |key| key.to_str().expect("ASCII")).to_owned());
                     let canned = upstream(&request);
                     running.push((op, self.now + canned.after, outcomes(canned)));
+                }
+                Step::Start(op, Op::Fetch(request)) => {
+                    running.push((op, self.now, (self.web)(&request).into()));
                 }
                 Step::Cancel(op) => running.retain(|(running, ..)| *running != op),
                 Step::WaitUntil(until) => {
