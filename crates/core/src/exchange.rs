@@ -20,6 +20,7 @@ mod attempt;
 mod fetch;
 mod heartbeat;
 mod hedge;
+mod second_best;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
 use self::fetch::Gathering;
 use self::heartbeat::Heartbeat;
+use self::second_best::SecondBest;
 use crate::affinity::Conversation;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
@@ -217,6 +219,7 @@ pub struct Exchange {
     conversation: Option<Conversation>,
     stay: Option<ProjectId>,
     failures: Vec<Failure>,
+    second_best: Option<SecondBest>,
     /// The media that it names by address.
     gathering: Gathering,
     running: Vec<Attempt>,
@@ -296,6 +299,7 @@ impl Exchange {
             conversation,
             stay,
             failures: Vec::new(),
+            second_best: None,
             gathering: Gathering::Due,
             running: Vec::new(),
             cancel: Vec::new(),
@@ -359,7 +363,9 @@ impl Exchange {
         }
         if self.budget.allows_another() && now < self.times.deadline {
             let guests = matches!(self.access, Access::Own(_));
-            if let Some(step) = self.wait_behind_others(now) {
+            // With an answer at hand, nothing is waited for.
+            let may_wait = self.second_best.is_none();
+            if let Some(step) = self.wait_behind_others(may_wait, now) {
                 return step;
             }
             let want = self.want();
@@ -378,7 +384,7 @@ impl Exchange {
                     }
                     return self.start(lease, now);
                 }
-                Pick::CoolingDown { until } if until <= self.waits_until() => {
+                Pick::CoolingDown { until } if may_wait && until <= self.waits_until() => {
                     return if self.queues() { self.wait_in_queue(now) } else { Step::WaitUntil(until) };
                 }
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
@@ -412,6 +418,10 @@ impl Exchange {
             avoid: &self.avoid,
             stay: self.stay,
             spare: false,
+            proven: matches!(
+                self.failures.last(),
+                Some(Failure { class: Class::Empty | Class::Malformed, .. })
+            ),
             paid: match &self.access {
                 Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
                 Access::Own(_) => false,
@@ -439,13 +449,13 @@ impl Exchange {
     }
 
     /// Where others wait for the model already, or its own turn has not come, a request waits too.
-    fn wait_behind_others(&mut self, now: Timestamp) -> Option<Step> {
+    fn wait_behind_others(&mut self, may_wait: bool, now: Timestamp) -> Option<Step> {
         if !self.queues() || now >= self.waits_until() {
             return None;
         }
         let ticket = self.place.as_ref().map(|place| place.ticket);
         let behind = self.gateway.pool(false).is_behind(self.task.model()?, ticket, now);
-        behind.then(|| self.wait_in_queue(now))
+        behind.then(|| if may_wait { self.wait_in_queue(now) } else { self.give_up(now) })
     }
 
     fn wait_in_queue(&mut self, now: Timestamp) -> Step {
@@ -558,7 +568,7 @@ impl Exchange {
                         return self.refuse(&Error::new(Kind::from_status(status), message), now);
                     }
                     // The custom service's answers pass through, whatever they are.
-                    None => Phase::Proven { status, headers, held: Vec::new() },
+                    None => Phase::Proven { status, headers, held: Vec::new(), ended: false },
                 };
                 return;
             }
@@ -596,6 +606,10 @@ impl Exchange {
                 let attempt = self.running.swap_remove(at);
                 self.refused(attempt, now);
             }
+            Over::Spoiled => {
+                let attempt = self.running.swap_remove(at);
+                self.spoiled(attempt, None, now);
+            }
             Over::Whole(body) => {
                 let attempt = self.running.swap_remove(at);
                 self.answer(attempt, body, now);
@@ -605,22 +619,23 @@ impl Exchange {
 
     /// An attempt has brought a whole answer.
     fn answer(&mut self, attempt: Attempt, body: Bytes, now: Timestamp) {
-        let Attempt { lease, started, phase, op, deadline } = attempt;
-        let Phase::Holding { status, headers, .. } = phase else { return };
-        let judged = judge::whole(&body, self.task.generates());
-        let failure = match judged {
-            Verdict::Good => None,
-            Verdict::Empty => Some(failure::empty()),
-            Verdict::Error => Some(event_error(&body, lease.as_ref(), &self.task, now)),
-            Verdict::ProjectDisabled => Some(project_disabled()),
+        let failure = match judge::whole(&body, self.task.generates()) {
+            Verdict::Good => return self.give(attempt, body, now),
+            Verdict::Spoiled => return self.spoiled(attempt, Some(body), now),
+            Verdict::Empty => failure::empty(),
+            Verdict::Error => event_error(&body, attempt.lease.as_ref(), &self.task, now),
+            Verdict::ProjectDisabled => project_disabled(),
             Verdict::Broken => {
-                Some(Failure::new(Class::Unknown, Elsewhere::One, "The upstream's answer is not JSON."))
+                Failure::new(Class::Unknown, Elsewhere::One, "The upstream's answer is not JSON.")
             }
         };
-        if let Some(failure) = failure {
-            let phase = Phase::Sent;
-            return self.failed(Attempt { op, lease, started, deadline, phase }, failure, now);
-        }
+        self.failed(Attempt { phase: Phase::Sent, ..attempt }, failure, now);
+    }
+
+    /// Gives a whole answer to the client.
+    fn give(&mut self, attempt: Attempt, body: Bytes, now: Timestamp) {
+        let Attempt { lease, started, phase, op, deadline } = attempt;
+        let Phase::Holding { status, headers, .. } = phase else { return };
         let (response, issued) = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
             Ok(answer) => answer,
             Err(error) => {
@@ -694,6 +709,9 @@ impl Exchange {
     }
 
     fn give_up(&mut self, now: Timestamp) -> Step {
+        if let Some(step) = self.settle_for_second_best(now) {
+            return step;
+        }
         if let Some(step) = self.turn_to_next_model(now) {
             return step;
         }
@@ -849,13 +867,12 @@ impl Exchange {
             Some(attempt) => (attempt.lease, attempt.phase),
             None => (None, Phase::Sent),
         };
-        let (status, headers, held) = match phase {
-            Phase::Proven { status, headers, held } | Phase::Judging { status, headers, held, .. } => {
-                (status, headers, held)
-            }
-            Phase::Holding { status, headers, chunks, .. } => (status, headers, chunks),
+        let (status, headers, held, ended) = match phase {
+            Phase::Proven { status, headers, held, ended } => (status, headers, held, ended),
+            Phase::Judging { status, headers, held, .. } => (status, headers, held, false),
+            Phase::Holding { status, headers, chunks, .. } => (status, headers, chunks, false),
             Phase::Stale | Phase::Sent | Phase::Refused { .. } => {
-                (StatusCode::BAD_GATEWAY, HeaderMap::new(), Vec::new())
+                (StatusCode::BAD_GATEWAY, HeaderMap::new(), Vec::new(), false)
             }
         };
         let mut headers = match &lease {
@@ -888,7 +905,7 @@ impl Exchange {
             times: self.times,
             attempts: self.budget.made(),
         };
-        Relay::new((status, headers), mode, origin, held)
+        Relay::new((status, headers), mode, origin, held, ended)
     }
 
     /// What happened since this was last asked.

@@ -120,6 +120,11 @@ pub fn empty() -> Failure {
     }
 }
 
+/// A 200 that says nothing but that the model has spoiled its answer, a function call mostly. Nobody is to blame.
+pub fn malformed() -> Failure {
+    Failure::new(Class::Malformed, Elsewhere::All, "The model gave a malformed function call.")
+}
+
 /// The known classes of failure, by whose fault they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -161,6 +166,8 @@ pub enum Class {
     Network,
     /// A 200 with nothing in it.
     Empty,
+    /// A 200 in which the model has spoiled its answer.
+    Malformed,
     /// Google does not serve the address this gateway speaks from (location, or an IP ban).
     Egress,
     /// The request names an object of another project, or one that is gone.

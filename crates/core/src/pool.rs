@@ -577,7 +577,10 @@ impl Pool {
         } else if self.strategy == Strategy::Headroom && self.capacity.is_none() {
             // The first proof that the model exists: from now on its requests are counted, this one included.
             let turn = self.next_lease;
-            self.change(model, project, now, |cell| cell.charge(1, turn, now));
+            self.change(model, project, now, |cell| {
+                cell.forgive();
+                cell.charge(1, turn, now)
+            });
         }
     }
 
@@ -845,7 +848,7 @@ impl Project {
 /// Whether Google counts a request that ended like this against a quota: what it has worked on, and what may have
 /// got that far.
 fn is_counted(class: Class) -> bool {
-    matches!(class, Class::Request | Class::Empty | Class::Timeout | Class::Signature)
+    matches!(class, Class::Request | Class::Empty | Class::Malformed | Class::Timeout | Class::Signature)
 }
 
 fn standing(project: &Project) -> Standing<'_> {

@@ -19,6 +19,9 @@ pub const DEFAULT_ATTEMPTS: u32 = 10;
 /// find one good project among four; after that the others come last for a while.
 const MORE_AFTER_EMPTY: u32 = 3;
 
+/// How often a malformed function call is tried elsewhere: it is billed, too, and some prompts make the model fail always.
+const MORE_AFTER_MALFORMED: u32 = 2;
+
 /// The attempts of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
@@ -28,12 +31,14 @@ pub struct Budget {
     sensible: u32,
     /// Empty answers so far.
     empty: u32,
+    /// Malformed ones.
+    malformed: u32,
 }
 
 impl Budget {
     /// At most `most` attempts.
     pub fn new(most: u32) -> Self {
-        Self { made: 0, most: most.max(1), sensible: u32::MAX, empty: 0 }
+        Self { made: 0, most: most.max(1), sensible: u32::MAX, empty: 0, malformed: 0 }
     }
 
     /// Counts an attempt that begins.
@@ -47,6 +52,12 @@ impl Budget {
         if failure.class == Class::Empty {
             self.empty += 1;
             if self.empty > MORE_AFTER_EMPTY {
+                self.sensible = 0;
+            }
+        }
+        if failure.class == Class::Malformed {
+            self.malformed += 1;
+            if self.malformed > MORE_AFTER_MALFORMED {
                 self.sensible = 0;
             }
         }
@@ -96,7 +107,7 @@ impl GivenUp<'_> {
             Class::QuotaMinute | Class::QuotaDay | Class::QuotaUnnamed => 1,
             Class::Overloaded => 2,
             Class::Timeout => 3,
-            Class::Internal | Class::Unknown | Class::Empty | Class::Network => 4,
+            Class::Internal | Class::Unknown | Class::Empty | Class::Malformed | Class::Network => 4,
             Class::QuotaNone | Class::ModelForbidden | Class::ModelClosed | Class::ProjectBilling => 5,
             Class::KeyInvalid
             | Class::KeyLeaked

@@ -199,6 +199,7 @@ impl Task {
                 held: Vec::new(),
                 size: 0,
                 since: None,
+                spoiled: false,
             },
             None => Phase::Holding { status, headers, chunks: Vec::new(), size: 0 },
         }

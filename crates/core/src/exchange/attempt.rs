@@ -59,9 +59,11 @@ pub(crate) enum Phase {
         held: Vec<Bytes>,
         size: usize,
         since: Option<Timestamp>,
+        /// It says that the model has spoiled it, and nothing else so far.
+        spoiled: bool,
     },
-    /// Good.
-    Proven { status: StatusCode, headers: HeaderMap, held: Vec<Bytes> },
+    /// Good. `ended`: no more of it will come.
+    Proven { status: StatusCode, headers: HeaderMap, held: Vec<Bytes>, ended: bool },
 }
 
 /// A key in use. Given back when dropped, whatever happens.
@@ -78,6 +80,8 @@ pub(super) enum Over {
     NotYet,
     Failed(Failure),
     Refused,
+    /// A stream that says nothing but that the model has spoiled it. It is proven, for want of a better one.
+    Spoiled,
     Whole(Bytes),
 }
 
@@ -126,10 +130,10 @@ impl Attempt {
                     return Over::Failed(Failure::new(Class::Unknown, Elsewhere::None, message));
                 }
                 let (status, headers) = (*status, std::mem::take(headers));
-                self.phase = Phase::Proven { status, headers, held: std::mem::take(chunks) };
+                self.phase = Phase::Proven { status, headers, held: std::mem::take(chunks), ended: false };
                 Over::NotYet
             }
-            Phase::Judging { status, headers, decoder, held, size, since } => {
+            Phase::Judging { status, headers, decoder, held, size, since, spoiled } => {
                 *size += chunk.len();
                 held.push(chunk.clone());
                 decoder.push(chunk);
@@ -143,6 +147,7 @@ impl Attempt {
                             proven = true;
                             break;
                         }
+                        Verdict::Spoiled => *spoiled = true,
                         Verdict::Empty | Verdict::Broken => {}
                         Verdict::ProjectDisabled => return Over::Failed(project_disabled()),
                         Verdict::Error => {
@@ -152,7 +157,7 @@ impl Attempt {
                 }
                 if proven {
                     let (status, headers) = (*status, std::mem::take(headers));
-                    self.phase = Phase::Proven { status, headers, held: std::mem::take(held) };
+                    self.phase = Phase::Proven { status, headers, held: std::mem::take(held), ended: false };
                 }
                 Over::NotYet
             }
@@ -171,7 +176,7 @@ impl Attempt {
                 let mut chunks = std::mem::take(chunks);
                 Over::Whole(if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() })
             }
-            Phase::Judging { status, headers, decoder, held, .. } => {
+            Phase::Judging { status, headers, decoder, held, spoiled, .. } => {
                 let rest = crate::sse::Frame::of_rest(decoder.framing(), decoder.rest());
                 let verdict = rest.data().map(|data| (judge::content(&data), data));
                 match verdict {
@@ -182,13 +187,24 @@ impl Attempt {
                     // An event without the blank line that ends it, but whole.
                     Some((Verdict::Good, _)) => {
                         let (status, headers) = (*status, std::mem::take(headers));
-                        self.phase = Phase::Proven { status, headers, held: std::mem::take(held) };
+                        self.phase =
+                            Phase::Proven { status, headers, held: std::mem::take(held), ended: true };
                         Over::NotYet
+                    }
+                    verdict if *spoiled || matches!(verdict, Some((Verdict::Spoiled, _))) => {
+                        let (status, headers) = (*status, std::mem::take(headers));
+                        let held = std::mem::take(held);
+                        self.phase = Phase::Proven { status, headers, held, ended: true };
+                        Over::Spoiled
                     }
                     _ => Over::Failed(failure::empty()),
                 }
             }
-            Phase::Proven { .. } | Phase::Stale => Over::NotYet,
+            Phase::Proven { ended, .. } => {
+                *ended = true;
+                Over::NotYet
+            }
+            Phase::Stale => Over::NotYet,
             Phase::Sent => Over::Failed(failure::network("the connection ended without an answer")),
         }
     }

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::incident::Gate;
-use super::table::{Rank, Table};
+use super::table::{Cell, Rank, Table};
 use super::{Key, LeaseId, Pool, ProjectId, standing};
 use crate::config::Strategy;
 use crate::secret::{ApiKey, KeyId};
@@ -39,6 +39,8 @@ pub struct Want<'a> {
     pub stay: Option<ProjectId>,
     /// Only where there is room to spare: not of a project that failed lately, nor of one to be avoided.
     pub spare: bool,
+    /// Rather a project that has given a good answer lately than one of which nothing is known.
+    pub proven: bool,
     /// Only projects whose tier is paid: what goes to free ones may be used for training.
     pub paid: bool,
     /// The client's own keys; none where the pool serves.
@@ -171,6 +173,15 @@ impl Pool {
             return Ok((project, slot));
         }
         let ready: Vec<(Rank, u32)> = table.ready().take(LOOKED_AT).collect();
+        for &(rank, project) in ready.iter().filter(|_| want.proven) {
+            if !rank.is_penalised()
+                && table.cell(project).is_some_and(Cell::is_proven)
+                && let Some(slot) = self.next_key(project, want)
+                && table.room(project, tokens, now) <= now
+            {
+                return Ok((project, slot));
+            }
+        }
         let mut ready = ready.into_iter().peekable();
         let mut place = table.fresh_from;
         let mut in_front = true;

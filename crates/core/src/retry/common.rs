@@ -72,6 +72,7 @@ pub(crate) const fn adds_to_load(class: Class) -> bool {
         | Class::Timeout
         | Class::Network
         | Class::Empty
+        | Class::Malformed
         | Class::QuotaUnnamed
         | Class::Unknown => true,
         Class::KeyInvalid

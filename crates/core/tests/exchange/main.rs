@@ -7,4 +7,5 @@ mod harness;
 mod heartbeat;
 mod hedge;
 mod models;
+mod tries;
 mod upstream;
