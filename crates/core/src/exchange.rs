@@ -764,12 +764,12 @@ impl Exchange {
     }
 
     fn refuse(&mut self, error: &Error, now: Timestamp) {
-        let mut response = error.response(self.task.dialect());
+        let mut response = error.response(self.task.dialect(), Some(self.mark.id()));
         if self.is_open()
             && let Some(mut encoder) = self.task.stream_encoder()
         {
             let mut said = Vec::new();
-            encoder.fail(error, &mut said);
+            encoder.fail(error, self.mark.id(), &mut said);
             *response.body_mut() = said.into();
         }
         // Without `alt=sse` a stream is an array, and so is its error.

@@ -67,6 +67,9 @@ impl Failure {
             (Class::ModelClosed | Class::ModelUnknown, _) => Kind::ModelNotFound,
             // Google says 400; clients of the other dialects look for their own word.
             (Class::KeyInvalid, _) => Kind::Unauthorized,
+            (Class::Request, Some(StatusCode::BAD_REQUEST)) if says_too_long(&self.message) => {
+                Kind::PromptTooLong
+            }
             (_, Some(status)) if status.is_client_error() || status.is_server_error() => {
                 Kind::from_status(status)
             }
@@ -97,6 +100,12 @@ impl Failure {
             content_type: None,
         }
     }
+}
+
+/// "The input token count (3475108) exceeds the maximum number of tokens allowed (1048576)."
+fn says_too_long(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("token count") && message.contains("exceeds the maximum")
 }
 
 /// The upstream could not be reached, or the connection broke before the answer was whole. `message` says what

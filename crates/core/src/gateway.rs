@@ -284,15 +284,16 @@ impl Gateway {
         let is_admin =
             matches!(&route, Ok(Route { operation: Operation::Admin { .. }, .. })) && token.is_some();
         let id = RequestId::new(self.chance().u64(..));
-        let mark = Mark::new(id, head.headers, token, !is_admin);
+        let (Ok(Route { dialect, .. }) | Err(NoRoute { dialect, .. })) = &route;
+        let mark = Mark::new(id, *dialect, head.headers, token, !is_admin);
         let accepted = match route {
             _ if head.method == Method::OPTIONS && !is_admin => Accepted::Reply(preflight(head.headers)),
             Ok(route) => {
                 let dialect = route.dialect;
                 let accepted = self.admit(head, route, mark, now);
-                accepted.unwrap_or_else(|error| Accepted::Reply(error.response(dialect)))
+                accepted.unwrap_or_else(|error| Accepted::Reply(error.response(dialect, Some(id))))
             }
-            Err(NoRoute { dialect, error }) => Accepted::Reply(error.response(dialect)),
+            Err(NoRoute { dialect, error }) => Accepted::Reply(error.response(dialect, Some(id))),
         };
         match accepted {
             Accepted::Reply(mut reply) => {
@@ -615,7 +616,7 @@ pub(crate) fn too_large(limit: u64) -> Error {
 
 /// The answer to a request that got no further than its body.
 fn refusal(error: &Error, dialect: Dialect, mark: Mark) -> Response<Bytes> {
-    let mut response = error.response(dialect);
+    let mut response = error.response(dialect, Some(mark.id()));
     mark.put_served(response.headers_mut(), 0, None);
     response
 }

@@ -7,9 +7,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use crate::anthropic::messages::{self, MessagesRequest};
 use crate::error::{Dialect, Error};
 use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
+use crate::mark::RequestId;
 use crate::openai::chat::{self, ChatRequest};
 use crate::signatures::{Issued, Recalled};
 use crate::time::Timestamp;
@@ -19,12 +21,19 @@ use crate::time::Timestamp;
 pub enum Form {
     /// OpenAI's `/v1/chat/completions`.
     Chat,
+    /// Anthropic's `/v1/messages`.
+    Messages,
+    /// Anthropic's `/v1/messages/count_tokens`: no answer, but what asking would cost.
+    MessageTokens,
 }
 
 /// A request that was read, and what the translation of its answer has to know of it.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a request, boxed with what it belongs to")]
 pub(crate) enum Asked {
     Chat { request: ChatRequest, context: chat::Context },
+    Messages { request: MessagesRequest, context: messages::Context },
+    MessageTokens { request: MessagesRequest },
 }
 
 /// A request, translated for one model.
@@ -42,6 +51,7 @@ pub(crate) struct Generation {
 #[derive(Debug)]
 pub(crate) enum Encoder {
     Chat(chat::stream::Encoder),
+    Messages(messages::stream::Encoder),
 }
 
 impl Form {
@@ -49,6 +59,7 @@ impl Form {
     pub(crate) fn dialect(self) -> Dialect {
         match self {
             Self::Chat => Dialect::OpenAi,
+            Self::Messages | Self::MessageTokens => Dialect::Anthropic,
         }
     }
 
@@ -56,6 +67,7 @@ impl Form {
     fn ping(self) -> &'static [u8] {
         match self {
             Self::Chat => b": ping\n\n",
+            Self::Messages | Self::MessageTokens => b"event: ping\ndata: {\"type\":\"ping\"}\n\n",
         }
     }
 
@@ -63,6 +75,7 @@ impl Form {
     fn id_prefix(self) -> &'static str {
         match self {
             Self::Chat => "chatcmpl-",
+            Self::Messages | Self::MessageTokens => messages::ID_PREFIX,
         }
     }
 }
@@ -88,6 +101,18 @@ impl Asked {
                 context.signatures_in_ids = signatures_in_ids;
                 Ok(Self::Chat { request, context })
             }
+            Form::Messages => {
+                let request = MessagesRequest::parse(body)?;
+                let mut context = request.context(id);
+                context.signatures_in_ids = signatures_in_ids;
+                Ok(Self::Messages { request, context })
+            }
+            Form::MessageTokens => {
+                let mut request = MessagesRequest::parse(body)?;
+                // A count comes whole, whatever the request that it is for asks.
+                request.stream = false;
+                Ok(Self::MessageTokens { request })
+            }
         }
     }
 
@@ -95,6 +120,7 @@ impl Asked {
     pub(crate) fn model(&self) -> &str {
         match self {
             Self::Chat { request, .. } => &request.model,
+            Self::Messages { request, .. } | Self::MessageTokens { request } => &request.model,
         }
     }
 
@@ -102,6 +128,7 @@ impl Asked {
     pub(crate) fn call_ids(&self) -> Vec<Cow<'_, str>> {
         match self {
             Self::Chat { request, .. } => request.call_ids().collect(),
+            Self::Messages { request, .. } | Self::MessageTokens { request } => request.call_ids().collect(),
         }
     }
 
@@ -118,6 +145,8 @@ impl Asked {
     fn to_gemini(&self, model: &str, known: &Known) -> Result<Written, Error> {
         match self {
             Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
+            Self::Messages { request, .. } => messages::to_gemini::request(request, model, known),
+            Self::MessageTokens { request } => messages::to_gemini::count(request, model, known),
         }
     }
 }
@@ -147,6 +176,8 @@ impl Generation {
     pub(crate) fn form(&self) -> Form {
         match &self.asked {
             Asked::Chat { .. } => Form::Chat,
+            Asked::Messages { .. } => Form::Messages,
+            Asked::MessageTokens { .. } => Form::MessageTokens,
         }
     }
 
@@ -155,10 +186,26 @@ impl Generation {
         self.streams().then(|| self.form().ping())
     }
 
+    /// Gemini's method, as it stands in a path.
+    pub(crate) fn method(&self) -> &'static str {
+        match &self.asked {
+            Asked::MessageTokens { .. } => "countTokens",
+            _ if self.streams() => "streamGenerateContent?alt=sse",
+            _ => "generateContent",
+        }
+    }
+
+    /// Whether Gemini's answer has candidates.
+    pub(crate) fn generates(&self) -> bool {
+        !matches!(self.asked, Asked::MessageTokens { .. })
+    }
+
     /// Whether the answer is to come in events.
     pub(crate) fn streams(&self) -> bool {
         match &self.asked {
             Asked::Chat { request, .. } => request.stream,
+            Asked::Messages { request, .. } => request.stream,
+            Asked::MessageTokens { .. } => false,
         }
     }
 
@@ -194,13 +241,20 @@ impl Generation {
     pub(crate) fn answer(&self, body: &[u8]) -> Result<(Bytes, Vec<Issued>), Error> {
         match &self.asked {
             Asked::Chat { context, .. } => chat::from_gemini::answer(body, context),
+            Asked::Messages { context, .. } => messages::from_gemini::answer(body, context),
+            Asked::MessageTokens { .. } => Ok((messages::from_gemini::count(body)?, Vec::new())),
         }
     }
 
-    /// What translates the answer's events.
-    pub(crate) fn encoder(&self) -> Encoder {
+    /// What translates the answer's events; none where there are no events.
+    pub(crate) fn encoder(&self) -> Option<Encoder> {
         match &self.asked {
-            Asked::Chat { context, .. } => Encoder::Chat(chat::stream::Encoder::new(context.clone())),
+            Asked::Chat { context, .. } => Some(Encoder::Chat(chat::stream::Encoder::new(context.clone()))),
+            Asked::Messages { context, .. } => {
+                let encoder = messages::stream::Encoder::new(context.clone(), &self.model);
+                Some(Encoder::Messages(encoder))
+            }
+            Asked::MessageTokens { .. } => None,
         }
     }
 }
@@ -213,6 +267,7 @@ impl Encoder {
     pub(crate) fn push(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             Self::Chat(encoder) => encoder.push(event, out),
+            Self::Messages(encoder) => encoder.push(event, out),
         }
     }
 
@@ -220,6 +275,7 @@ impl Encoder {
     pub(crate) fn take_issued(&mut self) -> Vec<Issued> {
         match self {
             Self::Chat(encoder) => encoder.take_issued(),
+            Self::Messages(encoder) => encoder.take_issued(),
         }
     }
 
@@ -227,6 +283,7 @@ impl Encoder {
     pub(crate) fn is_finished(&self) -> bool {
         match self {
             Self::Chat(encoder) => encoder.is_finished(),
+            Self::Messages(encoder) => encoder.is_finished(),
         }
     }
 
@@ -234,13 +291,15 @@ impl Encoder {
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.finish(out),
+            Self::Messages(encoder) => encoder.finish(out),
         }
     }
 
     /// Ends an answer that broke off.
-    pub(crate) fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
+    pub(crate) fn fail(&mut self, error: &Error, request: RequestId, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(_) => out.extend_from_slice(&error.event(Dialect::OpenAi)),
+            Self::Chat(_) => out.extend_from_slice(&error.event(Dialect::OpenAi, None)),
+            Self::Messages(_) => out.extend_from_slice(&error.event(Dialect::Anthropic, Some(request))),
         }
     }
 }

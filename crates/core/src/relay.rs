@@ -395,12 +395,12 @@ impl Relay {
             Mode::Native { decoder, .. } if decoder.framing() == Framing::Array => {
                 let begun = self.begun || !before.is_empty();
                 let mark: &[u8] = if begun { b",\r\n" } else { b"[" };
-                Bytes::from([mark, &error.object(Dialect::Gemini)[..], b"\n]\n"].concat())
+                Bytes::from([mark, &error.object(Dialect::Gemini, None)[..], b"\n]\n"].concat())
             }
-            Mode::Native { .. } | Mode::Bytes => error.event(self.origin.dialect),
+            Mode::Native { .. } | Mode::Bytes => error.event(self.origin.dialect, Some(self.origin.request)),
             Mode::Translated { encoder, .. } => {
                 let mut said = Vec::new();
-                encoder.fail(error, &mut said);
+                encoder.fail(error, self.origin.request, &mut said);
                 said.into()
             }
         };

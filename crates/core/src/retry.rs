@@ -191,7 +191,7 @@ mod tests {
                     failures.iter().map(|&(class, status)| failure(class, status)).collect();
                 let recovery = recovery.map(|seconds| NOW + Duration::from_secs(seconds));
                 let given_up = GivenUp { failures: &failures, recovery, own_keys, now: NOW };
-                let response = given_up.error().response(Dialect::OpenAi);
+                let response = given_up.error().response(Dialect::OpenAi, None);
                 let wait = response.headers().get("retry-after").map(|wait| wait.to_str().expect("digits"));
                 assert_eq!((response.status().as_u16(), wait), expected, "{failures:?}");
             };

@@ -65,7 +65,7 @@ impl Task {
     pub(crate) fn generates(&self) -> bool {
         match self {
             Self::Native { call, .. } => call.method.generates(),
-            Self::Generation(_) => true,
+            Self::Generation(generation) => generation.generates(),
             Self::ModelList { .. } | Self::ModelGet { .. } => false,
         }
     }
@@ -129,9 +129,7 @@ impl Task {
             Self::Native { call, model } => (Method::POST, call.path_and_query(model).into()),
             Self::Generation(generation) => {
                 let path = model_path(Version::V1Beta, generation.model());
-                let method =
-                    if generation.streams() { "streamGenerateContent?alt=sse" } else { "generateContent" };
-                (Method::POST, format!("{path}:{method}").into())
+                (Method::POST, format!("{path}:{}", generation.method()).into())
             }
             Self::ModelList { dialect: Dialect::Gemini, version, query } => {
                 let mark = if query.is_some() { "?" } else { "" };
@@ -167,7 +165,7 @@ impl Task {
     /// What translates a committed stream; none where its bytes pass as they are.
     pub(crate) fn stream_encoder(&self) -> Option<Encoder> {
         match self {
-            Self::Generation(generation) => Some(generation.encoder()),
+            Self::Generation(generation) => generation.encoder(),
             Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }

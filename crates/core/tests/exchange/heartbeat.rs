@@ -86,6 +86,25 @@ fn a_failure_behind_a_heartbeat_is_the_dialects_error_event() {
 }
 
 #[test]
+fn anthropics_clients_get_events_of_their_own() {
+    let body = r#"{"model":"gemini-2.5-flash","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+    let call = Call::post("/v1/messages", body);
+    let ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+    let seen = silent_first(with_heartbeat(&["first", "second"], secs(10)), &call, &good(&call));
+    assert_eq!((seen.status, seen.calls.len(), seen.beats.len()), (200, 2, 5));
+    let answer = seen.text().strip_prefix(&ping.repeat(4)).expect("pings first");
+    assert!(
+        answer.starts_with("event: message_start\n") && answer.contains("event: message_stop\n"),
+        "{answer}"
+    );
+    let overloaded = error(503, "The model is overloaded.", "UNAVAILABLE");
+    let seen = silent_first(with_heartbeat(&["first", "second"], secs(10)), &call, &overloaded);
+    let said = seen.text().strip_prefix(&ping.repeat(4)).expect("pings first");
+    assert!(said.starts_with("event: error\ndata: {\"type\":\"error\","), "{said}");
+    assert!(said.contains("overloaded_error") && said.matches("event: ").count() == 1, "{said}");
+}
+
+#[test]
 fn an_answer_that_breaks_off_behind_a_heartbeat_ends_as_any_other() {
     let cut = GOOD.replace(r#","finishReason":"STOP""#, "");
     let cut = Canned::sse(format!("data: {cut}\r\n\r\n")).ending(End::Broken);

@@ -3,6 +3,8 @@
 //! Written straight into the buffer that goes out. Gemini's strings are JSON already and are copied as they
 //! came.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -31,6 +33,8 @@ pub struct Context {
     pub include_usage: bool,
     /// The client's names of its functions.
     pub(super) names: FunctionNames,
+    /// Those of them that are custom tools, and are called with plain text.
+    pub(super) custom: BTreeSet<String>,
     /// `parallel_tool_calls: false`. Gemini cannot be told, so further calls are left out.
     pub(super) single_call: bool,
     /// The request was in the form of 2023, and calls are `function_call`.
@@ -150,10 +154,10 @@ fn choice(out: &mut Vec<u8>, candidate: &Candidate<'_>, index: u64, ids: &mut Ca
         extra_content(out, signature.literal());
     }
     let mut images = 0;
-    for piece in pieces() {
-        if let Piece::Image(blob) = piece {
+    for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
+        if let Some(Piece::Image(blob)) = Piece::of(part) {
             out.extend_from_slice(if images == 0 { br#","images":["# } else { b"," });
-            image(out, blob, images);
+            image(out, blob, part.thought_signature, images);
             images += 1;
         }
     }
@@ -205,6 +209,11 @@ fn annotations<'p, 'a: 'p>(
 }
 
 impl Context {
+    /// Whether a function, by Gemini's name, is a custom tool of the client's.
+    fn is_custom(&self, name: &str) -> bool {
+        !self.custom.is_empty() && self.custom.contains(self.names.to_client(name))
+    }
+
     /// The ids of the answer's calls.
     pub(super) fn call_ids(&self) -> CallIds {
         CallIds::new("call_", self.id.strip_prefix("chatcmpl-").unwrap_or(&self.id), self.signatures_in_ids)
@@ -229,8 +238,16 @@ pub(super) fn tool_call(
     let decoded = signature.map(Text::decode);
     out.extend_from_slice(br#""id":"#);
     json::string(out, &ids.issue(place, native_id.as_deref(), decoded.as_deref()));
-    out.extend_from_slice(br#","type":"function","function":"#);
-    function(out, call, context);
+    match call.name.map(Text::decode).filter(|name| context.is_custom(name)) {
+        Some(_) => {
+            out.extend_from_slice(br#","type":"custom","custom":"#);
+            custom(out, call, context);
+        }
+        None => {
+            out.extend_from_slice(br#","type":"function","function":"#);
+            function(out, call, context);
+        }
+    }
     if let Some(signature) = signature {
         out.push(b',');
         extra_content(out, signature.literal());
@@ -267,10 +284,33 @@ pub(super) fn extra_content(out: &mut Vec<u8>, signature: &str) {
 pub(super) fn message_signature<'a>(candidate: &Candidate<'a>, context: &Context) -> Option<Text<'a>> {
     let parts = || candidate.content.iter().flat_map(|content| content.parts.iter());
     let of = |call: bool| {
-        let parts = parts().filter(move |part| part.function_call.is_some() == call);
+        // An image has a place of its own for its signature.
+        let parts =
+            parts().filter(move |part| part.function_call.is_some() == call && part.inline_data.is_none());
         parts.filter_map(|part| part.thought_signature.filter(|signature| !signature.is_empty()))
     };
     if context.legacy_call { of(true).next() } else { of(false).last() }
+}
+
+/// Writes a custom tool's name and its text.
+fn custom(out: &mut Vec<u8>, call: &FunctionCall<'_>, context: &Context) {
+    #[derive(serde::Deserialize)]
+    struct Arguments<'a> {
+        #[serde(borrow)]
+        input: Text<'a>,
+    }
+
+    out.extend_from_slice(br#"{"name":"#);
+    let name = call.name.map(Text::decode).unwrap_or_default();
+    json::string(out, context.names.to_client(&name));
+    out.extend_from_slice(br#","input":"#);
+    let args = call.args.map_or("{}", RawValue::get);
+    match serde_json::from_str::<Arguments<'_>>(args) {
+        Ok(Arguments { input }) => out.extend_from_slice(input.literal().as_bytes()),
+        // A model can write anything: what it wrote is the text.
+        Err(_) => json::string(out, args),
+    }
+    out.push(b'}');
 }
 
 /// Writes a call's name and its arguments, which OpenAI has as JSON in a string.
@@ -290,14 +330,19 @@ pub(super) fn function(out: &mut Vec<u8>, call: &FunctionCall<'_>, context: &Con
 }
 
 /// Writes an image in the shape that clients of OpenRouter and its like know.
-pub(super) fn image(out: &mut Vec<u8>, blob: &Blob<'_>, index: u64) {
+pub(super) fn image(out: &mut Vec<u8>, blob: &Blob<'_>, signature: Option<Text<'_>>, index: u64) {
     out.extend_from_slice(br#"{"type":"image_url","index":"#);
     json::number(out, index);
     out.extend_from_slice(br#","image_url":{"url":"data:"#);
     out.extend_from_slice(blob.mime_type.map(Text::escaped).unwrap_or_default().as_bytes());
     out.extend_from_slice(b";base64,");
     out.extend_from_slice(blob.data.map(Text::escaped).unwrap_or_default().as_bytes());
-    out.extend_from_slice(br#""}}"#);
+    out.extend_from_slice(br#""}"#);
+    if let Some(signature) = signature {
+        out.push(b',');
+        extra_content(out, signature.literal());
+    }
+    out.push(b'}');
 }
 
 /// Writes `audio`. Nothing is kept here, so that it expires as it is made.

@@ -211,7 +211,7 @@ impl Choice {
                 }
                 Piece::Image(blob) => {
                     out.extend_from_slice(br#""images":["#);
-                    from_gemini::image(out, blob, self.images);
+                    from_gemini::image(out, blob, part.thought_signature, self.images);
                     out.push(b']');
                     self.images += 1;
                 }
