@@ -134,6 +134,11 @@ pub fn malformed() -> Failure {
     Failure::new(Class::Malformed, Elsewhere::All, "The model gave a malformed function call.")
 }
 
+/// A 200 whose body is no whole JSON: it broke off on its way. Treated like an empty answer, which it is to the client.
+pub fn broken() -> Failure {
+    Failure { message: "The upstream's answer broke off.".to_owned(), ..empty() }
+}
+
 /// The known classes of failure, by whose fault they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {

@@ -15,12 +15,15 @@ use crate::time::Timestamp;
 /// Attempts that a request gets where nothing else is set and the pool has that many keys.
 pub const DEFAULT_ATTEMPTS: u32 = 10;
 
-/// How often an empty answer is tried elsewhere: each one is billed, and a prompt may simply have no answer. Enough to
-/// find one good project among four; after that the others come last for a while.
-const MORE_AFTER_EMPTY: u32 = 3;
+/// Empty answers that are followed by another attempt: each one is billed, and a prompt may simply have no answer.
+/// Enough to find one good project among four; after that the others come last for a while.
+const EMPTY_ANSWERS: u32 = 3;
 
-/// How often a malformed function call is tried elsewhere: it is billed, too, and some prompts make the model fail always.
-const MORE_AFTER_MALFORMED: u32 = 2;
+/// What the client's way back takes at least. The wait is told in whole seconds, and this decides which.
+const WAY: Duration = Duration::from_millis(150);
+
+/// Malformed function calls that are followed by another attempt: some prompts make the model fail always.
+const MALFORMED_ANSWERS: u32 = 2;
 
 /// The attempts of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +32,9 @@ pub struct Budget {
     most: u32,
     /// How many more the failures so far leave sensible.
     sensible: u32,
-    /// Empty answers so far.
+    /// How many of them brought an empty answer.
     empty: u32,
-    /// Malformed ones.
+    /// How many, a malformed function call.
     malformed: u32,
 }
 
@@ -51,15 +54,9 @@ impl Budget {
     pub fn learn(&mut self, failure: &Failure) {
         if failure.class == Class::Empty {
             self.empty += 1;
-            if self.empty > MORE_AFTER_EMPTY {
-                self.sensible = 0;
-            }
         }
         if failure.class == Class::Malformed {
             self.malformed += 1;
-            if self.malformed > MORE_AFTER_MALFORMED {
-                self.sensible = 0;
-            }
         }
         self.sensible = self.sensible.min(match failure.elsewhere {
             Elsewhere::None => 0,
@@ -70,13 +67,18 @@ impl Budget {
 
     /// Whether another attempt makes sense.
     pub fn allows_another(&self) -> bool {
-        self.made < self.most && self.sensible > 0
+        self.made < self.most
+            && self.sensible > 0
+            && self.empty <= EMPTY_ANSWERS
+            && self.malformed <= MALFORMED_ANSWERS
     }
 
     /// Begins anew with so many more attempts, for another model.
     pub fn renew(&mut self, more: u32) {
         self.most = self.made + more.max(1);
         self.sensible = u32::MAX;
+        self.empty = 0;
+        self.malformed = 0;
     }
 
     /// How many attempts have begun.
@@ -117,7 +119,7 @@ impl GivenUp<'_> {
             | Class::ProjectDisabled
             | Class::Gateway => 6,
         };
-        let wait = self.recovery.map(|at| at.since(self.now).max(Duration::from_secs(1)));
+        let wait = self.recovery.map(|at| at.since(self.now).saturating_sub(WAY).max(Duration::from_secs(1)));
         // Of equals the last one: it was true latest.
         let Some(truest) = self.failures.iter().rev().min_by_key(rank) else {
             return match wait {
@@ -181,6 +183,23 @@ mod tests {
         check(10, &[None, All], (1, false));
         check(10, &[One, All, All], (2, false));
         check(10, &[All, One, One, One], (3, false));
+    }
+
+    #[test]
+    fn three_empty_answers_are_followed_by_another_attempt() {
+        let check = |classes: &[Class], expected| {
+            let mut budget = Budget::new(10);
+            for &class in classes {
+                budget.spend();
+                budget.learn(&Failure::new(class, Elsewhere::All, ""));
+            }
+            assert_eq!(budget.allows_another(), expected, "{classes:?}");
+        };
+        use Class::{Empty, Overloaded};
+        check(&[Empty, Empty, Empty], true);
+        check(&[Empty, Empty, Empty, Empty], false);
+        check(&[Empty, Overloaded, Overloaded, Overloaded, Overloaded], true);
+        check(&[Empty, Overloaded, Empty, Empty, Overloaded, Empty], false);
     }
 
     #[test]
