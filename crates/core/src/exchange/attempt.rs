@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
 use super::OpId;
+use crate::error::Error;
 use crate::event::{Event, Usage};
 use crate::failure::{self, Answer, Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
@@ -79,6 +80,8 @@ pub(crate) struct Lease {
 pub(super) enum Over {
     NotYet,
     Failed(Failure),
+    /// Gemini has answered with a no, which is for the client.
+    Declined(Error),
     Refused,
     /// A stream that says nothing but that the model has spoiled it. It is proven, for want of a better one.
     Spoiled,
@@ -144,6 +147,9 @@ impl Attempt {
                     since.get_or_insert(now);
                     match judge::content(&data) {
                         Verdict::Good => {
+                            if let Some(error) = task.refusal(&data) {
+                                return Over::Declined(error);
+                            }
                             proven = true;
                             break;
                         }
@@ -185,7 +191,10 @@ impl Attempt {
                     }
                     Some((Verdict::ProjectDisabled, _)) => Over::Failed(project_disabled()),
                     // An event without the blank line that ends it, but whole.
-                    Some((Verdict::Good, _)) => {
+                    Some((Verdict::Good, data)) => {
+                        if let Some(error) = task.refusal(&data) {
+                            return Over::Declined(error);
+                        }
                         let (status, headers) = (*status, std::mem::take(headers));
                         self.phase =
                             Phase::Proven { status, headers, held: std::mem::take(held), ended: true };

@@ -13,7 +13,7 @@ use http::header::CONTENT_ENCODING;
 use memchr::memmem;
 
 use super::attempt::{Attempt, Lease};
-use super::{Exchange, Step};
+use super::{Single, Step};
 use crate::auth::Access;
 use crate::event::Event;
 use crate::pool::Want;
@@ -37,7 +37,7 @@ pub(super) fn may_be_sent_twice(body: &Bytes, headers: &HeaderMap) -> bool {
     !headers.contains_key(CONTENT_ENCODING) && !ONCE.iter().any(|field| memmem::find(body, field).is_some())
 }
 
-impl Exchange {
+impl Single {
     /// When a second attempt is to begin, if the one under way shows nothing before.
     pub(super) fn hedges_at(&self) -> Option<Timestamp> {
         let after = self.hedge_after.filter(|_| self.budget.allows_another())?;

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::attempt::Attempt;
-use super::{Exchange, Step};
+use super::{Single, Step};
 use crate::event::Event;
 use crate::failure;
 use crate::time::Timestamp;
@@ -19,7 +19,7 @@ pub(super) struct SecondBest {
     whole: Option<Bytes>,
 }
 
-impl Exchange {
+impl Single {
     /// Takes in a spoiled answer. `whole` is all of it, where it is no stream.
     pub(super) fn spoiled(&mut self, attempt: Attempt, whole: Option<Bytes>, now: Timestamp) {
         let failure = failure::malformed();

@@ -285,8 +285,7 @@ impl Harness {
                 Step::Cancel(op) => running.retain(|(running, ..)| *running != op),
                 Step::WaitUntil(until) => {
                     let now = self.now;
-                    let here = running.iter_mut().filter(|(_, at, _)| *at <= now);
-                    let next = here.into_iter().find_map(|(op, _, rest)| Some((*op, rest.pop_front()?)));
+                    let next = next_outcome(&mut running, now);
                     let coming = running.iter().filter(|(.., rest)| !rest.is_empty()).map(|(_, at, _)| *at);
                     let until = coming.min().map_or(until, |at| until.min(at.max(now)));
                     match next {
@@ -300,6 +299,10 @@ impl Harness {
                 }
                 Step::Queued { ticket, until } => {
                     assert!(until >= self.now, "waiting for the past");
+                    if let Some((op, outcome)) = next_outcome(&mut running, self.now) {
+                        exchange.handle(op, outcome, self.now);
+                        continue;
+                    }
                     let woken = self.gateway.due(self.now).into_iter().any(
                         |due| matches!(due, libra_core::gateway::DueNow::Wake(woken) if woken == ticket),
                     );
@@ -373,6 +376,15 @@ impl Harness {
         }
         panic!("the exchange does not end");
     }
+}
+
+/// What comes next of the operations under way, by then.
+fn next_outcome(
+    running: &mut [(OpId, Timestamp, VecDeque<Outcome>)],
+    now: Timestamp,
+) -> Option<(OpId, Outcome)> {
+    let here = running.iter_mut().filter(|(_, at, _)| *at <= now);
+    here.into_iter().find_map(|(op, _, rest)| Some((*op, rest.pop_front()?)))
 }
 
 fn outcomes(canned: Canned) -> VecDeque<Outcome> {
