@@ -71,10 +71,18 @@ pub struct Config {
     pub base_path: String,
     /// How many attempts a request gets at most: `LIBRA_MAX_ATTEMPTS`. None: every key once, at most 10.
     pub max_attempts: Option<u32>,
+    /// How many retries into what may be an overload a hundred requests are worth: `LIBRA_RETRY_BUDGET`. None: as
+    /// many as there are.
+    pub retry_budget: Option<u8>,
+    /// How long an attempt may show nothing before a second one begins beside it: `LIBRA_HEDGE_AFTER`. None: there
+    /// is never a second.
+    pub hedge_after: Option<Duration>,
     /// How long a stream may take to its first event: `LIBRA_FIRST_BYTE_TIMEOUT`.
     pub first_byte_timeout: Duration,
     /// How long an answer that is no stream may take: `LIBRA_ANSWER_TIMEOUT`.
     pub answer_timeout: Duration,
+    /// How long a client waits for a stream without any sign of life: `LIBRA_HEARTBEAT`. Zero: for ever.
+    pub heartbeat: Duration,
     /// How long a committed answer may be silent: `LIBRA_IDLE_TIMEOUT`.
     pub idle_timeout: Duration,
     /// How long a request may take until its answer begins, all attempts together: `LIBRA_DEADLINE`.
@@ -141,8 +149,11 @@ impl Default for Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), values::DEFAULT_PORT),
             base_path: String::new(),
             max_attempts: None,
+            retry_budget: Some(20),
+            hedge_after: None,
             first_byte_timeout: Duration::from_secs(45),
             answer_timeout: Duration::from_secs(300),
+            heartbeat: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
             deadline: Duration::from_secs(600),
             replay_limit: 32 * values::MIB,
@@ -231,8 +242,17 @@ impl Config {
             listen: listen(&source)?.unwrap_or(default.listen),
             base_path: source.value("LIBRA_BASE_PATH", values::base_path)?.unwrap_or(default.base_path),
             max_attempts: source.value("LIBRA_MAX_ATTEMPTS", values::attempts)?,
+            retry_budget: source
+                .value("LIBRA_RETRY_BUDGET", values::percent_or_none)?
+                .unwrap_or(default.retry_budget),
+            hedge_after: source
+                .value("LIBRA_HEDGE_AFTER", values::duration_or_none)?
+                .unwrap_or(default.hedge_after),
             first_byte_timeout: timeout("LIBRA_FIRST_BYTE_TIMEOUT", default.first_byte_timeout)?,
             answer_timeout: timeout("LIBRA_ANSWER_TIMEOUT", default.answer_timeout)?,
+            heartbeat: source
+                .value("LIBRA_HEARTBEAT", values::duration_or_none)?
+                .map_or(default.heartbeat, Option::unwrap_or_default),
             idle_timeout: timeout("LIBRA_IDLE_TIMEOUT", default.idle_timeout)?,
             deadline: timeout("LIBRA_DEADLINE", default.deadline)?,
             replay_limit: source

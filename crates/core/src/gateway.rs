@@ -34,6 +34,7 @@ use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
+use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::signatures::Signatures;
@@ -82,6 +83,8 @@ pub struct Gateway {
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
+    /// For the pool, and for clients' own keys.
+    retries: [Mutex<CommonBudget>; 2],
     seed: u64,
     drawn: AtomicU64,
 }
@@ -159,6 +162,7 @@ impl Gateway {
         let settings =
             PoolSettings { strategy: config.strategy, projects: &config.projects, prices: &config.prices };
         let pool = Pool::new(&config.keys, settings, seed);
+        let retries = [(); 2].map(|()| Mutex::new(CommonBudget::new(config.retry_budget)));
         let memory = config.memory.unwrap_or(DEFAULT_MEMORY);
         let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
         Arc::new(Self {
@@ -172,6 +176,7 @@ impl Gateway {
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
+            retries,
             seed,
             drawn: AtomicU64::new(0),
         })
@@ -190,6 +195,11 @@ impl Gateway {
     /// Which project served which conversation last. Never held while something is waited for.
     pub(crate) fn affinity(&self) -> MutexGuard<'_, Affinity> {
         locked(&self.affinity)
+    }
+
+    /// What retries may add to the load of the pool, or of clients' own keys: nobody uses up the others'.
+    pub(crate) fn retries(&self, guests: bool) -> MutexGuard<'_, CommonBudget> {
+        locked(&self.retries[usize::from(guests)])
     }
 
     /// What was fetched lately. Never held while something is waited for.

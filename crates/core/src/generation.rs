@@ -81,6 +81,14 @@ impl Form {
         }
     }
 
+    /// What its clients pass over in a stream.
+    fn ping(self) -> &'static [u8] {
+        match self {
+            Self::Chat | Self::Endpoint(_) => b": ping\n\n",
+            Self::Messages | Self::MessageTokens => b"event: ping\ndata: {\"type\":\"ping\"}\n\n",
+        }
+    }
+
     /// What the ids of its answers begin with.
     fn id_prefix(self) -> &'static str {
         match self {
@@ -242,6 +250,12 @@ impl Generation {
             Asked::Messages { .. } => Form::Messages,
             Asked::MessageTokens { .. } => Form::MessageTokens,
         }
+    }
+
+    /// What keeps a client patient that waits for events; none where it waits for one document.
+    pub(crate) fn ping(&self) -> Option<&'static [u8]> {
+        let in_events = self.streams() && self.content_type().starts_with("text/event-stream");
+        in_events.then(|| self.form().ping())
     }
 
     /// Gemini's method, as it stands in a path.

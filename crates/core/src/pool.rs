@@ -466,6 +466,11 @@ impl Pool {
     /// Gives a key back. Twice does no harm.
     pub fn release(&mut self, lease: LeaseId) {
         let Some(leased) = self.leases.remove(&lease) else { return };
+        if let Some((model, project, _)) = &leased.charged
+            && let Some(cell) = self.tables.get_mut(model).and_then(|table| table.cell_mut(*project))
+        {
+            cell.meter.end();
+        }
         self.egress.ended(lease);
         self.overloads.values_mut().for_each(|overload| overload.ended(lease));
         if self.keys[leased.slot].key.id() == leased.key {
@@ -594,7 +599,10 @@ impl Pool {
         } else if self.strategy == Strategy::Headroom && self.capacity.is_none() {
             // The first proof that the model exists: from now on its requests are counted, this one included.
             let turn = self.next_lease;
-            self.change(model, project, now, |cell| cell.charge(1, turn, now));
+            self.change(model, project, now, |cell| {
+                cell.forgive();
+                cell.charge(1, turn, now)
+            });
         }
     }
 
@@ -880,7 +888,7 @@ impl Project {
 /// Whether Google counts a request that ended like this against a quota: what it has worked on, and what may have
 /// got that far.
 fn is_counted(class: Class) -> bool {
-    matches!(class, Class::Request | Class::Empty | Class::Timeout | Class::Signature)
+    matches!(class, Class::Request | Class::Empty | Class::Malformed | Class::Timeout | Class::Signature)
 }
 
 fn standing(project: &Project) -> Standing<'_> {

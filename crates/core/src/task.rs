@@ -207,6 +207,15 @@ impl Task {
         }
     }
 
+    /// What keeps a client patient that waits for a stream. None in Google's own protocol, which knows nothing of the
+    /// kind.
+    pub(crate) fn ping(&self) -> Option<&'static [u8]> {
+        match self {
+            Self::Generation(generation) => generation.ping(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
     /// The media type of what [`stream_encoder`](Self::stream_encoder) makes.
     pub(crate) fn stream_content_type(&self) -> &'static str {
         match self {
@@ -241,6 +250,7 @@ impl Task {
                 held: Vec::new(),
                 size: 0,
                 since: None,
+                spoiled: false,
             },
             None => Phase::Holding { status, headers, chunks: Vec::new(), size: 0 },
         }

@@ -108,7 +108,7 @@ impl Single {
                 Ok(Some(fetching)) => Box::new(fetching),
                 Err(error) => {
                     self.refuse(&error, now);
-                    return Some(self.poll(now));
+                    return Some(self.advance(now));
                 }
             },
         };
@@ -125,7 +125,7 @@ impl Single {
             Err(error) => {
                 self.cancel.extend(fetching.operations());
                 self.refuse(&error, now);
-                Some(self.poll(now))
+                Some(self.advance(now))
             }
         }
     }

@@ -224,6 +224,11 @@ impl Meter {
         }
     }
 
+    /// A request has ended without a word of what it has used: it counts as it was estimated.
+    pub(super) fn end(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
     /// When a request of so many tokens may be sent without a doubt: `now`, or later.
     pub(super) fn room(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
         self.free(tokens, WAY, now)
