@@ -14,12 +14,14 @@ mod health;
 mod incident;
 mod kinship;
 mod learn;
+mod least_used;
 mod queue;
 mod table;
 mod view;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::change::{By, StateChange};
@@ -94,8 +96,8 @@ pub struct Pool {
     turns: Vec<Turn>,
     /// The slots of the keys that are not set aside, ascending.
     usable: Vec<usize>,
-    /// By (in flight, used, slot), for `least-used` only.
-    ranking: BTreeSet<(u32, u64, usize)>,
+    /// The keys that are not set aside, for `least-used` only.
+    ranking: BTreeSet<least_used::Load>,
     /// What is known by model or quota family.
     tables: HashMap<Box<str>, Table>,
     /// The quota family of a model, where Google has named another one.
@@ -198,7 +200,7 @@ struct Leased {
     key: KeyId,
     until: Timestamp,
     /// Where the request was counted.
-    charged: Option<(Box<str>, u32, Charge)>,
+    charged: Option<(Arc<str>, u32, Charge)>,
 }
 
 /// Verdicts about keys since the last success: where many fall at once, it is not the keys.
@@ -414,7 +416,7 @@ impl Pool {
         self.keys[slot].set_aside.as_ref().map(|aside| aside.why)
     }
 
-    fn lease(&mut self, slot: usize, charged: Option<(Box<str>, u32, Charge)>, now: Timestamp) -> LeaseId {
+    fn lease(&mut self, slot: usize, charged: Option<(Arc<str>, u32, Charge)>, now: Timestamp) -> LeaseId {
         self.next_lease += 1;
         let id = LeaseId(self.next_lease);
         self.rerank(slot, |key| {
@@ -483,7 +485,8 @@ impl Pool {
         let charged = self.leases.get_mut(&lease).and_then(|leased| leased.charged.take());
         let Some((model, project, charge)) = charged else { return };
         let standing = standing(&self.projects[project as usize]);
-        if let Some(table) = self.tables.get_mut(&model) {
+        let family = self.families.get(&*model).map_or(&*model, AsRef::as_ref);
+        if let Some(table) = self.tables.get_mut(family) {
             table.change(project, standing, now, |cell| change(&mut cell.meter, charge));
         }
     }
@@ -491,12 +494,33 @@ impl Pool {
     /// Changes what `least-used` orders by.
     fn rerank(&mut self, slot: usize, change: impl FnOnce(&mut Key)) {
         let key = &mut self.keys[slot];
-        let before = (key.in_flight, key.used, slot);
+        let before = least_used::load(key, slot);
         change(key);
-        let after = (key.in_flight, key.used, slot);
+        let after = least_used::load(key, slot);
         if self.ranking.remove(&before) {
             self.ranking.insert(after);
+            let orders = self.tables.values_mut().filter_map(|table| table.awake.as_mut());
+            orders.for_each(|awake| awake.rerank(before, after));
         }
+    }
+
+    /// Takes a key that is set aside out of the order of `least-used`.
+    fn unrank(&mut self, slot: usize) {
+        let load = least_used::load(&self.keys[slot], slot);
+        self.ranking.remove(&load);
+        let orders = self.tables.values_mut().filter_map(|table| table.awake.as_mut());
+        orders.for_each(|awake| awake.set_aside(load));
+    }
+
+    /// Takes a key that is back into the order of `least-used`.
+    fn rank(&mut self, slot: usize) {
+        if self.strategy != Strategy::LeastUsed || self.capacity.is_some() {
+            return;
+        }
+        let load = least_used::load(&self.keys[slot], slot);
+        self.ranking.insert(load);
+        let orders = self.tables.values_mut().filter_map(|table| table.awake.as_mut());
+        orders.for_each(|awake| awake.restore(load));
     }
 
     fn standing_of(&self, project: u32) -> Standing<'_> {
@@ -703,6 +727,7 @@ impl Pool {
                     self.probes.insert((aside.probe_at, slot));
                 }
                 self.keys[slot].set_aside = Some(aside);
+                self.unrank(slot);
                 if let Ok(at) = self.usable.binary_search(&slot) {
                     self.usable.remove(at);
                 }
@@ -721,6 +746,7 @@ impl Pool {
                 self.unschedule(slot);
                 self.keys[slot].strikes = 0;
                 if self.keys[slot].set_aside.take().is_some() {
+                    self.rank(slot);
                     if let Err(at) = self.usable.binary_search(&slot) {
                         self.usable.insert(at, slot);
                     }
