@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use libra_core::config::{Group, VARIABLES};
 
+use crate::clock::Lapse;
+
 /// What `libra` was called with. No `Debug`: keys to verify are among it.
 #[derive(Parser)]
 #[command(
@@ -136,6 +138,10 @@ pub(crate) struct Options {
     /// The file of settings to read instead of libra.toml in the working folder.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// For trials: a clock that runs fast, as RATE:ORIGIN:START.
+    #[arg(long, global = true, value_name = "RATE:ORIGIN:START", hide = true)]
+    pub(crate) time_lapse: Option<Lapse>,
 
     /// What is logged (LIBRA_LOG): off, error, warn, info, debug or trace.
     #[arg(long, global = true, value_name = "LEVEL")]

@@ -50,6 +50,9 @@ fn main() -> ExitCode {
         // Nothing of it depends on this machine's settings.
         return simulate::run(simulation, say);
     }
+    if let Some(lapse) = cli.options.time_lapse {
+        lapse.begin();
+    }
     let settings = match Settings::load(&cli.options) {
         Ok(settings) => settings,
         Err(error) => {
