@@ -112,15 +112,15 @@ pub fn compare(scenario: &Scenario, libra: &Path, longest: Duration) -> Result<[
 }
 
 fn of_record(record: &Record) -> Figures {
-    let answered = record.requests.iter().filter(|request| {
-        request.end.is_some_and(|end| end.what == What::Answer)
-    });
+    let answered =
+        record.requests.iter().filter(|request| request.end.is_some_and(|end| end.what == What::Answer));
     Figures { offered: record.requests.len(), answered: answered.count(), calls: record.calls.len() }
 }
 
 /// Lets all requests arrive at a real server.
 async fn run(scenario: &Scenario, arrivals: &[Arrival], libra: &Path) -> Result<Figures, String> {
-    let cannot = |what: &str, error: &dyn std::fmt::Display| format!("{}: cannot {what}: {error}", scenario.name);
+    let cannot =
+        |what: &str, error: &dyn std::fmt::Display| format!("{}: cannot {what}: {error}", scenario.name);
     let origin = Clock::system().now() + millis(START);
     let clock = Clock::lapse(scenario.start, origin, RATE);
     let simulator = Simulator::new(scenario.simulator(), clock.clone(), 1);
@@ -220,7 +220,8 @@ struct Server {
 impl Server {
     fn start(libra: &Path, mut variables: BTreeMap<String, String>, lapse: &str) -> std::io::Result<Self> {
         // A variable holds some three thousand keys, a file any number. They are made up.
-        let keys = std::env::temp_dir().join(format!("libra-trial-keys-{}-{lapse}", std::process::id()).replace(':', "-"));
+        let keys = std::env::temp_dir()
+            .join(format!("libra-trial-keys-{}-{lapse}", std::process::id()).replace(':', "-"));
         let mut file = std::fs::File::create(&keys)?;
         file.write_all(variables.remove("LIBRA_KEYS").unwrap_or_default().as_bytes())?;
         let mut child = Command::new(libra)

@@ -258,8 +258,8 @@ impl Scenario {
     pub(crate) fn gateway(&self, strategy: Option<&str>) -> Result<Config, String> {
         let variables = self.variables(strategy);
         let no_files = |_: &str| Err("a scenario has no files".to_owned());
-        let (config, _) =
-            Config::from_vars(|name| variables.get(name).cloned(), no_files).map_err(|error| error.to_string())?;
+        let (config, _) = Config::from_vars(|name| variables.get(name).cloned(), no_files)
+            .map_err(|error| error.to_string())?;
         Ok(config)
     }
 
