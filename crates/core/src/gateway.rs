@@ -126,6 +126,7 @@ pub struct Intake {
 enum Wanted {
     /// To be read and translated once the body is there.
     Generation(Form),
+    Admin(admin::Change),
     Task(Task),
 }
 
@@ -281,7 +282,13 @@ impl Gateway {
     ) -> Result<Accepted, Error> {
         match route.operation {
             Operation::Admin { page } if self.config.admin_token.is_some() => {
-                Ok(Accepted::Reply(admin::answer(self, head, &page, now)))
+                match admin::Change::asked(self, head, &page) {
+                    // Nobody but the administration has a part in it: there are no keys to serve it with.
+                    Some(change) => {
+                        self.intake_for(head, Wanted::Admin(change), Access::Own(Vec::new()), mark, now)
+                    }
+                    None => Ok(Accepted::Reply(admin::answer(self, head, &page, now))),
+                }
             }
             Operation::Admin { .. } => {
                 let (path, base) = (head.uri.path(), &self.config.base_path);
@@ -474,6 +481,7 @@ impl Intake {
         match &self.wanted {
             Wanted::Generation(form) => form.dialect(),
             Wanted::Task(task) => task.dialect(),
+            Wanted::Admin(_) => Dialect::OpenAi,
         }
     }
 
@@ -484,12 +492,16 @@ impl Intake {
         match self.wanted {
             Wanted::Generation(_) => config.body_limit,
             Wanted::Task(_) => config.replay_limit.min(config.body_limit),
+            Wanted::Admin(_) => admin::MOST_BYTES,
         }
     }
 
     /// The largest body that is taken at all, in bytes.
     pub fn body_limit(&self) -> u64 {
-        self.gateway.config().body_limit
+        match self.wanted {
+            Wanted::Admin(_) => admin::MOST_BYTES,
+            Wanted::Generation(_) | Wanted::Task(_) => self.gateway.config().body_limit,
+        }
     }
 
     /// Takes the room for `more` bytes of the body from the common budget. False: there is not so much left; a
@@ -507,9 +519,15 @@ impl Intake {
     /// The exchange, with the whole body.
     ///
     /// # Errors
-    /// The answer to a body that cannot be understood.
+    /// The answer, where there is nothing to exchange: to a body that cannot be understood, or to a change that the
+    /// administration has asked for.
     pub fn whole(self, body: Bytes, now: Timestamp) -> Result<Exchange, Response<Bytes>> {
         let (dialect, mark) = (self.dialect(), self.mark);
+        if let Wanted::Admin(change) = self.wanted {
+            let mut answer = change.answer(&self.gateway, &body, now);
+            mark.put_served(answer.headers_mut(), 0, None);
+            return Err(answer);
+        }
         self.exchange(Some(body), now).map_err(|error| refusal(&error, dialect, mark))
     }
 
@@ -529,6 +547,8 @@ impl Intake {
         }
         let task = match (wanted, &body) {
             (Wanted::Task(task), _) => task,
+            // One that is not read whole.
+            (Wanted::Admin(_), _) => return Err(too_large(admin::MOST_BYTES)),
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
                 let asked = Asked::read(form, body, &gateway.answer_id(), now)?;

@@ -75,7 +75,7 @@ fn main() -> ExitCode {
                 Command::Verify { keys } => verify(settings, keys).await,
                 Command::Simulate(_) => unreachable!("it has run before the settings were read"),
                 Command::Audit(options) => audit::run(settings, options).await,
-                Command::Pool(asked) => admin::pool(&settings, asked).await,
+                Command::Pool(options) => admin::pool(&settings, options).await,
                 Command::Explain(question) => admin::explain(&settings, question).await,
             }
         })
