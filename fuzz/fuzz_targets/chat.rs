@@ -5,9 +5,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use libra_core::gemini::remote::{Media, Written};
+use libra_core::gemini::remote::Written;
+use libra_core::gemini::request::Known;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
+use libra_core::secret::ApiKey;
+use libra_core::signatures::{Issued, Signatures};
 use serde::de::IgnoredAny;
 
 /// One of each kind that the translation tells apart.
@@ -23,14 +26,21 @@ fuzz_target!(|input: &[u8]| {
         Ok(chat) => chat,
         Err(_) => ChatRequest::parse(PLAIN).expect("the plain request is a good one"),
     };
+    let mut memory = Signatures::new(1 << 20);
+    let client = ApiKey::new("fuzz").id();
+    let issued = |id: std::borrow::Cow<'_, str>| {
+        Issued { id: id.into_owned(), signature: Some("c2ln".to_owned()), native_id: None }
+    };
+    memory.remember(client, chat.call_ids().map(issued));
+    let known = Known { recalled: memory.recall(client, chat.call_ids()), ..Known::default() };
     for model in MODELS {
-        if let Ok(Written { body, .. }) = to_gemini::request(&chat, model, &Media::default()) {
+        if let Ok(Written { body, .. }) = to_gemini::request(&chat, model, &known) {
             is_json(&body);
         }
     }
 
     let context = chat.context("chatcmpl-fuzz", 1_790_000_000);
-    if let Ok(body) = from_gemini::answer(answer, &context) {
+    if let Ok((body, _)) = from_gemini::answer(answer, &context) {
         is_json(&body);
     }
     let mut encoder = Encoder::new(context);

@@ -21,7 +21,7 @@ WEATHER_SCHEMA = {
     "required": ["city"],
 }
 ASK_WEATHER = "What is the weather in Lisbon? Please use get_weather."
-ASK_TWICE = "Please use get_weather in parallel for Lisbon and Riga."
+ASK_TWICE = 'In Lisbon and in Riga? {{call=get_weather {"city": "Lisbon"}}} {{call=get_weather {"city": "Riga"}}}'
 CITY_SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "population": {"type": "integer"}},
@@ -54,6 +54,12 @@ def raises(kind, call):
     except kind as error:
         return error
     raise AssertionError(f"no {kind.__name__}")
+
+
+def skip(why):
+    """Ends a script whose client cannot run here."""
+    print(f"SKIP {why}", flush=True)
+    sys.exit(0)
 
 
 def done():

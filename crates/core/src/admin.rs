@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 
 /// The answer to a request for `/admin/{page}`.
 pub(crate) fn answer(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timestamp) -> Response<Bytes> {
-    page_of(gateway, head, page, now).unwrap_or_else(|error| error.response(Dialect::OpenAi))
+    page_of(gateway, head, page, now).unwrap_or_else(|error| error.response(Dialect::OpenAi, None))
 }
 
 fn page_of(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timestamp) -> Result<Response<Bytes>, Error> {

@@ -5,7 +5,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
 use crate::config::{ClientKeys, Config};
 use crate::error::{Error, Kind};
-use crate::secret::ApiKey;
+use crate::secret::{ApiKey, KeyId};
 
 /// More keys than this in one request are refused: a client that pools more than that wants a pool.
 pub const MAX_CLIENT_KEYS: usize = 100;
@@ -31,6 +31,16 @@ pub enum Access {
     Pool { client: ApiKey },
     /// The client's own, none of them trusted.
     Own(Vec<ApiKey>),
+}
+
+impl Access {
+    /// What stands for the client: its key, or the least of its own keys, in whatever order it sends them.
+    pub fn client(&self) -> KeyId {
+        match self {
+            Self::Pool { client } => client.id(),
+            Self::Own(keys) => keys.iter().map(ApiKey::id).min().unwrap_or_else(|| ApiKey::new("").id()),
+        }
+    }
 }
 
 impl Presented {

@@ -88,6 +88,8 @@ pub struct Config {
     pub model_aliases: Vec<ModelAlias>,
     /// Gemini models and those to turn to where they cannot serve: `LIBRA_MODEL_FALLBACKS`.
     pub model_fallbacks: Vec<ModelAlias>,
+    /// Whether thought signatures go into the ids of calls, too: `LIBRA_SIGNATURES_IN_IDS`.
+    pub signatures_in_ids: bool,
     /// The models that are listed and served: `LIBRA_MODELS`. Empty: all.
     pub models: Vec<WildMatch>,
     /// The models that are neither listed nor served: `LIBRA_MODELS_DENY`.
@@ -102,6 +104,14 @@ pub struct Config {
     pub home: bool,
     /// The proxies whose word about a client's address counts: `LIBRA_TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<IpNet>,
+    /// What becomes of media that requests name by address: `LIBRA_FETCH`.
+    pub fetch: Fetch,
+    /// The networks that media are fetched from besides the internet, on any port: `LIBRA_FETCH_ALLOW`.
+    pub fetch_allow: Vec<IpNet>,
+    /// The largest file that is fetched, in bytes: `LIBRA_FETCH_LIMIT`.
+    pub fetch_limit: u64,
+    /// How long fetching all media of a request may take: `LIBRA_FETCH_TIMEOUT`.
+    pub fetch_timeout: Duration,
     /// An OpenAI-compatible service that takes over: `CUSTOM_LLM_…`.
     pub custom_llm: Option<CustomLlm>,
 }
@@ -132,6 +142,7 @@ impl Default for Config {
             memory: None,
             model_aliases: Vec::new(),
             model_fallbacks: Vec::new(),
+            signatures_in_ids: false,
             models: Vec::new(),
             models_deny: Vec::new(),
             verify: Verify::Open,
@@ -139,6 +150,10 @@ impl Default for Config {
             admin_token: None,
             home: true,
             trusted_proxies: Vec::new(),
+            fetch: Fetch::Trusted,
+            fetch_allow: Vec::new(),
+            fetch_limit: 20 * values::MIB,
+            fetch_timeout: Duration::from_secs(30),
             custom_llm: None,
         }
     }
@@ -218,6 +233,9 @@ impl Config {
             model_fallbacks: source
                 .value("LIBRA_MODEL_FALLBACKS", models::aliases)?
                 .unwrap_or(default.model_fallbacks),
+            signatures_in_ids: source
+                .value("LIBRA_SIGNATURES_IN_IDS", values::switch)?
+                .unwrap_or(default.signatures_in_ids),
             models: source.value("LIBRA_MODELS", models::patterns)?.unwrap_or(default.models),
             models_deny: source.value("LIBRA_MODELS_DENY", models::patterns)?.unwrap_or(default.models_deny),
             verify: source
@@ -232,6 +250,17 @@ impl Config {
             trusted_proxies: source
                 .value("LIBRA_TRUSTED_PROXIES", values::networks)?
                 .unwrap_or(default.trusted_proxies),
+            fetch: source
+                .value("LIBRA_FETCH", |text| {
+                    let allowed = [("trusted", Fetch::Trusted), ("pass", Fetch::Pass), ("off", Fetch::Off)];
+                    values::choice(text, &allowed)
+                })?
+                .unwrap_or(default.fetch),
+            fetch_allow: source.value("LIBRA_FETCH_ALLOW", values::networks)?.unwrap_or(default.fetch_allow),
+            fetch_limit: source
+                .value("LIBRA_FETCH_LIMIT", |text| values::size(text, values::KIB, values::GIB))?
+                .unwrap_or(default.fetch_limit),
+            fetch_timeout: timeout("LIBRA_FETCH_TIMEOUT", default.fetch_timeout)?,
             custom_llm,
         };
         Ok((config, notices))
@@ -382,6 +411,17 @@ pub enum Verify {
     /// Trusted clients.
     Trusted,
     /// Nobody; the path does not exist.
+    Off,
+}
+
+/// What becomes of media that requests name by address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// For clients of the pool they are fetched; for others their addresses go to Google.
+    Trusted,
+    /// Their addresses go to Google, whose newer models fetch them.
+    Pass,
+    /// They are refused.
     Off,
 }
 

@@ -10,6 +10,8 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde_json::json;
 
+use crate::mark::RequestId;
+
 /// The protocol a client speaks, and in which it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -29,6 +31,10 @@ const SOON: Duration = Duration::from_secs(60);
 pub enum Kind {
     /// 400: the request cannot be understood or is not allowed as it is.
     BadRequest,
+    /// 400: more tokens than the model takes. Agents shorten the conversation when they hear it.
+    PromptTooLong,
+    /// 400: an image that the request names by address cannot be had.
+    ImageUrl,
     /// 401: no key, or one that may not use the pool.
     Unauthorized,
     /// 403: known, but not allowed.
@@ -108,11 +114,12 @@ impl Error {
         }
     }
 
-    /// The answer in the client's dialect: status, `Retry-After` and body.
-    pub fn response(&self, dialect: Dialect) -> Response<Bytes> {
+    /// The answer in the client's dialect: status, `Retry-After` and body. `request` is told where the dialect's
+    /// errors name it.
+    pub fn response(&self, dialect: Dialect, request: Option<RequestId>) -> Response<Bytes> {
         let (content_type, body) = match (&self.body, dialect) {
             (Some(body), Dialect::Gemini) => (body.content_type.clone(), body.bytes.clone()),
-            _ => (None, self.body(dialect)),
+            _ => (None, self.body(dialect, request)),
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status(dialect);
@@ -132,8 +139,8 @@ impl Error {
     }
 
     /// The error as an event of a stream that has begun, framing included.
-    pub fn event(&self, dialect: Dialect) -> Bytes {
-        let body = self.object(dialect);
+    pub fn event(&self, dialect: Dialect, request: Option<RequestId>) -> Bytes {
+        let body = self.object(dialect, request);
         let prefix: &[u8] = match dialect {
             Dialect::Gemini | Dialect::OpenAi => b"data: ",
             Dialect::Anthropic => b"event: error\ndata: ",
@@ -143,19 +150,19 @@ impl Error {
     }
 
     /// The error object as it stands in a stream: the upstream's own where that can be passed on, on one line.
-    pub fn object(&self, dialect: Dialect) -> Bytes {
+    pub fn object(&self, dialect: Dialect, request: Option<RequestId>) -> Bytes {
         let google = match (dialect, &self.body) {
             (Dialect::Gemini, Some(body)) => serde_json::from_slice::<serde_json::Value>(&body.bytes).ok(),
             _ => None,
         };
         match google {
             Some(object) if object.is_object() => object.to_string().into(),
-            _ => self.body(dialect),
+            _ => self.body(dialect, request),
         }
     }
 
     /// The gateway's own error object in a dialect, as compact JSON.
-    pub fn body(&self, dialect: Dialect) -> Bytes {
+    pub fn body(&self, dialect: Dialect, request: Option<RequestId>) -> Bytes {
         let body = match dialect {
             Dialect::Gemini => {
                 let mut error = json!({
@@ -180,6 +187,7 @@ impl Error {
             Dialect::Anthropic => json!({
                 "type": "error",
                 "error": { "type": self.kind.anthropic_type(), "message": self.message },
+                "request_id": request.map(|request| request.to_anthropics()),
             }),
         };
         body.to_string().into()
@@ -198,7 +206,7 @@ impl Kind {
     /// The HTTP status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::ImageUrl | Self::PromptTooLong => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound | Self::ModelNotFound => StatusCode::NOT_FOUND,
@@ -237,7 +245,11 @@ impl Kind {
     /// `google.rpc.Code` as Google's errors name it in `status`.
     const fn google_status(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::TooLarge | Self::UnsupportedEncoding => "INVALID_ARGUMENT",
+            Self::BadRequest
+            | Self::ImageUrl
+            | Self::PromptTooLong
+            | Self::TooLarge
+            | Self::UnsupportedEncoding => "INVALID_ARGUMENT",
             Self::Unauthorized => "UNAUTHENTICATED",
             Self::Forbidden => "PERMISSION_DENIED",
             Self::NotFound | Self::ModelNotFound => "NOT_FOUND",
@@ -254,6 +266,8 @@ impl Kind {
     const fn openai_type(self) -> &'static str {
         match self {
             Self::BadRequest
+            | Self::PromptTooLong
+            | Self::ImageUrl
             | Self::NotFound
             | Self::ModelNotFound
             | Self::MethodNotAllowed
@@ -273,10 +287,12 @@ impl Kind {
     const fn openai_code(self) -> Option<&'static str> {
         match self {
             Self::Unauthorized => Some("invalid_api_key"),
+            Self::PromptTooLong => Some("context_length_exceeded"),
             Self::ModelNotFound => Some("model_not_found"),
             Self::RateLimited => Some("rate_limit_exceeded"),
             Self::Unavailable => Some("service_unavailable"),
             Self::Timeout => Some("timeout"),
+            Self::ImageUrl => Some("invalid_image_url"),
             Self::BadRequest
             | Self::Forbidden
             | Self::NotFound
@@ -293,9 +309,12 @@ impl Kind {
     /// `error.type` of Anthropic's API.
     const fn anthropic_type(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::MethodNotAllowed | Self::RequestTimeout | Self::UnsupportedEncoding => {
-                "invalid_request_error"
-            }
+            Self::BadRequest
+            | Self::PromptTooLong
+            | Self::ImageUrl
+            | Self::MethodNotAllowed
+            | Self::RequestTimeout
+            | Self::UnsupportedEncoding => "invalid_request_error",
             Self::Unauthorized => "authentication_error",
             Self::Forbidden => "permission_error",
             Self::NotFound | Self::ModelNotFound => "not_found_error",
@@ -324,7 +343,7 @@ mod tests {
             ..Error::new(Kind::RateLimited, "too much for now")
         };
         let check = |dialect, expected: &str| {
-            let response = error.response(dialect);
+            let response = error.response(dialect, Some(RequestId::new(0xabc)));
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(response.headers()[RETRY_AFTER], "2");
             assert_eq!(std::str::from_utf8(response.body()).expect("JSON is UTF-8"), expected);
@@ -339,15 +358,15 @@ mod tests {
         );
         check(
             Dialect::Anthropic,
-            r#"{"type":"error","error":{"type":"rate_limit_error","message":"too much for now"}}"#,
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"too much for now"},"request_id":"req_0000000000000abc"}"#,
         );
     }
 
     #[test]
     fn overload_has_anthropics_own_status() {
         let error = Error::new(Kind::Unavailable, "busy");
-        assert_eq!(error.response(Dialect::Anthropic).status().as_u16(), 529);
-        assert_eq!(error.response(Dialect::OpenAi).status().as_u16(), 503);
+        assert_eq!(error.response(Dialect::Anthropic, None).status().as_u16(), 529);
+        assert_eq!(error.response(Dialect::OpenAi, None).status().as_u16(), 503);
     }
 
     #[test]
@@ -361,7 +380,7 @@ mod tests {
             }),
             ..Error::new(Kind::BadRequest, "wrong")
         };
-        assert_eq!(error.response(Dialect::Gemini).into_body(), google);
-        assert_ne!(error.response(Dialect::OpenAi).into_body(), google);
+        assert_eq!(error.response(Dialect::Gemini, None).into_body(), google);
+        assert_ne!(error.response(Dialect::OpenAi, None).into_body(), google);
     }
 }

@@ -29,6 +29,15 @@ pub enum Event {
         /// From the attempt's start.
         elapsed: Duration,
     },
+    /// Media that a request names by address could not be had.
+    FetchFailed {
+        /// The client's request.
+        request: RequestId,
+        /// The host that they were to come from; empty where none could be made out.
+        host: String,
+        /// What the client was told.
+        message: String,
+    },
     /// An exchange has ended.
     Finished(Finished),
     /// A key will not be used until probed or restored.
@@ -69,6 +78,9 @@ pub struct Finished {
     pub key: Option<KeyId>,
     /// Tokens, as the upstream counted them.
     pub usage: Option<Usage>,
+    /// So many calls of the conversation had lost their thought signatures, so that the model did not see its
+    /// own reasoning.
+    pub stand_ins: u32,
     /// From the request's arrival.
     pub elapsed: Duration,
 }

@@ -15,6 +15,7 @@
 //! More than one operation can be under way; a shell keeps them in a set.
 
 mod attempt;
+mod fetch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use http::{Request, Response, StatusCode};
 
 use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
+use self::fetch::Gathering;
 use crate::affinity::Conversation;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
@@ -71,6 +73,9 @@ pub struct OpId(u32);
 pub enum Op {
     /// Send a request. A body of None is the client's own, streamed by the shell.
     Upstream(Request<Option<Bytes>>),
+    /// Ask any server of the web for a file: without a key, only where the
+    /// [guard](crate::fetch::guard::Guard) permits, and following no redirect.
+    Fetch(Request<()>),
 }
 
 /// What has come of an operation.
@@ -196,6 +201,8 @@ pub struct Exchange {
     conversation: Option<Conversation>,
     stay: Option<ProjectId>,
     failures: Vec<Failure>,
+    /// The media that it names by address.
+    gathering: Gathering,
     running: Vec<Attempt>,
     cancel: Vec<OpId>,
     reply: Option<Response<Bytes>>,
@@ -261,6 +268,7 @@ impl Exchange {
             conversation,
             stay,
             failures: Vec::new(),
+            gathering: Gathering::Due,
             running: Vec::new(),
             cancel: Vec::new(),
             reply: None,
@@ -302,6 +310,9 @@ impl Exchange {
             return Step::WaitUntil(deadline);
         }
         if let Some(step) = self.take_over_at_once(now) {
+            return step;
+        }
+        if let Some(step) = self.fetch_media(now) {
             return step;
         }
         if self.budget.allows_another() && now < self.times.deadline {
@@ -458,6 +469,7 @@ impl Exchange {
 
     /// Takes in what has come of an operation.
     pub fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
+        let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {
@@ -523,16 +535,14 @@ impl Exchange {
             Verdict::Empty => Some(failure::empty()),
             Verdict::Error => Some(event_error(&body, lease.as_ref(), &self.task, now)),
             Verdict::ProjectDisabled => Some(project_disabled()),
-            Verdict::Broken => {
-                Some(Failure::new(Class::Unknown, Elsewhere::One, "The upstream's answer is not JSON."))
-            }
+            Verdict::Broken => Some(failure::broken()),
         };
         if let Some(failure) = failure {
             let phase = Phase::Sent;
             return self.failed(Attempt { op, lease, started, deadline, phase }, failure, now);
         }
-        let response = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
-            Ok(response) => response,
+        let (response, issued) = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
+            Ok(answer) => answer,
             Err(error) => {
                 let failure = Failure::new(Class::Unknown, Elsewhere::One, error.to_string());
                 return self.failed(
@@ -542,6 +552,9 @@ impl Exchange {
                 );
             }
         };
+        if !issued.is_empty() {
+            self.gateway.signatures().remember(self.access.client(), issued);
+        }
         let key = lease.as_ref().map(|lease| lease.key.id());
         let usage = if self.task.generates() { judge::usage(&body) } else { None };
         if let Some(lease) = lease {
@@ -606,13 +619,16 @@ impl Exchange {
         let want = Want { tried: &[], avoid: &[], ..self.want() };
         let own_keys = want.own.is_some();
         let recovery = self.gateway.pool(own_keys).recovery(&want, now);
-        // Clients that are told the same moment would all come at that moment.
-        let recovery = recovery.map(|at| if at > now { at + self.gateway.spread() } else { at });
         let given_up = GivenUp { failures: &self.failures, recovery, own_keys, now };
         let error = match self.failures.is_empty() && now >= self.times.deadline {
             true => Error::new(Kind::Timeout, "The request took longer than the gateway gives it."),
             false => given_up.error(),
         };
+        if let (Kind::RateLimited, Some(model), Access::Pool { client }) =
+            (error.kind, self.task.model(), &self.access)
+        {
+            self.gateway.pool(false).refused(model, client.id(), now);
+        }
         self.refuse(&error, now);
         match self.reply.take() {
             Some(reply) => Step::Reply(reply),
@@ -640,7 +656,7 @@ impl Exchange {
     }
 
     fn refuse(&mut self, error: &Error, now: Timestamp) {
-        let mut response = error.response(self.task.dialect());
+        let mut response = error.response(self.task.dialect(), Some(self.mark.id()));
         // Without `alt=sse` a stream is an array, and so is its error.
         if self.task.framing() == Some(Framing::Array) && error.body.is_none() && !self.task.is_translated() {
             let body = response.body_mut();
@@ -666,6 +682,7 @@ impl Exchange {
             attempts: self.budget.made(),
             key,
             usage,
+            stand_ins: self.task.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
         self.put_mark(response.headers_mut(), key);
@@ -766,6 +783,9 @@ impl Exchange {
         };
         let model = self.task.model().map(Arc::from);
         let origin = Origin {
+            gateway: Arc::clone(&self.gateway),
+            client: self.access.client(),
+            stand_ins: self.task.stand_ins(),
             lease,
             model,
             request: self.mark.id(),
@@ -793,6 +813,7 @@ impl Exchange {
             attempts: self.budget.made(),
             key: None,
             usage: None,
+            stand_ins: self.task.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
     }

@@ -67,6 +67,9 @@ impl Failure {
             (Class::ModelClosed | Class::ModelUnknown, _) => Kind::ModelNotFound,
             // Google says 400; clients of the other dialects look for their own word.
             (Class::KeyInvalid, _) => Kind::Unauthorized,
+            (Class::Request, Some(StatusCode::BAD_REQUEST)) if says_too_long(&self.message) => {
+                Kind::PromptTooLong
+            }
             (_, Some(status)) if status.is_client_error() || status.is_server_error() => {
                 Kind::from_status(status)
             }
@@ -99,6 +102,12 @@ impl Failure {
     }
 }
 
+/// "The input token count (3475108) exceeds the maximum number of tokens allowed (1048576)."
+fn says_too_long(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("token count") && message.contains("exceeds the maximum")
+}
+
 /// The upstream could not be reached, or the connection broke before the answer was whole. `message` says what
 /// happened, for a person.
 pub fn network(message: &str) -> Failure {
@@ -118,6 +127,11 @@ pub fn empty() -> Failure {
         consequence: Consequence::Penalty,
         ..Failure::new(Class::Empty, Elsewhere::All, "The upstream gave an empty answer.")
     }
+}
+
+/// A 200 whose body is no whole JSON: it broke off on its way. Treated like an empty answer, which it is to the client.
+pub fn broken() -> Failure {
+    Failure { message: "The upstream's answer broke off.".to_owned(), ..empty() }
 }
 
 /// The known classes of failure, by whose fault they are.

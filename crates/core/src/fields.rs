@@ -111,6 +111,7 @@ pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 /// A string, or an object that holds it: what many fields were before they became objects.
+#[derive(Debug, Clone)]
 pub(crate) struct StringOr<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de> + From<String>> Deserialize<'de> for StringOr<T> {

@@ -25,6 +25,7 @@ use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
+use crate::fetch::{self, Kept};
 use crate::generation::{Asked, Form};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
@@ -33,6 +34,7 @@ use crate::memory::{Held, Memory};
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
+use crate::signatures::Signatures;
 use crate::task::Task;
 use crate::time::Timestamp;
 use crate::upstream;
@@ -56,9 +58,6 @@ const TRUSTED_KEYS: usize = 100;
 /// So many addresses are counted; when there are more, the count begins anew.
 const COUNTED_ADDRESSES: usize = 10_000;
 
-/// Retry-After is spread by up to this long: less than the second to which it is rounded.
-const SPREAD_MILLIS: u64 = 500;
-
 /// The longest name of a model. Google's are below 100 bytes.
 const MODEL_NAME: usize = 256;
 
@@ -71,7 +70,9 @@ pub struct Gateway {
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
+    signatures: Mutex<Signatures>,
     memory: Arc<Memory>,
+    media: Mutex<Kept>,
     google_clock: GoogleClock,
     seed: u64,
     drawn: AtomicU64,
@@ -158,7 +159,9 @@ impl Gateway {
             lists: Mutex::default(),
             strangers: Mutex::default(),
             affinity: Mutex::default(),
+            signatures: Mutex::new(Signatures::new(memory)),
             memory: Memory::new(memory),
+            media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
             seed,
             drawn: AtomicU64::new(0),
@@ -178,6 +181,21 @@ impl Gateway {
     /// Which project served which conversation last. Never held while something is waited for.
     pub(crate) fn affinity(&self) -> MutexGuard<'_, Affinity> {
         locked(&self.affinity)
+    }
+
+    /// What was fetched lately. Never held while something is waited for.
+    pub(crate) fn media(&self) -> MutexGuard<'_, Kept> {
+        locked(&self.media)
+    }
+
+    /// An empty share of the common memory.
+    pub(crate) fn share(&self) -> Held {
+        self.memory.share()
+    }
+
+    /// The thought signatures of calls, by client. Never held while something is waited for.
+    pub(crate) fn signatures(&self) -> MutexGuard<'_, Signatures> {
+        locked(&self.signatures)
     }
 
     /// What is known of the local clock's error.
@@ -254,15 +272,16 @@ impl Gateway {
         let is_admin =
             matches!(&route, Ok(Route { operation: Operation::Admin { .. }, .. })) && token.is_some();
         let id = RequestId::new(self.chance().u64(..));
-        let mark = Mark::new(id, head.headers, token, !is_admin);
+        let (Ok(Route { dialect, .. }) | Err(NoRoute { dialect, .. })) = &route;
+        let mark = Mark::new(id, *dialect, head.headers, token, !is_admin);
         let accepted = match route {
             _ if head.method == Method::OPTIONS && !is_admin => Accepted::Reply(preflight(head.headers)),
             Ok(route) => {
                 let dialect = route.dialect;
                 let accepted = self.admit(head, route, mark, now);
-                accepted.unwrap_or_else(|error| Accepted::Reply(error.response(dialect)))
+                accepted.unwrap_or_else(|error| Accepted::Reply(error.response(dialect, Some(id))))
             }
-            Err(NoRoute { dialect, error }) => Accepted::Reply(error.response(dialect)),
+            Err(NoRoute { dialect, error }) => Accepted::Reply(error.response(dialect, Some(id))),
         };
         match accepted {
             Accepted::Reply(mut reply) => {
@@ -465,10 +484,6 @@ impl Gateway {
     }
 
     /// A little time, to part clients that would otherwise come back together.
-    pub(crate) fn spread(&self) -> Duration {
-        Duration::from_millis(self.chance().u64(..SPREAD_MILLIS))
-    }
-
     fn chance(&self) -> fastrand::Rng {
         let count = self.drawn.fetch_add(1, Ordering::Relaxed);
         fastrand::Rng::with_seed(self.seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15))
@@ -524,9 +539,11 @@ impl Intake {
     pub fn whole(self, body: Bytes, now: Timestamp) -> Result<Exchange, Response<Bytes>> {
         let (dialect, mark) = (self.dialect(), self.mark);
         if let Wanted::Admin(change) = self.wanted {
-            let mut answer = change.answer(&self.gateway, &body, now);
-            mark.put_served(answer.headers_mut(), 0, None);
-            return Err(answer);
+            let answer = change.answer(&self.gateway, &body, now).map(|mut answer| {
+                mark.put_served(answer.headers_mut(), 0, None);
+                answer
+            });
+            return Err(answer.unwrap_or_else(|error| refusal(&error, dialect, mark)));
         }
         self.exchange(Some(body), now).map_err(|error| refusal(&error, dialect, mark))
     }
@@ -551,7 +568,8 @@ impl Intake {
             (Wanted::Admin(_), _) => return Err(too_large(admin::MOST_BYTES)),
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
-                let asked = Asked::read(form, body, &gateway.answer_id(), now)?;
+                let in_ids = gateway.config().signatures_in_ids;
+                let asked = Asked::read(form, body, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
                     && matches!(access, Access::Pool { .. })
                     && gateway
@@ -564,7 +582,9 @@ impl Intake {
                     Err(_) if custom => asked.model().to_owned(),
                     Err(error) => return Err(error),
                 };
-                Task::Generation(Box::new(asked.translated_for(model)?))
+                let ids = asked.call_ids().into_iter();
+                let recalled = gateway.signatures().recall(access.client(), ids);
+                Task::Generation(Box::new(asked.translated_for(model, recalled)?))
             }
         };
         let asked = task.asked_model().unwrap_or_default();
@@ -601,7 +621,7 @@ pub(crate) fn too_large(limit: u64) -> Error {
 
 /// The answer to a request that got no further than its body.
 fn refusal(error: &Error, dialect: Dialect, mark: Mark) -> Response<Bytes> {
-    let mut response = error.response(dialect);
+    let mut response = error.response(dialect, Some(mark.id()));
     mark.put_served(response.headers_mut(), 0, None);
     response
 }

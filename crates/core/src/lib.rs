@@ -32,6 +32,7 @@ pub mod relay;
 pub mod retry;
 pub mod route;
 pub mod secret;
+pub mod signatures;
 pub mod sse;
 mod task;
 pub mod time;

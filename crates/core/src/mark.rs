@@ -4,10 +4,14 @@ use std::fmt;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::error::Dialect;
 use crate::secret::ApiKey;
 
 /// The name of the request, for whoever asks the operator about it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-libra-request-id");
+
+/// The same as Anthropic's SDKs look for it.
+const ANTHROPICS_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// With the administration's token: tell more about this request.
 const ADMIN: HeaderName = HeaderName::from_static("x-libra-admin");
@@ -33,11 +37,18 @@ pub struct Mark {
     admin: bool,
     /// Whether browsers may read it from anywhere.
     origins: bool,
+    /// What the client speaks.
+    dialect: Dialect,
 }
 
 impl RequestId {
     pub(crate) fn new(number: u64) -> Self {
         Self(number)
+    }
+
+    /// In Anthropic's form: `req_…`.
+    pub(crate) fn to_anthropics(self) -> String {
+        format!("req_{self}")
     }
 }
 
@@ -50,10 +61,16 @@ impl fmt::Display for RequestId {
 impl Mark {
     /// The mark of a request with this head. `token` opens the administration; `origins` says whether browsers may
     /// read the answer from anywhere.
-    pub(crate) fn new(id: RequestId, headers: &HeaderMap, token: Option<&ApiKey>, origins: bool) -> Self {
+    pub(crate) fn new(
+        id: RequestId,
+        dialect: Dialect,
+        headers: &HeaderMap,
+        token: Option<&ApiKey>,
+        origins: bool,
+    ) -> Self {
         let shown = headers.get(ADMIN).and_then(|shown| shown.to_str().ok());
         let admin = matches!((token, shown), (Some(token), Some(shown)) if ApiKey::new(shown) == *token);
-        Self { id, admin, origins }
+        Self { id, admin, origins, dialect }
     }
 
     /// The name of the request.
@@ -70,6 +87,11 @@ impl Mark {
     pub fn put(&self, headers: &mut HeaderMap) {
         if let Ok(id) = HeaderValue::try_from(self.id.to_string()) {
             headers.insert(REQUEST_ID, id);
+        }
+        if self.dialect == Dialect::Anthropic
+            && let Ok(id) = HeaderValue::try_from(self.id.to_anthropics())
+        {
+            headers.insert(ANTHROPICS_REQUEST_ID, id);
         }
         if self.origins {
             // Browsers may call from anywhere: the key is in a header that no browser adds by itself.
@@ -109,7 +131,7 @@ mod tests {
         let token = ApiKey::new("a-long-token-of-the-tests");
         let check = |token: Option<&ApiKey>, shown: Option<&'static str>, expected: bool| {
             let headers = shown.map(|shown| (ADMIN, HeaderValue::from_static(shown))).into_iter().collect();
-            let mark = Mark::new(RequestId::new(1), &headers, token, true);
+            let mark = Mark::new(RequestId::new(1), Dialect::OpenAi, &headers, token, true);
             assert_eq!(mark.is_admins(), expected, "{shown:?}");
         };
         check(Some(&token), Some("a-long-token-of-the-tests"), true);
@@ -121,12 +143,14 @@ mod tests {
 
     #[test]
     fn administrators_are_told_more() {
-        let mark = Mark { id: RequestId::new(0xabc), admin: true, origins: false };
+        let mark =
+            Mark { id: RequestId::new(0xabc), admin: true, origins: false, dialect: Dialect::Anthropic };
         let mut headers = HeaderMap::new();
         mark.put_served(&mut headers, 2, Some("team-a"));
         assert_eq!(headers["x-libra-request-id"], "0000000000000abc");
         assert_eq!(headers["x-libra-attempts"], "2");
         assert_eq!(headers["x-libra-project"], "team-a");
-        assert_eq!(headers.len(), 3);
+        assert_eq!(headers["request-id"], "req_0000000000000abc");
+        assert_eq!(headers.len(), 4);
     }
 }

@@ -13,10 +13,12 @@ use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
 use crate::exchange::{Lease, Times};
 use crate::failure::{Class, Consequence, Elsewhere, Failure, Why};
+use crate::gateway::Gateway;
 use crate::generation::Encoder;
 use crate::judge;
 use crate::mark::RequestId;
 use crate::retry::GivenUp;
+use crate::secret::KeyId;
 use crate::sse::{Decoder, Frame, Framing};
 use crate::time::Timestamp;
 
@@ -52,6 +54,11 @@ pub struct Relay {
 /// The request that is answered, and the attempt that the answer comes from.
 #[derive(Debug)]
 pub(crate) struct Origin {
+    pub gateway: Arc<Gateway>,
+    /// What stands for the client.
+    pub client: KeyId,
+    /// So many calls of the conversation had lost their signatures.
+    pub stand_ins: u32,
     /// None where another service than Gemini answers.
     pub lease: Option<Lease>,
     pub model: Option<Arc<str>>,
@@ -348,7 +355,12 @@ impl Relay {
         };
         encoder
             .push(&data, out)
-            .map_err(|error| Failure::new(Class::Unknown, Elsewhere::None, error.to_string()))
+            .map_err(|error| Failure::new(Class::Unknown, Elsewhere::None, error.to_string()))?;
+        let issued = encoder.take_issued();
+        if !issued.is_empty() {
+            self.origin.gateway.signatures().remember(self.origin.client, issued);
+        }
+        Ok(())
     }
 
     /// Ends with an error that the upstream sent in the middle of the answer.
@@ -368,12 +380,12 @@ impl Relay {
             Mode::Native { decoder, .. } if decoder.framing() == Framing::Array => {
                 let begun = self.begun || !before.is_empty();
                 let mark: &[u8] = if begun { b",\r\n" } else { b"[" };
-                Bytes::from([mark, &error.object(Dialect::Gemini)[..], b"\n]\n"].concat())
+                Bytes::from([mark, &error.object(Dialect::Gemini, None)[..], b"\n]\n"].concat())
             }
-            Mode::Native { .. } | Mode::Bytes => error.event(self.origin.dialect),
+            Mode::Native { .. } | Mode::Bytes => error.event(self.origin.dialect, Some(self.origin.request)),
             Mode::Translated { encoder, .. } => {
                 let mut said = Vec::new();
-                encoder.fail(error, &mut said);
+                encoder.fail(error, self.origin.request, &mut said);
                 said.into()
             }
         };
@@ -414,6 +426,7 @@ impl Relay {
             attempts: self.origin.attempts,
             key,
             usage: judge::usage(&self.last),
+            stand_ins: self.origin.stand_ins,
             elapsed: now.since(self.origin.times.arrived),
         }));
         Piece { bytes, next }

@@ -121,12 +121,12 @@ impl Route {
         let dialect = path.dialect();
 
         let (route, allowed) = match parts.as_slice() {
-            [] if path.version.is_none() && !path.openai => {
+            [] if path.version.is_none() && path.named.is_none() => {
                 (Self::other(Operation::Home), &[Method::GET, Method::HEAD][..])
             }
             ["health"] => (Self::other(Operation::Health), &[Method::GET, Method::HEAD][..]),
             ["ready"] => (Self::other(Operation::Ready), &[Method::GET, Method::HEAD][..]),
-            ["admin", page @ ..] if path.version.is_none() && !path.openai => {
+            ["admin", page @ ..] if path.version.is_none() && path.named.is_none() => {
                 return Ok(Self::other(Operation::Admin { page: page.join("/") }));
             }
             ["verify"] => {
@@ -136,6 +136,8 @@ impl Route {
                 (Self::other(Operation::Verify { format }), &[Method::POST][..])
             }
             ["chat"] | ["chat", "completions"] => (Self::generation(Form::Chat), &[Method::POST][..]),
+            ["messages"] => (Self::generation(Form::Messages), &[Method::POST][..]),
+            ["messages", "count_tokens"] => (Self::generation(Form::MessageTokens), &[Method::POST][..]),
             ["models"] => {
                 let dialect = path.dialect_of_models(uri, headers);
                 (Self { dialect, operation: Operation::ModelList { version } }, &[Method::GET][..])
@@ -293,15 +295,15 @@ pub(crate) fn without_credentials(query: &str) -> Option<String> {
 struct Path<'a> {
     /// The last version named, if any.
     version: Option<Version>,
-    /// Whether a prefix said `openai` or the like.
-    openai: bool,
+    /// The dialect that a prefix named: `openai` or the like, `anthropic`.
+    named: Option<Dialect>,
     /// What is left, percent-decoded, without empty segments.
     parts: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Path<'a> {
     fn parse(path: &'a str) -> Self {
-        let mut this = Self { version: None, openai: false, parts: Vec::new() };
+        let mut this = Self { version: None, named: None, parts: Vec::new() };
         let mut prefixes = true;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             let part = percent_decode_str(part).decode_utf8_lossy();
@@ -312,7 +314,11 @@ impl<'a> Path<'a> {
                 }
                 match &*part {
                     "openai" | "hf" => {
-                        this.openai = true;
+                        this.named = Some(Dialect::OpenAi);
+                        continue;
+                    }
+                    "anthropic" => {
+                        this.named = Some(Dialect::Anthropic);
                         continue;
                     }
                     "gemini" => continue,
@@ -326,9 +332,11 @@ impl<'a> Path<'a> {
 
     /// The dialect that the path looks like, for its errors.
     fn dialect(&self) -> Dialect {
+        if let Some(named) = self.named {
+            return named;
+        }
         match self.parts.first().map(AsRef::as_ref) {
-            _ if self.openai => Dialect::OpenAi,
-            Some("messages" | "anthropic") => Dialect::Anthropic,
+            Some("messages") => Dialect::Anthropic,
             Some(
                 "chat" | "completions" | "responses" | "embeddings" | "images" | "audio" | "moderations"
                 | "conversations" | "assistants" | "threads" | "vector_stores" | "fine_tuning" | "realtime",
@@ -357,8 +365,10 @@ impl<'a> Path<'a> {
             || asked("pageToken")
             || agent.contains("google-genai-sdk")
             || agent.starts_with("GeminiCLI");
+        if let Some(named) = self.named {
+            return named;
+        }
         match self.version {
-            _ if self.openai => Dialect::OpenAi,
             _ if google => Dialect::Gemini,
             _ if has("anthropic-version") => Dialect::Anthropic,
             // Nobody but Google has these versions.
@@ -373,8 +383,8 @@ impl NoRoute {
         let origin = origin(headers, base_path);
         let path: String = path.chars().take(200).collect();
         let message = format!(
-            "There is nothing at {path}. Base URLs: {origin} for Google's SDKs, {origin}/v1 for OpenAI's. \
-             此路径不存在。基础地址：Google SDK 用 {origin}，OpenAI SDK 用 {origin}/v1。"
+            "There is nothing at {path}. Base URLs: {origin} for the SDKs of Google and Anthropic, {origin}/v1 for \
+             OpenAI's. 此路径不存在。基础地址：Google 和 Anthropic SDK 用 {origin}，OpenAI SDK 用 {origin}/v1。"
         );
         Self { dialect, error: Error::new(Kind::NotFound, message) }
     }
@@ -480,6 +490,20 @@ mod tests {
     }
 
     #[test]
+    fn messages_are_found_with_and_without_a_prefix() {
+        let check = |uri, form| {
+            let route = find("POST", uri, &[]).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
+            assert_eq!(route, Route { dialect: Dialect::Anthropic, operation: Operation::Generation(form) });
+        };
+        for uri in ["/v1/messages", "/v1/messages?beta=true", "/messages", "/anthropic/v1/messages"] {
+            check(uri, Form::Messages);
+        }
+        check("/v1/v1/messages", Form::Messages);
+        check("/v1/messages/count_tokens?beta=true", Form::MessageTokens);
+        check("/anthropic/v1/messages/count_tokens", Form::MessageTokens);
+    }
+
+    #[test]
     fn the_models_of_three_apis_are_told_apart() {
         let check = |uri, headers: &[_], expected| {
             let route = find("GET", uri, headers).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
@@ -494,6 +518,8 @@ mod tests {
         check("/v1/models?pageSize=3", &[("authorization", "Bearer k")], Dialect::Gemini);
         check("/v1/models", &[("x-goog-api-client", "google-genai-sdk/3.4.0")], Dialect::Gemini);
         check("/v1/models", &[("user-agent", "GeminiCLI/1.0")], Dialect::Gemini);
+        check("/anthropic/v1/models", &[("authorization", "Bearer k")], Dialect::Anthropic);
+        check("/anthropic/v1/models/gemini-2.5-flash", &[], Dialect::Anthropic);
         check("/v1/models", &[("anthropic-version", "2023-06-01"), ("x-api-key", "k")], Dialect::Anthropic);
     }
 
@@ -506,7 +532,9 @@ mod tests {
         };
         let message = check("POST", "/v1/chat/complete", Dialect::OpenAi, Kind::NotFound);
         assert!(message.contains("http://libra.example/base/v1 for OpenAI's"), "{message}");
-        check("POST", "/v1/messages", Dialect::Anthropic, Kind::NotFound);
+        check("POST", "/v1/messages/batches", Dialect::Anthropic, Kind::NotFound);
+        check("POST", "/anthropic/v1/unknown", Dialect::Anthropic, Kind::NotFound);
+        check("GET", "/v1/messages", Dialect::Anthropic, Kind::MethodNotAllowed);
         check("POST", "/v1beta/unknown", Dialect::Gemini, Kind::NotFound);
         check("POST", "/v1beta/models/m:launchRocket", Dialect::Gemini, Kind::NotFound);
         check("POST", "/completions", Dialect::OpenAi, Kind::NotFound);

@@ -13,9 +13,11 @@ use crate::error::{Dialect, Error};
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::trimmed;
+use crate::gemini::remote::{Media, Remote};
 use crate::generation::{Encoder, Form, Generation};
 use crate::openai::models;
 use crate::route::{ModelCall, Version, model_path};
+use crate::signatures::Issued;
 use crate::sse::{Decoder, Framing};
 use crate::time::Timestamp;
 
@@ -63,7 +65,7 @@ impl Task {
     pub(crate) fn generates(&self) -> bool {
         match self {
             Self::Native { call, .. } => call.method.generates(),
-            Self::Generation(_) => true,
+            Self::Generation(generation) => generation.generates(),
             Self::ModelList { .. } | Self::ModelGet { .. } => false,
         }
     }
@@ -84,6 +86,25 @@ impl Task {
             Self::ModelList { .. } | Self::ModelGet { .. } => {}
         }
         Ok(())
+    }
+
+    /// The media that it names by address and that have not been fetched.
+    pub(crate) fn remote(&self) -> &[Remote] {
+        match self {
+            Self::Generation(generation) => generation.remote(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => &[],
+        }
+    }
+
+    /// Puts what was fetched in the place of its addresses.
+    ///
+    /// # Errors
+    /// The request cannot be put to its model.
+    pub(crate) fn place(&mut self, media: Media) -> Result<(), Error> {
+        match self {
+            Self::Generation(generation) => generation.place(media),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => Ok(()),
+        }
     }
 
     /// The model of a chat, as the client names it, for the service that may take chats over.
@@ -108,9 +129,7 @@ impl Task {
             Self::Native { call, model } => (Method::POST, call.path_and_query(model).into()),
             Self::Generation(generation) => {
                 let path = model_path(Version::V1Beta, generation.model());
-                let method =
-                    if generation.streams() { "streamGenerateContent?alt=sse" } else { "generateContent" };
-                (Method::POST, format!("{path}:{method}").into())
+                (Method::POST, format!("{path}:{}", generation.method()).into())
             }
             Self::ModelList { dialect: Dialect::Gemini, version, query } => {
                 let mark = if query.is_some() { "?" } else { "" };
@@ -126,6 +145,14 @@ impl Task {
         }
     }
 
+    /// So many calls of the conversation had lost their signatures.
+    pub(crate) fn stand_ins(&self) -> u32 {
+        match self {
+            Self::Generation(generation) => generation.stand_ins(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => 0,
+        }
+    }
+
     /// The body for Gemini, where it is not the client's.
     pub(crate) fn translated_body(&self) -> Option<Bytes> {
         match self {
@@ -138,7 +165,7 @@ impl Task {
     /// What translates a committed stream; none where its bytes pass as they are.
     pub(crate) fn stream_encoder(&self) -> Option<Encoder> {
         match self {
-            Self::Generation(generation) => Some(generation.encoder()),
+            Self::Generation(generation) => generation.encoder(),
             Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
@@ -166,7 +193,8 @@ impl Task {
         }
     }
 
-    /// The client's answer from a whole one of the upstream, good as far as it goes.
+    /// The client's answer from a whole one of the upstream, good as far as it goes, and what has to be
+    /// remembered of the calls in it.
     ///
     /// # Errors
     /// The upstream's answer cannot be translated.
@@ -177,13 +205,18 @@ impl Task {
         body: Bytes,
         gateway: &Gateway,
         now: Timestamp,
-    ) -> Result<Response<Bytes>, Error> {
+    ) -> Result<(Response<Bytes>, Vec<Issued>), Error> {
         let config = gateway.config();
         let keep = |model: &str| config.model_allowed(model);
         let created = now.as_secs();
+        let mut issued = Vec::new();
         let body = match self {
             Self::Native { .. } => body,
-            Self::Generation(generation) => generation.answer(&body)?,
+            Self::Generation(generation) => {
+                let (body, of_calls) = generation.answer(&body)?;
+                issued = of_calls;
+                body
+            }
             Self::ModelList { dialect: Dialect::Gemini, .. } if config.lists_all_models() => body,
             Self::ModelList { dialect: Dialect::Gemini, .. } => trimmed(&body, &keep)?,
             Self::ModelList { dialect: Dialect::OpenAi, .. } => models::list(&body, &keep, created)?,
@@ -200,7 +233,7 @@ impl Task {
         if self.is_translated() && self.dialect() != Dialect::Gemini {
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        Ok(response)
+        Ok((response, issued))
     }
 
     /// Under which name a good answer may be kept for a while; none for what is asked anew each time.

@@ -42,9 +42,15 @@ fn strangers_are_refused_in_their_dialect_and_told_what_to_do() {
     check(closed(), stranger(Call::chat()), 401, &["LIBRA_CLIENTS", "请管理员设置"]);
     check(
         open(),
-        Call::post("/v1/messages", "{}"),
+        Call::post("/v1/messages/batches", "{}"),
         404,
-        &[r#"{"type":"error","error":{"type":"not_found_error""#],
+        &[r#"{"type":"error","error":{"type":"not_found_error""#, r#""request_id":"req_"#],
+    );
+    check(
+        open(),
+        stranger(Call::post("/v1/messages", "{}")),
+        401,
+        &[r#"{"type":"error","error":{"type":"authentication_error""#],
     );
     check(open(), Call::get("/v1beta/nothing"), 404, &["\"status\":\"NOT_FOUND\"", "/v1 for OpenAI"]);
     check(closed(), Call::get("/").without_key(), 200, &["LIBRA_CLIENTS", "base"]);

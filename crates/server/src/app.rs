@@ -16,6 +16,7 @@ use crate::body::AnswerBody;
 use crate::checks;
 use crate::clock;
 use crate::drive::{drive, poll_data};
+use crate::fetch::Fetcher;
 use crate::upstream::{ClientBody, Upstream};
 use crate::waiting::Waiting;
 
@@ -31,6 +32,7 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct App {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) upstream: Arc<Upstream>,
+    pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) waiting: Arc<Waiting>,
 }
 
@@ -49,7 +51,7 @@ impl App {
             }
             Accepted::Stream(exchange) => {
                 let body = ClientBody::new(None, body, self.gateway.config().body_limit);
-                drive(exchange, &self.upstream, &self.waiting, Some(body)).await
+                drive(exchange, &self.upstream, &self.fetcher, &self.waiting, Some(body)).await
             }
             Accepted::NeedBody(intake) => self.with_body(intake, body).await,
             Accepted::Verify(verification) => {
@@ -81,7 +83,7 @@ impl App {
             }
         };
         match exchange {
-            Ok(exchange) => drive(exchange, &self.upstream, &self.waiting, streamed).await,
+            Ok(exchange) => drive(exchange, &self.upstream, &self.fetcher, &self.waiting, streamed).await,
             Err(refusal) => refusal.map(AnswerBody::whole),
         }
     }

@@ -16,6 +16,7 @@ use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
 
 use crate::body::{AnswerBody, RelayBody};
 use crate::clock;
+use crate::fetch::{Fetch, Fetcher};
 use crate::telemetry;
 use crate::upstream::{Answer, ClientBody, SendError, Upstream};
 use crate::waiting::Waiting;
@@ -24,6 +25,7 @@ use crate::waiting::Waiting;
 pub(crate) async fn drive(
     exchange: Exchange,
     upstream: &Upstream,
+    fetcher: &Fetcher,
     waiting: &Arc<Waiting>,
     mut body: Option<ClientBody>,
 ) -> Response<AnswerBody> {
@@ -36,6 +38,10 @@ pub(crate) async fn drive(
             Step::Start(op, Op::Upstream(request)) => {
                 let answer = upstream.send(request, &mut body);
                 operations.running.push((op, Operation::Sent(answer)));
+            }
+            Step::Start(op, Op::Fetch(request)) => {
+                let fetch = fetcher.send(request);
+                operations.running.push((op, Operation::Fetching(fetch)));
             }
             Step::Cancel(op) => operations.cancel(op),
             Step::WaitUntil(until) => {
@@ -101,6 +107,8 @@ struct Operations {
 enum Operation {
     /// The head of the answer has not come.
     Sent(Answer),
+    /// The same, of a server of the web.
+    Fetching(Fetch),
     /// Its body is coming.
     Answering(Incoming),
     /// It has ended.
@@ -143,6 +151,13 @@ impl Operation {
                 Err(SendError::Network { stale, message }) => {
                     (Self::Over, Outcome::Failed { stale, message })
                 }
+            },
+            Self::Fetching(fetch) => match ready!(fetch.poll_head(context)) {
+                Ok(answer) => {
+                    let (head, body) = answer.into_parts();
+                    (Self::Answering(body), Outcome::Head(head.status, head.headers))
+                }
+                Err(message) => (Self::Over, Outcome::Failed { stale: false, message }),
             },
             Self::Answering(body) => match ready!(poll_data(body, context)) {
                 Some(Ok(chunk)) => return Poll::Ready(Outcome::Chunk(chunk)),

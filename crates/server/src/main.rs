@@ -11,6 +11,7 @@ mod cli;
 mod clock;
 mod demo;
 mod drive;
+mod fetch;
 mod local_time;
 mod machine;
 mod patient;
@@ -30,11 +31,13 @@ use clap::Parser as _;
 use futures_util::StreamExt as _;
 use libra_core::check::KeyStatus;
 use libra_core::config::parse_keys;
+use libra_core::fetch::guard::Guard;
 use libra_core::gateway::Gateway;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
 use crate::cli::{Cli, Command};
+use crate::fetch::Fetcher;
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 
@@ -109,6 +112,7 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
     let address = listener.local_addr()?;
     let app = App {
         upstream: Arc::new(Upstream::new(&settings.proxies)),
+        fetcher: Arc::new(Fetcher::new(&settings.proxies, Guard::new(&settings.config.fetch_allow))),
         gateway: Gateway::new(settings.config, seed()),
         waiting: Arc::default(),
     };

@@ -19,12 +19,23 @@ pub(crate) fn record(events: Vec<Event>) {
                     "attempt failed: {message}"
                 );
             }
+            Event::FetchFailed { request, host, message } => {
+                tracing::info!(%request, host, "a file cannot be fetched: {message}");
+            }
             Event::Finished(end) => {
                 let key = end.key.map(tracing::field::display);
                 let (status, attempts, ms) =
                     (end.status.as_u16(), end.attempts, end.elapsed.as_millis() as u64);
                 let (request, tokens) = (end.request, end.usage.map(|usage| usage.total));
                 let (dialect, model, ending) = (end.dialect, end.model, end.ending);
+                if end.stand_ins > 0 {
+                    tracing::warn!(
+                        %request,
+                        model,
+                        calls = end.stand_ins,
+                        "thought signatures were lost; the model did not see its own reasoning"
+                    );
+                }
                 match ending {
                     Ending::Complete | Ending::ClientLeft => tracing::debug!(
                         %request,

@@ -22,7 +22,7 @@ use hyper_util::client::legacy::connect::{
     CaptureConnection, Connected, Connection, HttpConnector, capture_connection,
 };
 use hyper_util::client::legacy::{Client, ResponseFuture};
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tower_service::Service;
@@ -32,7 +32,7 @@ use crate::drive::poll_data;
 use crate::settings::Proxies;
 
 /// Longer than any healthy handshake, shorter than a person's patience.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Google closes idle connections after some four minutes.
 const IDLE_CONNECTION: Duration = Duration::from_secs(90);
@@ -83,17 +83,7 @@ impl Upstream {
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
         http.set_keepalive(Some(Duration::from_secs(60)));
-        let mut matcher = Matcher::builder();
-        if let Some(proxy) = &proxies.https {
-            matcher = matcher.https(proxy.clone());
-        }
-        if let Some(proxy) = &proxies.all {
-            matcher = matcher.all(proxy.clone());
-        }
-        if let Some(hosts) = &proxies.none {
-            matcher = matcher.no(hosts.clone());
-        }
-        let dialer = Dialer { http, matcher: Arc::new(matcher.build()) };
+        let dialer = Dialer { http, matcher: Arc::new(matcher(proxies)) };
         let https = hyper_rustls::HttpsConnectorBuilder::new()
             .with_webpki_roots()
             .https_or_http()
@@ -235,6 +225,21 @@ impl Body for UpstreamBody {
     }
 }
 
+/// Which address is reached through which proxy.
+pub(crate) fn matcher(proxies: &Proxies) -> Matcher {
+    let mut matcher = Matcher::builder();
+    if let Some(proxy) = &proxies.https {
+        matcher = matcher.https(proxy.clone());
+    }
+    if let Some(proxy) = &proxies.all {
+        matcher = matcher.all(proxy.clone());
+    }
+    if let Some(hosts) = &proxies.none {
+        matcher = matcher.no(hosts.clone());
+    }
+    matcher.build()
+}
+
 /// Opens connections: straight, or through the proxy that the address calls for.
 #[derive(Clone)]
 struct Dialer {
@@ -253,7 +258,7 @@ struct Stream {
     served: ServedBefore,
 }
 
-type DialError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type DialError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Service<Uri> for Dialer {
     type Response = Stream;
@@ -270,26 +275,35 @@ impl Service<Uri> for Dialer {
         Box::pin(async move {
             let inner = match proxy {
                 None => http.call(target).await?,
-                Some(proxy) => match proxy.uri().scheme_str() {
-                    Some(scheme @ ("socks5" | "socks5h")) => {
-                        let mut socks = SocksV5::new(proxy.uri().clone(), http).local_dns(scheme == "socks5");
-                        if let Some((user, password)) = proxy.raw_auth() {
-                            socks = socks.with_auth(user.to_owned(), password.to_owned());
-                        }
-                        socks.call(target).await?
-                    }
-                    Some("http") => {
-                        let mut tunnel = Tunnel::new(proxy.uri().clone(), http);
-                        if let Some(credentials) = proxy.basic_auth() {
-                            tunnel = tunnel.with_auth(credentials.clone());
-                        }
-                        tunnel.call(with_port(target)).await?
-                    }
-                    _ => return Err("a proxy must be http, socks5 or socks5h".into()),
-                },
+                Some(proxy) => through_proxy(&proxy, http, target).await?,
             };
             Ok(Stream { inner, served: ServedBefore(Arc::default()) })
         })
+    }
+}
+
+/// A connection to `target` that a proxy makes.
+pub(crate) async fn through_proxy(
+    proxy: &Intercept,
+    http: HttpConnector,
+    target: Uri,
+) -> Result<TokioIo<TcpStream>, DialError> {
+    match proxy.uri().scheme_str() {
+        Some(scheme @ ("socks5" | "socks5h")) => {
+            let mut socks = SocksV5::new(proxy.uri().clone(), http).local_dns(scheme == "socks5");
+            if let Some((user, password)) = proxy.raw_auth() {
+                socks = socks.with_auth(user.to_owned(), password.to_owned());
+            }
+            Ok(socks.call(target).await?)
+        }
+        Some("http") => {
+            let mut tunnel = Tunnel::new(proxy.uri().clone(), http);
+            if let Some(credentials) = proxy.basic_auth() {
+                tunnel = tunnel.with_auth(credentials.clone());
+            }
+            Ok(tunnel.call(with_port(target)).await?)
+        }
+        _ => Err("a proxy must be http, socks5 or socks5h".into()),
     }
 }
 

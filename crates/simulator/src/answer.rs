@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
+use crate::directive;
 use crate::fault::Fault;
 use crate::json::{field, list, number, text};
 use crate::models::{Kind, Model};
@@ -244,6 +245,18 @@ impl<'a> Request<'a> {
                 allowed.is_empty() || allowed.iter().any(|name| name == text(function, "name"))
             })
             .collect();
+        // Malformed ones were refused before.
+        let scripted = directive::calls(&self.prompt).unwrap_or_default();
+        let of_name = |name: &str| declared.iter().copied().find(|function| text(function, "name") == name);
+        let scripted: Vec<_> =
+            scripted.into_iter().filter_map(|call| Some((of_name(call.name)?, call.args))).collect();
+        if !scripted.is_empty() {
+            return scripted
+                .into_iter()
+                .enumerate()
+                .map(|(number, (function, args))| self.call(function, args, number))
+                .collect();
+        }
         let mut wanted: Vec<&Value> = declared
             .iter()
             .copied()
@@ -255,12 +268,16 @@ impl<'a> Request<'a> {
         if wanted.len() == 1 && self.prompt.to_ascii_lowercase().contains("parallel") {
             wanted.push(wanted[0]);
         }
-        wanted.iter().enumerate().map(|(number, function)| self.call(function, number)).collect()
+        wanted.iter().enumerate().map(|(number, function)| self.call(function, None, number)).collect()
     }
 
-    fn call(&self, function: &Value, number: usize) -> Value {
-        let parameters = field(function, "parametersJsonSchema").or_else(|| field(function, "parameters"));
-        let args = parameters.map(schema::instance).filter(Value::is_object);
+    /// A call as a part. Arguments that the prompt did not give are made up.
+    fn call(&self, function: &Value, args: Option<Value>, number: usize) -> Value {
+        let args = args.or_else(|| {
+            let parameters =
+                field(function, "parametersJsonSchema").or_else(|| field(function, "parameters"));
+            parameters.map(schema::instance).filter(Value::is_object)
+        });
         let mut call = json!({ "name": text(function, "name"), "args": args.unwrap_or_else(|| json!({})) });
         let mut part = json!({});
         if self.model.signs_thoughts() {
@@ -521,6 +538,24 @@ mod tests {
         check("Use your head. get_weather is a name", "AUTO", &[]);
         check("hi", "ANY", &["get_weather"]);
         check("use get_weather", "NONE", &[]);
+    }
+
+    #[test]
+    fn calls_are_made_as_the_prompt_scripts_them() {
+        let check = |text: &str, expected: &[(&str, Value)]| {
+            let whole = ask("gemini-2.5-flash", with(prompt(text), "tools", tools())).whole();
+            let calls: Vec<_> =
+                whole.parts.iter().flatten().filter_map(|part| part.get("functionCall")).collect();
+            let calls: Vec<_> =
+                calls.iter().map(|call| (super::text(call, "name"), call["args"].clone())).collect();
+            assert_eq!(calls, expected, "{text}");
+        };
+        check(r#"{{call=get_weather {"city": "Riga"}}}"#, &[("get_weather", json!({ "city": "Riga" }))]);
+        check(
+            r#"{{call=get_time}} {{call=get_weather}}"#,
+            &[("get_time", json!({})), ("get_weather", json!({ "city": "Paris" }))],
+        );
+        check(r#"{{call=not_declared {"a": 1}}}"#, &[]);
     }
 
     #[test]

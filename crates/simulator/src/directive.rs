@@ -7,6 +7,8 @@
 //! - `{{chunk_bytes=300}}`: events of a stream with so many bytes, framing included.
 //! - `{{delay_ms=50}}`: a pause between events.
 //! - `{{first_delay_ms=1000}}`: a pause between the head and the first byte of the body.
+//! - `{{call=read_file {"path": "notes.txt"}}}`: a call of that function with these arguments, where it is declared and
+//!   has not answered yet. Without arguments some are made up. Several directives are several calls.
 //!
 //! Other names in double braces are the prompt's own and mean nothing here. A known name with a wrong value is an
 //! error of the request, so that a mistyped test does not pass.
@@ -16,6 +18,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::fault::Condition;
 
@@ -64,6 +67,7 @@ impl Directives {
             }
         }
         found.take(text)?;
+        calls(text)?;
         if found.shape.chunks.saturating_mul(found.shape.chunk_bytes) > MOST_BYTES {
             return Err(format!("an answer has at most {MOST_BYTES} bytes"));
         }
@@ -94,6 +98,44 @@ impl Directives {
         }
         Ok(())
     }
+}
+
+/// A function call that a prompt asks for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ScriptedCall<'a> {
+    pub(crate) name: &'a str,
+    /// An object.
+    pub(crate) args: Option<Value>,
+}
+
+/// The calls that a text scripts. The error is a sentence.
+pub(crate) fn calls(text: &str) -> Result<Vec<ScriptedCall<'_>>, String> {
+    let starts = text.match_indices("{{").map(|(place, braces)| &text[place + braces.len()..]);
+    starts
+        .filter_map(|start| start.trim_start().strip_prefix("call")?.trim_start().strip_prefix('='))
+        .map(|rest| {
+            let rest = rest.trim_start();
+            let end = rest.find(|letter: char| letter.is_whitespace() || matches!(letter, '{' | '}'));
+            let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
+            let rest = rest.trim_start();
+            if name.is_empty() {
+                return Err("{{call=…}} needs the name of a function".to_owned());
+            }
+            if rest.starts_with("}}") {
+                return Ok(ScriptedCall { name, args: None });
+            }
+            // The arguments end in braces, too, so only reading them tells where.
+            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+            match values.next() {
+                Some(Ok(args @ Value::Object(_)))
+                    if rest[values.byte_offset()..].trim_start().starts_with("}}") =>
+                {
+                    Ok(ScriptedCall { name, args: Some(args) })
+                }
+                _ => Err(format!("{{{{call={name} …}}}} needs its arguments as a JSON object, or none")),
+            }
+        })
+        .collect()
 }
 
 /// The last text of the user, read without a tree of the whole body. None: the body is not of that shape, and
@@ -127,6 +169,8 @@ pub(crate) fn last_user_text(body: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::fault::Fault;
 
@@ -161,6 +205,30 @@ mod tests {
             assert!(Directives::read(wrong).is_err(), "{wrong}");
         }
         assert!(Directives::read("{{chunks=100000}}{{chunk_bytes=60000000}}").is_err());
+    }
+
+    #[test]
+    fn calls_are_read_with_their_arguments() {
+        let check = |text: &str, expected: &[(&str, Option<Value>)]| {
+            let found = calls(text).expect("the test's directives are well formed");
+            let found: Vec<_> = found.into_iter().map(|call| (call.name, call.args)).collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        check("call=one {{name}} {{callers=2}}", &[]);
+        check("do {{call=one}} and {{ call = two }}", &[("one", None), ("two", None)]);
+        let nested = json!({ "a": { "b": ["}}", "{{x}}"] } });
+        check(&format!("{{{{call=one {nested}}}}}!"), &[("one", Some(nested.clone()))]);
+        check(&format!("{{{{call=one{nested} }}}}{{{{call=two}}}}"), &[("one", Some(nested)), ("two", None)]);
+        for wrong in [
+            "{{call=}}",
+            "{{call=one",
+            "{{call=one x}}",
+            "{{call=one [1]}}",
+            "{{call=one {\"a\": 1}",
+            "{{call=one {}",
+        ] {
+            assert!(Directives::read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -204,6 +204,11 @@ impl<'a> World<'a> {
             let Phase::Exchange(exchange) = &mut task.phase else { break };
             match exchange.poll(self.time()) {
                 Step::Start(op, Op::Upstream(request)) => self.begin(number, &mut task, op, request),
+                Step::Start(_, Op::Fetch(_)) => {
+                    self.broken =
+                        Some("a request named media, of which the scenarios know nothing".to_owned());
+                    return;
+                }
                 Step::Cancel(op) => self.cancel(&mut task, op),
                 Step::WaitUntil(until) => {
                     self.wake_at(number, &mut task, until.as_millis());

@@ -18,7 +18,8 @@ export const WEATHER_SCHEMA = {
   additionalProperties: false,
 };
 export const ASK_WEATHER = "What is the weather in Lisbon? Please use get_weather.";
-export const ASK_TWICE = "Please use get_weather in parallel for Lisbon and Riga.";
+export const ASK_TWICE =
+  'In Lisbon and in Riga? {{call=get_weather {"city": "Lisbon"}}} {{call=get_weather {"city": "Riga"}}}';
 
 const outcomes = [];
 

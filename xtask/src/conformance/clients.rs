@@ -22,13 +22,17 @@ pub(super) struct Client {
 pub(super) enum Home {
     /// The virtual environment of a list in `xtask/conformance/requirements`.
     Python(&'static str),
-    /// A folder of `xtask/conformance` with a `package-lock.json`.
+    /// A folder of `xtask/conformance` with a `package-lock.json`, for scripts that lie in it.
     Node(&'static str),
+    /// Such a folder, for programs that a Python script runs.
+    Programs(&'static str),
 }
 
 pub(super) const SDKS: Home = Home::Python("sdks");
 const FRAMEWORKS: Home = Home::Python("frameworks");
+const LITELLM: Home = Home::Python("litellm");
 const NODE: Home = Home::Node("node");
+const AGENTS: Home = Home::Programs("agents");
 
 /// All clients, in the table's order.
 pub(super) const CLIENTS: &[Client] = &[
@@ -52,6 +56,27 @@ pub(super) const CLIENTS: &[Client] = &[
         .told("openai"),
     client("langchain-google", "LangChain: Google", &["langchain-google-genai"], FRAMEWORKS, "langchain.py")
         .told("google"),
+    client(
+        "pydantic-ai-google",
+        "pydantic-ai: Google",
+        &["pydantic-ai-slim"],
+        FRAMEWORKS,
+        "pydantic_ai_client.py",
+    )
+    .told("google"),
+    client(
+        "pydantic-ai-openai-chat",
+        "pydantic-ai: OpenAI, chat",
+        &["pydantic-ai-slim"],
+        FRAMEWORKS,
+        "pydantic_ai_client.py",
+    )
+    .told("openai-chat"),
+    client("litellm-openai", "LiteLLM: OpenAI", &["litellm"], LITELLM, "litellm_client.py").told("openai"),
+    client("litellm-gemini", "LiteLLM: Gemini", &["litellm"], LITELLM, "litellm_client.py").told("gemini"),
+    client("gemini-cli", "Gemini CLI", &["@google/gemini-cli"], AGENTS, "agents.py").told("gemini-cli"),
+    client("opencode", "opencode", &["opencode-linux-x64"], AGENTS, "agents.py").told("opencode"),
+    client("aider", "aider", &["aider-chat"], Home::Python("aider"), "agents.py").told("aider"),
 ];
 
 const fn client(

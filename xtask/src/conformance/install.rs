@@ -16,31 +16,40 @@ use super::clients::{Client, Home};
 const NODE: &str = "node";
 /// A list may say which Pythons its packages can be had for, in a line that starts so: `# python < 3.13`.
 const NEWEST_PYTHON: &str = "# python < 3.";
+/// Packages whose install script has to run: it puts the program for this machine in its place, out of another package.
+/// No other package's script runs; some would download or compile.
+const SCRIPTED: [&str; 1] = ["@anthropic-ai/claude-code"];
 /// Where a Python is looked for: first the usual one, then by version, for packages that cannot have the newest.
 const PYTHONS: [&str; 5] = ["python3", "python3.13", "python3.12", "python3.11", "python3.10"];
 
 /// What is installed, and where.
 pub(super) struct Installed {
     folder: PathBuf,
-    /// Homes that could not be made, and why.
+    /// Homes for which this machine is not made, and why.
     missing: BTreeMap<Home, String>,
 }
 
 impl Installed {
-    /// Installs what `homes` need. A home that cannot be made here is remembered with the reason.
-    pub(super) fn make(folder: &Path, homes: impl IntoIterator<Item = Home>) -> Self {
+    /// Installs what `homes` need. A home that this machine cannot have is remembered with the reason; that something
+    /// cannot be installed that should be is an error.
+    pub(super) fn make(folder: &Path, homes: impl IntoIterator<Item = Home>) -> Result<Self, String> {
         let mut installed = Self { folder: folder.to_owned(), missing: BTreeMap::new() };
         for home in homes {
-            let outcome = match home {
-                Home::Python(list) => installed.environment(list),
-                Home::Node(name) => installed.environment(NODE).and_then(|()| installed.modules(name)),
-            };
-            if let Err(why) = outcome {
-                println!("{why}");
-                installed.missing.insert(home, why);
+            match home {
+                Home::Python(list) => match suitable_python(&read(&requirements(list))?) {
+                    Ok(python) => installed.environment(list, python)?,
+                    Err(why) => {
+                        installed.missing.insert(home, why);
+                    }
+                },
+                Home::Node(name) | Home::Programs(name) => {
+                    let python = suitable_python(&read(&requirements(NODE))?)?;
+                    installed.environment(NODE, python)?;
+                    installed.modules(name)?;
+                }
             }
         }
-        installed
+        Ok(installed)
     }
 
     /// The command that runs a script of `home`, or why there is none.
@@ -49,7 +58,8 @@ impl Installed {
             return Err(why.clone());
         }
         match home {
-            Home::Python(list) => {
+            Home::Python(_) | Home::Programs(_) => {
+                let list = if let Home::Python(list) = home { list } else { NODE };
                 let mut command = self.python(list);
                 command.arg(sources().join(script));
                 Ok(command)
@@ -78,14 +88,14 @@ impl Installed {
     pub(super) fn path(&self, home: Home) -> String {
         let own = match home {
             Home::Python(list) => self.programs(list),
-            Home::Node(name) => self.folder.join(name).join("node_modules/.bin"),
+            Home::Node(name) | Home::Programs(name) => self.folder.join(name).join("node_modules/.bin"),
         };
         let system = env::var("PATH").unwrap_or_default();
         format!("{}:{}:{system}", own.display(), self.programs(NODE).display())
     }
 
-    fn environment(&self, list: &str) -> Result<(), String> {
-        let requirements = sources().join("requirements").join(format!("{list}.txt"));
+    fn environment(&self, list: &str, python: &str) -> Result<(), String> {
+        let requirements = requirements(list);
         let wanted = read(&requirements)?;
         let folder = self.folder.join(format!("venv-{list}"));
         let stamp = folder.join("requirements.txt");
@@ -93,7 +103,6 @@ impl Installed {
             return Ok(());
         }
         println!("Installing {list} from PyPI into {}.", folder.display());
-        let python = suitable_python(&wanted)?;
         command::run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))?;
         command::run(
             self.python(list)
@@ -119,12 +128,23 @@ impl Installed {
         for file in ["package.json", "package-lock.json"] {
             copy(&from.join(file), &to.join(file))?;
         }
-        command::run(
-            Command::new(self.programs(NODE).join("npm"))
-                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
-                .env("PATH", self.path(Home::Python(NODE)))
-                .current_dir(&to),
-        )?;
+        let npm = |arguments: &[&str]| {
+            command::run(
+                Command::new(self.programs(NODE).join("npm"))
+                    .args(arguments)
+                    .args(["--no-audit", "--no-fund", "--loglevel=error"])
+                    .env("PATH", self.path(Home::Python(NODE)))
+                    .current_dir(&to),
+            )
+        };
+        npm(&["ci", "--ignore-scripts"])?;
+        let lock = &wanted;
+        let scripted =
+            SCRIPTED.iter().filter(|package| lock.contains(&format!("\"node_modules/{package}\"")));
+        let rebuild: Vec<&str> = ["rebuild"].iter().chain(scripted).copied().collect();
+        if rebuild.len() > 1 {
+            npm(&rebuild)?;
+        }
         fs::write(&stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))
     }
 }
@@ -133,7 +153,7 @@ impl Installed {
 pub(super) fn versions(client: &Client) -> String {
     let (list, before, after) = match client.home {
         Home::Python(list) => (format!("requirements/{list}.txt"), "", "=="),
-        Home::Node(name) => (format!("{name}/package.json"), "\"", "\": \""),
+        Home::Node(name) | Home::Programs(name) => (format!("{name}/package.json"), "\"", "\": \""),
     };
     let pins = read(&sources().join(list)).unwrap_or_default();
     let version = |package: &str| {
@@ -166,6 +186,11 @@ fn suitable_python(list: &str) -> Result<&'static str, String> {
             Some(limit) => format!("needs a Python from 3.10 to 3.{}", limit - 1),
             None => "needs Python 3.10 or newer".to_owned(),
         })
+}
+
+/// The list of an environment's packages.
+fn requirements(list: &str) -> PathBuf {
+    sources().join("requirements").join(format!("{list}.txt"))
 }
 
 /// Where the scripts and the lists are.

@@ -8,7 +8,7 @@ use http::{Method, Response};
 use serde::{Deserialize, Serialize};
 
 use super::{is_admin, json};
-use crate::error::{Dialect, Error, Kind};
+use crate::error::{Error, Kind};
 use crate::gateway::{Gateway, Head};
 use crate::pool::{By, Kept, ProjectCounts};
 use crate::secret::{ApiKey, KeyId};
@@ -61,9 +61,13 @@ impl Change {
     }
 
     /// Changes the pool, and says what it is now.
-    pub(crate) fn answer(self, gateway: &Gateway, body: &[u8], now: Timestamp) -> Response<Bytes> {
-        let changed = self.carry_out(gateway, body, now).and_then(|changed| json(&changed));
-        changed.unwrap_or_else(|error| error.response(Dialect::OpenAi))
+    pub(crate) fn answer(
+        self,
+        gateway: &Gateway,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Response<Bytes>, Error> {
+        json(&self.carry_out(gateway, body, now)?)
     }
 
     fn carry_out(self, gateway: &Gateway, body: &[u8], now: Timestamp) -> Result<Changed, Error> {

@@ -24,7 +24,7 @@ const MOST_ATTEMPTS: u32 = 100;
 /// The most requests that may wait at a time. Each holds a connection, and most hold a body.
 const LONGEST_QUEUE: usize = 100_000;
 
-/// The most entries of `LIBRA_TRUSTED_PROXIES`; each request is matched against all.
+/// The most entries of a list of networks; a request may be matched against all.
 const MAX_NETWORKS: usize = 1000;
 
 /// The longest path prefix, in bytes.

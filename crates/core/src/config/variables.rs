@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 46] = [
+pub const VARIABLES: [Variable; 51] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -189,6 +189,12 @@ pub const VARIABLES: [Variable; 46] = [
     ),
     variable(
         Group::Models,
+        "LIBRA_SIGNATURES_IN_IDS",
+        "off",
+        "on or off: whether thought signatures go into the ids of tool calls, for several instances",
+    ),
+    variable(
+        Group::Models,
         "LIBRA_VERIFY_MODEL",
         "gemini-3.5-flash-lite",
         "the model on which keys are checked",
@@ -260,6 +266,25 @@ pub const VARIABLES: [Variable; 46] = [
         "LIBRA_UPSTREAM",
         "https://generativelanguage.googleapis.com",
         "where Gemini is, without a version",
+    ),
+    variable(
+        Group::Network,
+        "LIBRA_FETCH",
+        "trusted",
+        "images and files by address: trusted (fetched for clients of the pool), pass (to Google) or off",
+    ),
+    variable(
+        Group::Network,
+        "LIBRA_FETCH_ALLOW",
+        "",
+        "networks that are fetched from besides the internet: addresses, loopback, private",
+    ),
+    variable(Group::Network, "LIBRA_FETCH_LIMIT", "20MiB", "the largest file that is fetched, 1KiB to 1GiB"),
+    variable(
+        Group::Network,
+        "LIBRA_FETCH_TIMEOUT",
+        "30s",
+        "how long fetching all files of a request may take",
     ),
     variable(
         Group::Network,

@@ -96,7 +96,7 @@ impl Address {
     pub fn redirect(&self, location: &str) -> Result<Self, Problem> {
         let location = location.trim();
         if location.is_empty() || location.len() > LONGEST {
-            return Err("redirects to nowhere");
+            return Err("names nothing");
         }
         let authority = self.uri.authority().map_or("", http::uri::Authority::as_str);
         let relative = location.split('#').next().unwrap_or_default();
@@ -113,7 +113,7 @@ impl Address {
             Self::of(self.https, &format!("{authority}{}", without_dots(&format!("{folder}/{relative}"))))
         }?;
         if self.https && !next.https {
-            return Err("redirects from https to http");
+            return Err("is http, where https was");
         }
         Ok(next)
     }
@@ -294,12 +294,12 @@ mod tests {
         check(from, "?d", "https://example.com/a/b?d");
         check(from, "x:y", "is no http or https address");
         check(from, "./x:y", "https://example.com/a/x:y");
-        check(from, "http://example.com/x", "redirects from https to http");
+        check(from, "http://example.com/x", "is http, where https was");
         check("http://example.com/", "https://example.com/x", "https://example.com/x");
         check("http://example.com:81/", "/x", "http://example.com:81/x");
         check(from, "javascript:alert(1)", "is no http or https address");
         check(from, "https://u:p@example.com/", "holds a user name or a password");
-        check(from, "", "redirects to nowhere");
+        check(from, "", "names nothing");
     }
 
     #[test]
@@ -314,6 +314,20 @@ mod tests {
         check("https://notyoutube.com/x", false);
         check("https://youtube.com.example/x", false);
         check("https://storage.googleapis.com/x", false);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_means_one_thing(text in "(https?://)?[a-z0-9x.:@/?#%\\\\\\[\\] é-]{0,40}", to in "[a-z0-9.:@/?#%\\\\ é-]{0,20}") {
+            let Ok(address) = Address::parse(&text) else { return Ok(()) };
+            let again = Address::parse(&address.uri().to_string());
+            assert_eq!(again.as_ref(), Ok(&address), "{text}");
+            assert!(!address.host().is_empty() && address.host().is_ascii(), "{text}");
+            assert!(!address.uri().authority().expect("an authority").as_str().contains('@'), "{text}");
+            if let Ok(next) = address.redirect(&to) {
+                assert_eq!(Address::parse(&next.uri().to_string()), Ok(next), "{text} {to}");
+            }
+        }
     }
 
     #[test]

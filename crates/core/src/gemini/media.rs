@@ -82,6 +82,19 @@ pub(crate) fn from_file<'a>(
     }
 }
 
+/// A part from base64, which the client says is of this media type.
+pub(crate) fn from_base64<'a>(
+    said: Option<&'a str>,
+    data: &'a str,
+    param: impl Fn() -> String,
+) -> Result<Part<'a>, Error> {
+    if let Some(rest) = strip_prefix_ignoring_case(data.trim(), "data:") {
+        return from_data_url(rest, None, param);
+    }
+    let data = base64_of(data, param)?;
+    Ok(inline(known_type(said.unwrap_or_default(), None, &data), data))
+}
+
 /// A part from recorded sound.
 pub(crate) fn from_audio<'a>(
     data: &'a str,
@@ -128,17 +141,21 @@ fn from_data_url<'a>(
     } else {
         Cow::Owned(STANDARD.encode(percent_decode_str(payload).collect::<Vec<u8>>()))
     };
-    let mime_type = match said {
+    Ok(inline(known_type(said, named, &data), data))
+}
+
+/// The media type that Gemini knows, for what the client says.
+fn known_type<'a>(said: &'a str, named: Option<&'static str>, data: &str) -> Cow<'a, str> {
+    match said {
         "" | "application/octet-stream" => {
-            let known = named.or_else(|| media_type_of_data(&data));
+            let known = named.or_else(|| media_type_of_data(data));
             Cow::Borrowed(known.unwrap_or(if said.is_empty() { "text/plain" } else { said }))
         }
         // What people write, and Gemini does not know.
         "image/jpg" => Cow::Borrowed("image/jpeg"),
         _ if said.bytes().any(|byte| byte.is_ascii_uppercase()) => Cow::Owned(said.to_ascii_lowercase()),
         _ => Cow::Borrowed(said),
-    };
-    Ok(inline(mime_type, data))
+    }
 }
 
 /// Base64 in the standard alphabet. White space goes, the alphabet for URLs is translated; as it usually is

@@ -124,21 +124,21 @@ pub fn of(
         declared.as_str(),
         "" | "application/octet-stream" | "binary/octet-stream" | "application/binary"
     );
-    let is_text = declared.starts_with("text/");
+    let is_called_text = declared.starts_with("text/");
     let kind = match of_bytes(bytes) {
         Some(Seen::Known(kind)) => Some(kind),
         Some(Seen::Unknown(what)) => return Err(what),
         // A text may begin with anything.
-        Some(Seen::WebPage) if is_unspecific || is_text => Some("text/html"),
+        Some(Seen::WebPage) if is_unspecific || is_called_text => Some("text/html"),
         Some(Seen::WebPage) if accepts == Accepts::Media => Some("text/html"),
         Some(Seen::WebPage) | None if is_unspecific => {
-            of_name(name).filter(|kind| !is_of_text(kind) || std::str::from_utf8(bytes).is_ok())
+            of_name(name).filter(|kind| !is_text(kind) || std::str::from_utf8(bytes).is_ok())
         }
         Some(Seen::WebPage) | None => of_declared(&declared),
     };
     match kind {
         Some("text/html") if accepts == Accepts::Media => Err("a web page, not an image"),
-        Some(kind) if accepts == Accepts::Media && is_of_text(kind) => Err("a text, not an image"),
+        Some(kind) if accepts == Accepts::Media && is_text(kind) => Err("a text, not an image"),
         Some(kind) => Ok(kind),
         None => Err("of a kind that Gemini does not read"),
     }
@@ -186,7 +186,8 @@ fn of_declared(essence: &str) -> Option<&'static str> {
     text.or_else(|| essence.starts_with("text/").then_some("text/plain"))
 }
 
-fn is_of_text(kind: &str) -> bool {
+/// Whether a kind is one of text.
+pub fn is_text(kind: &str) -> bool {
     kind.starts_with("text/") || kind == "application/json"
 }
 

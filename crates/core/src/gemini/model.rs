@@ -137,6 +137,11 @@ impl Model {
         }
     }
 
+    /// Whether it gives more than one answer to a request.
+    pub fn gives_several_answers(self) -> bool {
+        !(self.family == Family::Gemini && self.version >= (4, 0))
+    }
+
     /// Whether the last turn may be the model's, to be continued.
     pub fn continues_its_own_turn(self) -> bool {
         !(self.family == Family::Gemini && self.version >= (4, 0))

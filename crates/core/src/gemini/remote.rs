@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::media_type;
 use super::request::{Blob, FileData, GenerateContentRequest, Part};
 use crate::memory::Held;
 
@@ -59,12 +60,19 @@ pub struct Written {
     pub body: Bytes,
     /// The addresses in it that could be fetched and have not been, each once, in their order.
     pub remote: Vec<Remote>,
+    /// So many calls had lost their signatures and got the [stand-in](crate::signatures::STAND_IN).
+    pub stand_ins: u32,
 }
 
 impl Medium {
     /// `held` has the room for it.
     pub fn new(kind: &'static str, base64: String, held: Held) -> Self {
         Self { kind, base64, _held: held }
+    }
+
+    /// Whether it may stand in such a place.
+    pub fn fits(&self, accepts: Accepts) -> bool {
+        accepts == Accepts::Documents || !media_type::is_text(self.kind)
     }
 
     /// How many bytes it takes.
@@ -98,7 +106,7 @@ impl<'a> GenerateContentRequest<'a> {
             }
         }
         let body = serde_json::to_vec(&self).expect("a request consists of strings, numbers and JSON");
-        Written { body: body.into(), remote: remote.remote }
+        Written { body: body.into(), remote: remote.remote, stand_ins: 0 }
     }
 }
 

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::remote::Place;
+use super::remote::{Media, Place};
 use super::schema::Schema;
+use crate::signatures::Recalled;
 
 /// `GenerateContentRequest`.
 #[derive(Debug, Default, Serialize)]
@@ -38,6 +39,15 @@ pub struct GenerateContentRequest<'a> {
     /// `flex`, `standard` or `priority`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<&'a str>,
+}
+
+/// What a translator is told besides the request.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What has been fetched for it.
+    pub media: Media,
+    /// What is remembered of the calls in it.
+    pub recalled: Recalled,
 }
 
 /// One turn.
@@ -81,7 +91,7 @@ pub struct Part<'a> {
     pub function_response: Option<FunctionResponse<'a>>,
     /// The model's sealed reasoning, to be handed back in the part it came with.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub thought_signature: Option<&'a str>,
+    pub thought_signature: Option<Cow<'a, str>>,
 }
 
 /// Data in base64.
@@ -146,11 +156,24 @@ pub enum Outcome<'a> {
         /// The text.
         result: Cow<'a, str>,
     },
-    /// Nothing came back.
+    /// It failed, or nothing came back.
     Error {
         /// Why.
-        error: &'static str,
+        error: Cow<'a, str>,
     },
+}
+
+impl<'a> Outcome<'a> {
+    /// Gemini wants an object: one that is there is taken, any other text is put into one.
+    pub fn of_text(text: Cow<'a, str>) -> Self {
+        if let Cow::Borrowed(text) = text
+            && text.trim_start().starts_with('{')
+            && let Ok(object) = serde_json::from_str::<&RawValue>(text)
+        {
+            return Self::Object(object);
+        }
+        Self::Text { result: text }
+    }
 }
 
 /// One tool, or all functions of the client together.
@@ -169,6 +192,12 @@ pub struct Tool<'a> {
     /// Reading of addresses that the prompt names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_context: Option<Empty>,
+    /// Places, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub google_maps: Option<&'a RawValue>,
+    /// The client's stores of documents, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_search: Option<&'a RawValue>,
 }
 
 /// `{}`: a tool that is switched on by being there.
@@ -270,6 +299,12 @@ pub struct GenerationConfig<'a> {
     /// `TEXT`, `IMAGE`, `AUDIO`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub response_modalities: Vec<&'static str>,
+    /// The shape and size of images, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_config: Option<AsWritten<'a>>,
+    /// How closely images are looked at, as the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_resolution: Option<&'a str>,
     /// The voice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speech_config: Option<SpeechConfig<'a>>,
@@ -282,6 +317,17 @@ impl GenerationConfig<'_> {
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// JSON that goes up as the client wrote it.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub struct AsWritten<'a>(pub &'a RawValue);
+
+impl PartialEq for AsWritten<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
     }
 }
 

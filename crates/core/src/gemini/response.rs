@@ -130,6 +130,9 @@ pub struct ExecutableCode<'a> {
 /// What code printed.
 #[derive(Debug, serde::Deserialize)]
 pub struct CodeExecutionResult<'a> {
+    /// `OUTCOME_OK`, or why not.
+    #[serde(borrow)]
+    pub outcome: Option<Text<'a>>,
     /// Its output, or its error.
     #[serde(borrow)]
     pub output: Option<Text<'a>>,
@@ -248,6 +251,9 @@ pub struct GroundingMetadata<'a> {
     /// The sentences.
     #[serde(borrow, default)]
     pub grounding_supports: Vec<GroundingSupport<'a>>,
+    /// What was searched for.
+    #[serde(borrow, default)]
+    pub web_search_queries: Vec<Text<'a>>,
 }
 
 /// A page, a place or a document.

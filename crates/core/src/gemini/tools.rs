@@ -106,6 +106,18 @@ impl<'a> Tools<'a> {
         Ok(Self { tools, config })
     }
 
+    /// Adds a tool that Google runs, in Google's own words; left out where the model cannot combine it with the
+    /// client's functions.
+    pub fn add(&mut self, tool: Tool<'a>, model: Model) {
+        if self.tools.iter().any(|tool| !tool.function_declarations.is_empty()) {
+            if !model.combines_tools() {
+                return;
+            }
+            self.config.get_or_insert_default().include_server_side_tool_invocations = true;
+        }
+        self.tools.push(tool);
+    }
+
     /// Whether the model may do anything but answer.
     pub fn are_usable(&self) -> bool {
         let forbidden = self

@@ -19,6 +19,9 @@ mod tools;
 mod turns;
 mod usage;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -28,6 +31,7 @@ use self::tools::{Function, FunctionChoice, ToolChoice, ToolSpec};
 use crate::error::Error;
 use crate::fields::{self, lenient_whole, one_or_many, string_or};
 use crate::gemini::names::FunctionNames;
+use crate::gemini::request::AsWritten;
 use crate::gemini::tools::BuiltIn;
 
 /// A request to `/v1/chat/completions`, as far as it says anything to Gemini.
@@ -79,6 +83,8 @@ pub struct ChatRequest {
 
     modalities: Option<Vec<String>>,
     audio: Option<Audio>,
+    /// The shape of images, where gateways in front of several services expect it.
+    image_config: Option<Box<RawValue>>,
     service_tier: Option<String>,
     /// Google's own additions; the SDKs send them as `extra_body` within the body.
     extra_body: Option<ExtraBody>,
@@ -130,6 +136,10 @@ struct Google {
     cached_content: Option<String>,
     #[serde(alias = "safetySettings")]
     safety_settings: Option<Box<RawValue>>,
+    #[serde(alias = "imageConfig")]
+    image_config: Option<Box<RawValue>>,
+    #[serde(alias = "mediaResolution")]
+    media_resolution: Option<String>,
 }
 
 /// The form of sound that the client asked for.
@@ -173,11 +183,22 @@ impl ChatRequest {
             include_usage: self.stream_options.as_ref().and_then(|options| options.include_usage)
                 == Some(true),
             names: self.function_names(),
+            custom: self.custom_tools(),
             single_call: self.parallel_tool_calls == Some(false),
             legacy_call: self.tools.is_none() && self.functions.is_some(),
             grounded: self.searches(),
             audio: self.audio_format().ok().flatten(),
+            signatures_in_ids: false,
         }
+    }
+
+    /// The ids of all calls in the conversation, by which the gateway may
+    /// [know](crate::signatures::Signatures::recall) their signatures.
+    pub fn call_ids(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let calls = self.messages().iter().flat_map(|message| message.tool_calls.iter().flatten());
+        let legacy = self.messages().iter().filter_map(|message| message.function_call.as_ref());
+        let ids = calls.filter_map(|call| call.id.as_deref()).filter(|id| !id.is_empty());
+        ids.map(Cow::Borrowed).chain(legacy.map(|call| Cow::Owned(call.known_as())))
     }
 
     fn messages(&self) -> &[Message] {
@@ -186,13 +207,19 @@ impl ChatRequest {
 
     /// The names of all functions that this request offers.
     fn function_names(&self) -> FunctionNames {
-        FunctionNames::new(self.functions().map(|function| function.name.as_str()))
+        FunctionNames::new(self.functions().map(|function| function.name))
     }
 
-    /// The functions that this request offers, in either form.
-    fn functions(&self) -> impl Iterator<Item = &Function> + Clone {
-        let tools = self.tools.iter().flatten().filter_map(|tool| tool.function.as_ref());
-        tools.chain(self.functions.iter().flatten())
+    /// The functions that this request offers, in either form, and its custom tools.
+    fn functions(&self) -> impl Iterator<Item = crate::gemini::tools::Function<'_>> + Clone {
+        let tools = self.tools.iter().flatten().filter_map(ToolSpec::as_gemini);
+        tools.chain(self.functions.iter().flatten().map(Function::as_gemini))
+    }
+
+    /// The names of its custom tools.
+    fn custom_tools(&self) -> BTreeSet<String> {
+        let tools = self.tools.iter().flatten().filter_map(|tool| tool.custom.as_ref());
+        tools.map(|custom| custom.name.clone()).collect()
     }
 
     /// Whether it asks for web search.
@@ -203,6 +230,12 @@ impl ChatRequest {
 
     fn google(&self) -> Option<&Google> {
         self.google.as_ref().or_else(|| self.extra_body.as_ref()?.google.as_ref())
+    }
+
+    /// The shape of images.
+    fn image_config(&self) -> Option<AsWritten<'_>> {
+        let google = self.google().and_then(|google| google.image_config.as_deref());
+        google.or(self.image_config.as_deref()).filter(|config| config.get() != "null").map(AsWritten)
     }
 
     fn modality(&self, name: &str) -> bool {

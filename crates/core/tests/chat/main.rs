@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use libra_core::error::Kind;
-use libra_core::gemini::remote::Media;
+use libra_core::gemini::request::Known;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, Context, from_gemini, to_gemini};
+use libra_core::signatures::{Issued, Recalled};
 use serde_json::{Value, json};
 
 use crate::shape::{check_chunks, check_completion};
@@ -40,6 +41,18 @@ fn chat(fields: &Value) -> ChatRequest {
 
 fn parse(request: &Value) -> ChatRequest {
     ChatRequest::parse(request.to_string().as_bytes()).expect("a request that can be read")
+}
+
+/// What the gateway remembers: `{"id": {"signature": …, "native_id": …}}`.
+fn known(case: &Value) -> Known {
+    let mut recalled = Recalled::default();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    recalled.extend(case["recalled"].as_object().into_iter().flatten().map(|(id, call)| Issued {
+        id: id.clone(),
+        signature: text(&call["signature"]),
+        native_id: text(&call["native_id"]),
+    }));
+    Known { recalled, ..Known::default() }
 }
 
 fn context(fields: &Value) -> Context {
@@ -74,16 +87,21 @@ fn chunks(context: Context, events: &[Value]) -> Vec<Value> {
         .collect()
 }
 
+fn is_writing() -> bool {
+    std::env::var_os("LIBRA_WRITE_FIXTURES").is_some()
+}
+
 /// Runs `translate` on every case of a file, and compares.
 fn check(file: &str, translate: impl Fn(&Value) -> Value) {
-    if std::env::var_os("LIBRA_WRITE_FIXTURES").is_some() {
+    if is_writing() {
         let mut cases = cases(file);
         for case in &mut cases {
             case["expected"] = translate(case);
         }
         let text = serde_json::to_string_pretty(&cases).expect("JSON") + "\n";
         fs::write(fixture(file), text).expect("the fixture can be written");
-        panic!("{file} was written anew: read the difference");
+        eprintln!("{file} was written anew: read the difference");
+        return;
     }
     for case in cases(file) {
         let translated = translate(&case);
@@ -102,10 +120,7 @@ fn translated_request(case: &Value) -> Value {
     let models = case["expected"].as_object().expect("models").keys();
     models
         .map(|model| {
-            (
-                model.clone(),
-                value(&to_gemini::request(&chat, model, &Media::default()).expect("translates").body),
-            )
+            (model.clone(), value(&to_gemini::request(&chat, model, &known(case)).expect("translates").body))
         })
         .collect::<serde_json::Map<_, _>>()
         .into()
@@ -114,7 +129,8 @@ fn translated_request(case: &Value) -> Value {
 fn translated_answer(case: &Value) -> Value {
     value(
         &from_gemini::answer(case["answer"].to_string().as_bytes(), &context(&case["request"]))
-            .expect("answers"),
+            .expect("answers")
+            .0,
     )
 }
 
@@ -129,11 +145,13 @@ const STREAMS: &str = "stream/streams.json";
 #[test]
 fn requests() {
     REQUESTS.iter().for_each(|file| check(file, translated_request));
+    assert!(!is_writing(), "the fixtures were written anew");
 }
 
 #[test]
 fn answers() {
     check(ANSWERS, translated_answer);
+    assert!(!is_writing(), "the fixtures were written anew");
     for case in cases(ANSWERS) {
         check_completion(&case["expected"]);
     }
@@ -142,6 +160,7 @@ fn answers() {
 #[test]
 fn streams() {
     check(STREAMS, translated_stream);
+    assert!(!is_writing(), "the fixtures were written anew");
     for case in cases(STREAMS) {
         check_chunks(case["expected"].as_array().expect("chunks"));
     }
@@ -152,7 +171,7 @@ fn wrong_requests_name_the_field() {
     for case in cases("errors.json") {
         let body = case["body"].as_str().map_or_else(|| case["body"].to_string(), str::to_owned);
         let result = ChatRequest::parse(body.as_bytes())
-            .and_then(|chat| to_gemini::request(&chat, "gemini-2.5-flash", &Media::default()).map(|_| ()));
+            .and_then(|chat| to_gemini::request(&chat, "gemini-2.5-flash", &Known::default()).map(|_| ()));
         let error = result.expect_err(case["name"].as_str().unwrap_or_default());
         assert_eq!(error.kind, Kind::BadRequest);
         assert_eq!(error.param.as_deref(), case["param"].as_str(), "{}: {error}", case["name"]);
@@ -166,7 +185,7 @@ fn wrong_answers_are_errors() {
     let check = |body: &str, kind: Kind| {
         let context = || context(&json!({}));
         assert_eq!(
-            from_gemini::answer(body.as_bytes(), &context()).map_err(|error| error.kind),
+            from_gemini::answer(body.as_bytes(), &context()).map(|_| ()).map_err(|error| error.kind),
             Err(kind),
             "{body}"
         );
@@ -182,7 +201,7 @@ fn wrong_answers_are_errors() {
     check(r#"{"error":{"code":503,"message":"The model is overloaded."}}"#, Kind::Unavailable);
     check(r#"{"error":{"message":"?"}}"#, Kind::BadGateway);
     let empty = from_gemini::answer(b"{}", &context(&json!({})));
-    assert_eq!(empty.map_err(|error| error.kind), Err(Kind::BadGateway));
+    assert_eq!(empty.map(|_| ()).map_err(|error| error.kind), Err(Kind::BadGateway));
 }
 
 #[test]
@@ -207,7 +226,7 @@ fn ids_of_calls_are_short_and_unlike() {
         { "functionCall": { "name": "a" } }, { "functionCall": { "name": "a" } },
     ] } }, { "index": 1, "content": { "parts": [{ "functionCall": { "name": "a" } }] } }] });
     let answer =
-        value(&from_gemini::answer(answer.to_string().as_bytes(), &context(&json!({}))).expect("answers"));
+        value(&from_gemini::answer(answer.to_string().as_bytes(), &context(&json!({}))).expect("answers").0);
     let mut ids: Vec<_> = answer["choices"]
         .as_array()
         .expect("choices")
@@ -290,7 +309,7 @@ fn collect(chunks: &[Value]) -> Value {
             for image in part["delta"]["images"].as_array().into_iter().flatten() {
                 choice["images"].as_array_mut().expect("an array").push(image.clone());
             }
-            for name in ["function_call", "annotations"] {
+            for name in ["function_call", "annotations", "extra_content"] {
                 if !part["delta"][name].is_null() {
                     choice[name] = part["delta"][name].clone();
                 }
@@ -319,7 +338,7 @@ fn comparable(whole: &Value) -> Value {
             "calls": calls,
             "images": message["images"].as_array().cloned().unwrap_or_default(),
         });
-        for name in ["reasoning_content", "refusal", "function_call", "annotations"] {
+        for name in ["reasoning_content", "refusal", "function_call", "annotations", "extra_content"] {
             if !message[name].is_null() {
                 comparable[name] = message[name].clone();
             }
@@ -379,7 +398,7 @@ fn recorded_answers_translate_where_there_are_recordings() {
         assert_eq!(streamed["calls"].as_object().map(serde_json::Map::len), Some(calls));
         if let [answer] = events.as_slice() {
             let completion = from_gemini::answer(answer.to_string().as_bytes(), &context(&json!({})));
-            let completion = value(&completion.expect("answers"));
+            let completion = value(&completion.expect("answers").0);
             check_completion(&completion);
             let message = &completion["choices"][0]["message"];
             assert!(message["content"].as_str().unwrap_or_default() == text(false) || has_code, "{path}");

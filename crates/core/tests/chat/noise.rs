@@ -1,6 +1,7 @@
 //! Noise: whatever comes in, the translators answer or refuse, and never panic.
 
-use libra_core::gemini::remote::{Media, Written};
+use libra_core::gemini::remote::Written;
+use libra_core::gemini::request::Known;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
 use proptest::prelude::*;
@@ -143,7 +144,7 @@ const MODELS: [&str; 6] =
 fn try_request(request: &Value) {
     let Ok(chat) = ChatRequest::parse(request.to_string().as_bytes()) else { return };
     for model in MODELS {
-        if let Ok(Written { body, .. }) = to_gemini::request(&chat, model, &Media::default()) {
+        if let Ok(Written { body, .. }) = to_gemini::request(&chat, model, &Known::default()) {
             let body = value(&body);
             let contents = body["contents"].as_array().expect("contents");
             assert!(!contents.is_empty());
@@ -162,7 +163,7 @@ fn try_answer(answer: &Value) {
         json!({ "web_search_options": {}, "modalities": ["audio"], "audio": { "format": "wav" } }),
     ] {
         let context = context(&fields);
-        if let Ok(completion) = from_gemini::answer(body.as_bytes(), &context) {
+        if let Ok((completion, _)) = from_gemini::answer(body.as_bytes(), &context) {
             check_completion(&value(&completion));
         }
         let mut out = Vec::new();

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
+pub mod strict;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -113,10 +115,19 @@ impl Seen {
     }
 }
 
+/// Answers a request for a file. What nobody has said anything of cannot be reached.
+pub type Web = Box<dyn FnMut(&Request<()>) -> Vec<Outcome>>;
+
+fn no_web(_: &Request<()>) -> Vec<Outcome> {
+    vec![Outcome::Failed { stale: false, message: "no connection could be made".to_owned() }]
+}
+
 /// A gateway with a clock of its own.
 pub struct Harness {
     pub gateway: Arc<Gateway>,
     pub now: Timestamp,
+    /// What answers where media are fetched from.
+    pub web: Web,
 }
 
 /// A request of a client.
@@ -189,7 +200,7 @@ pub fn config(keys: &[&str]) -> Config {
 
 impl Harness {
     pub fn new(config: Config) -> Self {
-        Self { gateway: Gateway::new(config, 1), now: START }
+        Self { gateway: Gateway::new(config, 1), now: START, web: Box::new(no_web) }
     }
 
     /// Sends a call; `upstream` answers each request that goes up.
@@ -245,6 +256,7 @@ impl Harness {
                     calls.push(key.map_or("", |key| key.to_str().expect("ASCII")).to_owned());
                     running.push((op, outcomes(upstream(&request))));
                 }
+                Step::Start(op, Op::Fetch(request)) => running.push((op, (self.web)(&request).into())),
                 Step::Cancel(op) => running.retain(|(running, _)| *running != op),
                 Step::WaitUntil(until) => {
                     let next =

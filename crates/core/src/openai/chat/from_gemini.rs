@@ -3,17 +3,21 @@
 //! Written straight into the buffer that goes out. Gemini's strings are JSON already and are copied as they
 //! came.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::message::{CalledFunction, known_as};
 use super::piece::Piece;
 use super::{AudioFormat, finish, grounding, logprobs, usage};
 use crate::error::{Error, Kind};
 use crate::gemini::names::FunctionNames;
 use crate::gemini::response::{Blob, Candidate, FunctionCall, GenerateContentResponse, Text};
 use crate::json;
+use crate::signatures::{CallIds, Issued};
 
 /// What the translation of an answer has to know of its request. Made by
 /// [`ChatRequest::context`](super::ChatRequest::context).
@@ -21,7 +25,7 @@ use crate::json;
 pub struct Context {
     /// The model, as the client asked for it.
     pub model: String,
-    /// `chatcmpl-…`, unique. Calls that Gemini gives no id get theirs from it.
+    /// `chatcmpl-…`, unique. Calls get their ids from it.
     pub id: String,
     /// Seconds since 1970.
     pub created: u64,
@@ -29,6 +33,8 @@ pub struct Context {
     pub include_usage: bool,
     /// The client's names of its functions.
     pub(super) names: FunctionNames,
+    /// Those of them that are custom tools, and are called with plain text.
+    pub(super) custom: BTreeSet<String>,
     /// `parallel_tool_calls: false`. Gemini cannot be told, so further calls are left out.
     pub(super) single_call: bool,
     /// The request was in the form of 2023, and calls are `function_call`.
@@ -37,20 +43,23 @@ pub struct Context {
     pub(super) grounded: bool,
     /// The form of sound that was asked for.
     pub(super) audio: Option<AudioFormat>,
+    /// Whether signatures go into the ids of calls, too.
+    pub signatures_in_ids: bool,
 }
 
-/// Translates the body of a successful answer.
+/// Translates the body of a successful answer. Beside it comes what has to be remembered of its calls.
 ///
 /// # Errors
 /// 502 where the body is no answer, or has neither a candidate nor a reason for having none; the status that
 /// it names where it is an error.
-pub fn answer(body: &[u8], context: &Context) -> Result<Bytes, Error> {
+pub fn answer(body: &[u8], context: &Context) -> Result<(Bytes, Vec<Issued>), Error> {
     let response = GenerateContentResponse::read(body)?;
     let blocked = response.prompt_feedback.as_ref().and_then(|feedback| feedback.block_reason);
     if response.candidates.is_empty() && blocked.is_none() {
         return Err(Error::new(Kind::BadGateway, "the upstream's answer holds no candidate"));
     }
 
+    let mut ids = context.call_ids();
     let mut out = Vec::with_capacity(body.len() + 512);
     out.extend_from_slice(br#"{"id":"#);
     json::string(&mut out, &context.id);
@@ -64,7 +73,7 @@ pub fn answer(body: &[u8], context: &Context) -> Result<Bytes, Error> {
             out.push(b',');
         }
         let index = candidate.index.map_or(position as u64, u64::from);
-        choice(&mut out, candidate, index, context);
+        choice(&mut out, candidate, index, &mut ids, context);
     }
     if let Some(blocked) = blocked.filter(|_| response.candidates.is_empty()) {
         blocked_prompt(&mut out, blocked);
@@ -72,11 +81,11 @@ pub fn answer(body: &[u8], context: &Context) -> Result<Bytes, Error> {
     out.extend_from_slice(br#"],"usage":"#);
     usage::write(&mut out, response.usage_metadata.map_or("null", RawValue::get));
     out.push(b'}');
-    Ok(out.into())
+    Ok((out.into(), ids.take()))
 }
 
 /// Writes one of `choices`.
-fn choice(out: &mut Vec<u8>, candidate: &Candidate<'_>, index: u64, context: &Context) {
+fn choice(out: &mut Vec<u8>, candidate: &Candidate<'_>, index: u64, ids: &mut CallIds, context: &Context) {
     let pieces = || {
         let parts = candidate.content.iter().flat_map(|content| content.parts.iter());
         parts.filter_map(Piece::of)
@@ -130,21 +139,25 @@ fn choice(out: &mut Vec<u8>, candidate: &Candidate<'_>, index: u64, context: &Co
                 out.push(b',');
             }
             if context.legacy_call {
-                function(out, call, context);
+                legacy_call(out, call, signature, ids, context);
             } else {
                 out.push(b'{');
-                tool_call(out, call, signature, (index, number as u64), context);
+                tool_call(out, call, signature, (index, number as u64), ids, context);
             }
         }
         if !context.legacy_call {
             out.push(b']');
         }
     }
+    if let Some(signature) = message_signature(candidate, context) {
+        out.push(b',');
+        extra_content(out, signature.literal());
+    }
     let mut images = 0;
-    for piece in pieces() {
-        if let Piece::Image(blob) = piece {
+    for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
+        if let Some(Piece::Image(blob)) = Piece::of(part) {
             out.extend_from_slice(if images == 0 { br#","images":["# } else { b"," });
-            image(out, blob, images);
+            image(out, blob, part.thought_signature, images);
             images += 1;
         }
     }
@@ -196,6 +209,16 @@ fn annotations<'p, 'a: 'p>(
 }
 
 impl Context {
+    /// Whether a function, by Gemini's name, is a custom tool of the client's.
+    fn is_custom(&self, name: &str) -> bool {
+        !self.custom.is_empty() && self.custom.contains(self.names.to_client(name))
+    }
+
+    /// The ids of the answer's calls.
+    pub(super) fn call_ids(&self) -> CallIds {
+        CallIds::new("call_", self.id.strip_prefix("chatcmpl-").unwrap_or(&self.id), self.signatures_in_ids)
+    }
+
     /// Whether only the first call counts. The form of 2023 has no place for more.
     pub(super) fn takes_one_call(&self) -> bool {
         self.single_call || self.legacy_call
@@ -208,19 +231,84 @@ pub(super) fn tool_call(
     call: &FunctionCall<'_>,
     signature: Option<Text<'_>>,
     place: (u64, u64),
+    ids: &mut CallIds,
     context: &Context,
 ) {
+    let native_id = call.id.map(Text::decode);
+    let decoded = signature.map(Text::decode);
     out.extend_from_slice(br#""id":"#);
-    match call.id.filter(|id| !id.is_empty()) {
-        Some(id) => out.extend_from_slice(id.literal().as_bytes()),
-        None => call_id(out, place, context),
+    json::string(out, &ids.issue(place, native_id.as_deref(), decoded.as_deref()));
+    match call.name.map(Text::decode).filter(|name| context.is_custom(name)) {
+        Some(_) => {
+            out.extend_from_slice(br#","type":"custom","custom":"#);
+            custom(out, call, context);
+        }
+        None => {
+            out.extend_from_slice(br#","type":"function","function":"#);
+            function(out, call, context);
+        }
     }
-    out.extend_from_slice(br#","type":"function","function":"#);
-    function(out, call, context);
     if let Some(signature) = signature {
-        out.extend_from_slice(br#","extra_content":{"google":{"thought_signature":"#);
-        out.extend_from_slice(signature.literal().as_bytes());
-        out.extend_from_slice(b"}}");
+        out.push(b',');
+        extra_content(out, signature.literal());
+    }
+    out.push(b'}');
+}
+
+/// Writes a call in the form of 2023, which has no id and nothing beside name and arguments.
+pub(super) fn legacy_call(
+    out: &mut Vec<u8>,
+    call: &FunctionCall<'_>,
+    signature: Option<Text<'_>>,
+    ids: &mut CallIds,
+    context: &Context,
+) {
+    let start = out.len();
+    function(out, call, context);
+    if let (Some(signature), Ok(CalledFunction { name, arguments })) =
+        (signature, serde_json::from_slice(&out[start..]))
+    {
+        ids.note(known_as(&name, &arguments), None, Some(&signature.decode()));
+    }
+}
+
+/// Writes `extra_content` with a signature, which is a JSON string.
+pub(super) fn extra_content(out: &mut Vec<u8>, signature: &str) {
+    out.extend_from_slice(br#""extra_content":{"google":{"thought_signature":"#);
+    out.extend_from_slice(signature.as_bytes());
+    out.extend_from_slice(b"}}");
+}
+
+/// The signature that belongs to the message as a whole: the last one of a part that is no call; in the form of
+/// 2023, where a call has no place of its own for one, the first of a call.
+pub(super) fn message_signature<'a>(candidate: &Candidate<'a>, context: &Context) -> Option<Text<'a>> {
+    let parts = || candidate.content.iter().flat_map(|content| content.parts.iter());
+    let of = |call: bool| {
+        // An image has a place of its own for its signature.
+        let parts =
+            parts().filter(move |part| part.function_call.is_some() == call && part.inline_data.is_none());
+        parts.filter_map(|part| part.thought_signature.filter(|signature| !signature.is_empty()))
+    };
+    if context.legacy_call { of(true).next() } else { of(false).last() }
+}
+
+/// Writes a custom tool's name and its text.
+fn custom(out: &mut Vec<u8>, call: &FunctionCall<'_>, context: &Context) {
+    #[derive(serde::Deserialize)]
+    struct Arguments<'a> {
+        #[serde(borrow)]
+        input: Text<'a>,
+    }
+
+    out.extend_from_slice(br#"{"name":"#);
+    let name = call.name.map(Text::decode).unwrap_or_default();
+    json::string(out, context.names.to_client(&name));
+    out.extend_from_slice(br#","input":"#);
+    let args = call.args.map_or("{}", RawValue::get);
+    match serde_json::from_str::<Arguments<'_>>(args) {
+        Ok(Arguments { input }) => out.extend_from_slice(input.literal().as_bytes()),
+        // A model can write anything: what it wrote is the text.
+        Err(_) => json::string(out, args),
     }
     out.push(b'}');
 }
@@ -241,29 +329,20 @@ pub(super) fn function(out: &mut Vec<u8>, call: &FunctionCall<'_>, context: &Con
     out.push(b'}');
 }
 
-/// Writes an id for a call that came without one: as unique as the answer's, within the 40 characters that
-/// some clients take.
-fn call_id(out: &mut Vec<u8>, (choice, number): (u64, u64), context: &Context) {
-    let id = context.id.strip_prefix("chatcmpl-").unwrap_or(&context.id).as_bytes();
-    let tail = &id[id.len().saturating_sub(24)..];
-    out.extend_from_slice(br#""call_"#);
-    out.extend(tail.iter().filter(|byte| byte.is_ascii_alphanumeric()));
-    out.push(b'_');
-    json::number(out, choice);
-    out.push(b'_');
-    json::number(out, number);
-    out.push(b'"');
-}
-
 /// Writes an image in the shape that clients of OpenRouter and its like know.
-pub(super) fn image(out: &mut Vec<u8>, blob: &Blob<'_>, index: u64) {
+pub(super) fn image(out: &mut Vec<u8>, blob: &Blob<'_>, signature: Option<Text<'_>>, index: u64) {
     out.extend_from_slice(br#"{"type":"image_url","index":"#);
     json::number(out, index);
     out.extend_from_slice(br#","image_url":{"url":"data:"#);
     out.extend_from_slice(blob.mime_type.map(Text::escaped).unwrap_or_default().as_bytes());
     out.extend_from_slice(b";base64,");
     out.extend_from_slice(blob.data.map(Text::escaped).unwrap_or_default().as_bytes());
-    out.extend_from_slice(br#""}}"#);
+    out.extend_from_slice(br#""}"#);
+    if let Some(signature) = signature {
+        out.push(b',');
+        extra_content(out, signature.literal());
+    }
+    out.push(b'}');
 }
 
 /// Writes `audio`. Nothing is kept here, so that it expires as it is made.

@@ -23,6 +23,8 @@ pub(super) struct Message {
     pub(super) tool_call_id: Option<String>,
     /// Of a function (the form of 2023): which one it is.
     pub(super) name: Option<String>,
+    /// Of the model: the images that it drew, as clients hand them back.
+    pub(super) images: Option<Vec<StringOr<Image>>>,
     /// Google's addition: the signature of a text.
     #[serde(default, deserialize_with = "or_default")]
     pub(super) extra_content: ExtraContent,
@@ -81,6 +83,15 @@ pub(super) struct File {
     pub(super) file_data: Option<String>,
     pub(super) file_id: Option<String>,
     pub(super) filename: Option<String>,
+}
+
+/// An image that the model drew.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Image {
+    #[serde(default, deserialize_with = "string_or")]
+    pub(super) image_url: Option<Url>,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) extra_content: ExtraContent,
 }
 
 /// A call that the model made.
@@ -167,6 +178,18 @@ impl ToolCall {
     }
 }
 
+impl CalledFunction {
+    /// By what a call without an id is remembered.
+    pub(super) fn known_as(&self) -> String {
+        known_as(&self.name, &self.arguments)
+    }
+}
+
+/// By what a call of the form of 2023 is remembered: it has no id, but comes back as it was.
+pub(super) fn known_as(name: &str, arguments: &str) -> String {
+    format!("{name} {arguments}")
+}
+
 impl ExtraContent {
     /// The signature, if there is one.
     pub(super) fn signature(&self) -> Option<&str> {
@@ -177,6 +200,12 @@ impl ExtraContent {
 impl From<String> for Url {
     fn from(url: String) -> Self {
         Self { url }
+    }
+}
+
+impl From<String> for Image {
+    fn from(url: String) -> Self {
+        Self { image_url: Some(Url { url }), extra_content: ExtraContent::default() }
     }
 }
 

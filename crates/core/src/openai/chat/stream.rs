@@ -10,6 +10,7 @@ use super::{Context, finish, from_gemini, grounding, logprobs, usage};
 use crate::error::{Error, Kind};
 use crate::gemini::response::{Candidate, GenerateContentResponse, Text};
 use crate::json;
+use crate::signatures::{CallIds, Issued};
 
 /// OpenAI's bound on `n`, far above Gemini's own.
 const MOST_CHOICES: usize = 128;
@@ -24,6 +25,7 @@ const MOST_GROUNDING: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Encoder {
     frames: Frames,
+    ids: CallIds,
     choices: Vec<Choice>,
     /// The last `usageMetadata` that came, where the client wants to know.
     usage: String,
@@ -53,6 +55,8 @@ struct Choice {
     grounding: Vec<String>,
     /// Bytes in `grounding`.
     grounding_size: usize,
+    /// The message's signature, a JSON string: clients join what comes more than once, so it comes at the end.
+    signature: Option<String>,
 }
 
 /// Why Gemini ended. The usual reasons are held without an allocation.
@@ -76,7 +80,8 @@ impl Encoder {
         json::string(&mut opening, &context.model);
         opening.extend_from_slice(br#","choices":["#);
         let closing: &[u8] = if context.include_usage { b"],\"usage\":null}\n\n" } else { b"]}\n\n" };
-        Self { frames: Frames { context, opening, closing }, choices: Vec::new(), usage: String::new() }
+        let ids = context.call_ids();
+        Self { frames: Frames { context, opening, closing }, ids, choices: Vec::new(), usage: String::new() }
     }
 
     /// Translates the JSON of one event, and appends the frames that it makes, often none or one.
@@ -99,7 +104,7 @@ impl Encoder {
         out.reserve(event.len() + self.frames.opening.len() + 64);
         for candidate in response.candidates.iter() {
             let choice = open(&mut self.choices, &self.frames, candidate.index.unwrap_or(0), out);
-            choice.push(candidate, &self.frames, out);
+            choice.push(candidate, &self.frames, &mut self.ids, out);
         }
         let blocked = response.prompt_feedback.and_then(|feedback| feedback.block_reason);
         if let Some(blocked) = blocked
@@ -129,6 +134,11 @@ impl Encoder {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
+    /// What has to be remembered of the calls since this was last asked.
+    pub fn take_issued(&mut self) -> Vec<Issued> {
+        self.ids.take()
+    }
+
     /// Whether Gemini has said of every choice why it ended. If a stream ends before, it was cut: the client
     /// is told so, and [`finish`](Self::finish) is not called.
     pub fn is_finished(&self) -> bool {
@@ -152,6 +162,7 @@ fn open<'c>(choices: &'c mut Vec<Choice>, frames: &Frames, index: u32, out: &mut
             text: String::new(),
             grounding: Vec::new(),
             grounding_size: 0,
+            signature: None,
         });
         choices.len() - 1
     });
@@ -160,7 +171,7 @@ fn open<'c>(choices: &'c mut Vec<Choice>, frames: &Frames, index: u32, out: &mut
 
 impl Choice {
     /// Translates what an event has of this choice: a frame for each piece.
-    fn push(&mut self, candidate: &Candidate<'_>, frames: &Frames, out: &mut Vec<u8>) {
+    fn push(&mut self, candidate: &Candidate<'_>, frames: &Frames, ids: &mut CallIds, out: &mut Vec<u8>) {
         let context = &frames.context;
         let mut logprobs = candidate.logprobs_result;
         for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
@@ -184,22 +195,23 @@ impl Choice {
                     out.extend_from_slice(br#""reasoning_content":"#);
                     out.extend_from_slice(text.literal().as_bytes());
                 }
-                Piece::Call { call, .. } if context.legacy_call => {
+                Piece::Call { call, signature } if context.legacy_call => {
                     out.extend_from_slice(br#""function_call":"#);
-                    from_gemini::function(out, call, context);
+                    from_gemini::legacy_call(out, call, signature, ids, context);
                     self.calls += 1;
                 }
                 Piece::Call { call, signature } => {
                     out.extend_from_slice(br#""tool_calls":[{"index":"#);
                     json::number(out, self.calls);
                     out.push(b',');
-                    from_gemini::tool_call(out, call, signature, (self.index.into(), self.calls), context);
+                    let place = (self.index.into(), self.calls);
+                    from_gemini::tool_call(out, call, signature, place, ids, context);
                     out.push(b']');
                     self.calls += 1;
                 }
                 Piece::Image(blob) => {
                     out.extend_from_slice(br#""images":["#);
-                    from_gemini::image(out, blob, self.images);
+                    from_gemini::image(out, blob, part.thought_signature, self.images);
                     out.push(b']');
                     self.images += 1;
                 }
@@ -225,6 +237,11 @@ impl Choice {
             } else {
                 frames.close(out);
             }
+        }
+        if let Some(signature) = from_gemini::message_signature(candidate, context)
+            && !(context.legacy_call && self.signature.is_some())
+        {
+            self.signature = Some(signature.literal().to_owned());
         }
         if let Some(metadata) = candidate.grounding_metadata
             && context.grounded
@@ -270,6 +287,11 @@ impl Choice {
             frames.open(out, self.index);
             out.extend_from_slice(br#""annotations":"#);
             out.extend_from_slice(annotations.as_bytes());
+            frames.close(out);
+        }
+        if let Some(signature) = &self.signature {
+            frames.open(out, self.index);
+            from_gemini::extra_content(out, signature);
             frames.close(out);
         }
         if let Some(refusal) = finish::refusal(reason, native, of_prompt).filter(|_| !self.said) {

@@ -2,81 +2,43 @@
 
 use super::{AudioFormat, ChatRequest, Google, ResponseFormat, Voice, thinking, tools, turns};
 use crate::error::Error;
+use crate::gemini::draft::{Draft, MOST_STOP_SEQUENCES};
 use crate::gemini::model::Model;
-use crate::gemini::remote::{Media, Written};
+use crate::gemini::remote::Written;
 use crate::gemini::request::{
-    Content, GenerateContentRequest, GenerationConfig, Part, PrebuiltVoiceConfig, Role, SpeechConfig,
-    VoiceConfig,
+    GenerateContentRequest, GenerationConfig, Known, PrebuiltVoiceConfig, SpeechConfig, VoiceConfig,
 };
 use crate::gemini::schema::Schema;
-use crate::gemini::tools::Tools;
+use crate::gemini::turns::Turns;
 use crate::openai::voice;
-
-/// Gemini takes no more. OpenAI takes four, but clients in front of Gemini send what they like.
-const MOST_STOP_SEQUENCES: usize = 5;
 
 /// The body for `models/{model}:generateContent` or `:streamGenerateContent`.
 ///
 /// `model` is the upstream's name, without `models/`. It decides about settings that are refused by some
-/// models and needed by others, so that a request that falls back on another model is translated anew. `media` is what has
-/// been fetched for it so far.
+/// models and needed by others, so that a request that falls back on another model is translated anew. `known` is
+/// what has been fetched for it so far, and what is remembered of its [calls](ChatRequest::call_ids).
 ///
 /// # Errors
 /// 400 for what cannot be said to Gemini, with the field at fault.
-pub fn request(chat: &ChatRequest, model: &str, media: &Media) -> Result<Written, Error> {
+pub fn request(chat: &ChatRequest, model: &str, known: &Known) -> Result<Written, Error> {
     let model = Model::parse(model);
     let names = chat.function_names();
-    let turns::Turns { mut system, mut contents } = turns::translate(chat.messages(), model, &names)?;
-    let mut tools = tools::translate(chat, model, &names)?;
-    let mut config = sampling(chat, model)?;
-
-    if let Some(json) = json_form(chat)? {
-        let combines = model.combines_tools() || !tools.are_usable();
-        if combines && model.answers_in_json() {
-            if !model.combines_tools() {
-                // Declared but forbidden functions are refused beside a JSON form, too.
-                tools = Tools::default();
-            }
-            config.response_mime_type = Some("application/json");
-            config.response_json_schema = json;
-        } else {
-            system.push(Part::text(instruction(json)));
-        }
-    }
-
-    if contents.is_empty() && system.is_empty() {
-        // OpenAI answers an empty message; Gemini refuses a request without any words.
-        system.push(Part::text(" "));
-    }
-    let mut system_instruction = None;
-    if !system.is_empty() {
-        if contents.is_empty() || !model.takes_system_instruction() {
-            match contents.first_mut().filter(|first| first.role == Some(Role::User)) {
-                Some(first) => {
-                    first.parts.splice(..0, system);
-                }
-                None => contents.insert(0, Content { role: Some(Role::User), parts: system }),
-            }
-        } else {
-            system_instruction = Some(Content { role: None, parts: system });
-        }
-    }
-
+    let turns::Conversation { system, sayings } =
+        turns::translate(chat.messages(), model, &names, &known.recalled)?;
+    let Turns { contents, stand_ins } = Turns::of(sayings, model);
+    let tools = tools::translate(chat, model, &names)?;
+    let draft = Draft { system, contents, tools, config: sampling(chat, model)?, json: json_form(chat)? };
     let google = chat.google();
     let body = GenerateContentRequest {
-        contents,
-        system_instruction,
-        tools: tools.tools,
-        tool_config: tools.config,
         safety_settings: google
             .and_then(|google| google.safety_settings.as_deref())
             .filter(|settings| settings.get() != "null"),
-        generation_config: config,
         cached_content: google.and_then(|google| google.cached_content.as_deref()),
         // `auto`, `default` and whatever else OpenAI sells are what Gemini does without being told.
         service_tier: chat.service_tier.as_deref().filter(|tier| matches!(*tier, "flex" | "priority")),
+        ..draft.fit(model)
     };
-    Ok(body.write(media))
+    Ok(Written { stand_ins, ..body.write(&known.media) })
 }
 
 /// All of `generationConfig` but the form of the answer.
@@ -91,13 +53,20 @@ fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Er
     {
         longest = longest.map(|tokens| tokens.min(bound));
     }
+    let answers = positive(chat.n).filter(|n| *n > 1);
+    if answers.is_some() && !model.gives_several_answers() {
+        return Err(Error::bad_request(
+            "Unsupported value: this model gives one answer, so 'n' has to be 1.",
+            "n",
+        ));
+    }
     let google_thinking = chat.google().and_then(|google: &Google| google.thinking_config.as_ref());
     let (response_modalities, speech_config) = modalities(chat)?;
     Ok(GenerationConfig {
         temperature: chat.temperature,
         top_p: chat.top_p,
         top_k: positive(chat.top_k),
-        candidate_count: positive(chat.n).filter(|n| *n > 1),
+        candidate_count: answers,
         max_output_tokens: longest,
         stop_sequences: chat
             .stop
@@ -115,6 +84,8 @@ fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Er
         response_mime_type: None,
         response_json_schema: None,
         response_modalities,
+        image_config: chat.image_config(),
+        media_resolution: chat.google().and_then(|google| google.media_resolution.as_deref()),
         speech_config,
         thinking_config: thinking::translate(chat.reasoning_effort.as_deref(), google_thinking, model)?,
     })
@@ -157,14 +128,5 @@ fn json_form(chat: &ChatRequest) -> Result<Option<Option<Schema<'_>>>, Error> {
                 "response_format.type",
             )),
         },
-    }
-}
-
-/// The words for a model that cannot be held to a form.
-fn instruction(schema: Option<Schema<'_>>) -> String {
-    let words = "Answer with one JSON value and nothing else: no explanation, no code fence.";
-    match schema.and_then(|schema| serde_json::to_string(&schema).ok()) {
-        Some(schema) => format!("{words} It has to satisfy this JSON schema: {schema}"),
-        None => words.to_owned(),
     }
 }

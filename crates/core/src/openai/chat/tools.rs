@@ -9,6 +9,7 @@ use super::message::NamedFunction;
 use crate::error::Error;
 use crate::gemini::model::Model;
 use crate::gemini::names::FunctionNames;
+use crate::gemini::request::Tool;
 use crate::gemini::tools::{self, BuiltIn, Choice, Tools, UnknownFunction};
 
 /// One of `tools`: a function, or a built-in tool in the words of OpenAI (`{"type": "web_search"}`) or Google
@@ -17,12 +18,17 @@ use crate::gemini::tools::{self, BuiltIn, Choice, Tools, UnknownFunction};
 pub(super) struct ToolSpec {
     r#type: Option<String>,
     pub(super) function: Option<Function>,
+    pub(super) custom: Option<CustomTool>,
     #[serde(alias = "googleSearch")]
     google_search: Option<IgnoredAny>,
     #[serde(alias = "codeExecution")]
     code_execution: Option<IgnoredAny>,
     #[serde(alias = "urlContext")]
     url_context: Option<IgnoredAny>,
+    #[serde(alias = "googleMaps")]
+    google_maps: Option<Box<RawValue>>,
+    #[serde(alias = "fileSearch")]
+    file_search: Option<Box<RawValue>>,
 }
 
 /// A function of the client.
@@ -33,11 +39,45 @@ pub(super) struct Function {
     parameters: Option<Box<RawValue>>,
 }
 
+/// A tool of the client whose argument is plain text. To Gemini it is a function with one string.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "WrittenCustomTool")]
+pub(super) struct CustomTool {
+    pub(super) name: String,
+    /// With what the text has to look like.
+    description: String,
+}
+
+/// A custom tool as it is written.
+#[derive(Deserialize)]
+struct WrittenCustomTool {
+    name: String,
+    description: Option<String>,
+    format: Option<Format>,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    grammar: Option<Grammar>,
+}
+
+#[derive(Deserialize)]
+struct Grammar {
+    #[serde(default)]
+    definition: String,
+    #[serde(default)]
+    syntax: String,
+}
+
+/// The arguments of what stands for a custom tool.
+const ONE_STRING: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
+
 /// `tool_choice`: a word, a function, or a selection of functions.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct ToolChoice {
     r#type: Option<String>,
     function: Option<NamedFunction>,
+    custom: Option<NamedFunction>,
     allowed_tools: Option<AllowedTools>,
 }
 
@@ -51,6 +91,7 @@ struct AllowedTools {
 #[derive(Debug, Clone, Deserialize)]
 struct AllowedTool {
     function: Option<NamedFunction>,
+    custom: Option<NamedFunction>,
 }
 
 /// `function_call`, the form of 2023: a word, or a function.
@@ -71,13 +112,21 @@ pub(super) fn translate<'a>(
     if chat.web_search_options.is_some() {
         built_in.push(BuiltIn::Search);
     }
-    let functions = chat.functions().map(Function::as_gemini);
-    Tools::new(functions, built_in, chat.choice()?, model, names).map_err(|UnknownFunction(unknown)| {
-        Error::bad_request(
-            format!("Invalid value for 'tool_choice': the function '{unknown}' is not in 'tools'."),
-            "tool_choice",
-        )
-    })
+    let mut tools = Tools::new(chat.functions(), built_in, chat.choice()?, model, names).map_err(
+        |UnknownFunction(unknown)| {
+            Error::bad_request(
+                format!("Invalid value for 'tool_choice': the function '{unknown}' is not in 'tools'."),
+                "tool_choice",
+            )
+        },
+    )?;
+    for spec in chat.tools.iter().flatten() {
+        let (google_maps, file_search) = (spec.google_maps.as_deref(), spec.file_search.as_deref());
+        if google_maps.is_some() || file_search.is_some() {
+            tools.add(Tool { google_maps, file_search, ..Tool::default() }, model);
+        }
+    }
+    Ok(tools)
 }
 
 impl ChatRequest {
@@ -95,6 +144,15 @@ impl ChatRequest {
 }
 
 impl ToolSpec {
+    /// What the model is offered, if this is the client's to run.
+    pub(super) fn as_gemini(&self) -> Option<tools::Function<'_>> {
+        match (&self.function, &self.custom) {
+            (Some(function), _) => Some(function.as_gemini()),
+            (None, Some(custom)) => Some(custom.as_gemini()),
+            (None, None) => None,
+        }
+    }
+
     /// The built-in tool that this is, if it is one.
     pub(super) fn built_in(&self) -> Option<BuiltIn> {
         let kind = self.r#type.as_deref().unwrap_or_default();
@@ -112,8 +170,29 @@ impl ToolSpec {
     }
 }
 
-impl Function {
+impl CustomTool {
     fn as_gemini(&self) -> tools::Function<'_> {
+        tools::Function {
+            name: &self.name,
+            description: Some(&self.description),
+            parameters: serde_json::from_str(ONE_STRING).ok(),
+        }
+    }
+}
+
+impl From<WrittenCustomTool> for CustomTool {
+    fn from(written: WrittenCustomTool) -> Self {
+        let mut description = written.description.unwrap_or_default();
+        if let Some(Grammar { definition, syntax }) = written.format.and_then(|format| format.grammar) {
+            let words = format!("The input has to satisfy this {syntax} grammar:\n{definition}");
+            description = if description.is_empty() { words } else { format!("{description}\n{words}") };
+        }
+        Self { name: written.name, description }
+    }
+}
+
+impl Function {
+    pub(super) fn as_gemini(&self) -> tools::Function<'_> {
         tools::Function {
             name: &self.name,
             description: self.description.as_deref(),
@@ -130,7 +209,7 @@ impl ToolChoice {
                 let names: Vec<_> = allowed
                     .iter()
                     .flat_map(|allowed| &allowed.tools)
-                    .filter_map(|tool| Some(tool.function.as_ref()?.name.as_str()))
+                    .filter_map(|tool| Some(tool.function.as_ref().or(tool.custom.as_ref())?.name.as_str()))
                     .collect();
                 match allowed.and_then(|allowed| allowed.mode.as_deref()) {
                     _ if names.is_empty() => Ok(Choice::Auto),
@@ -138,7 +217,7 @@ impl ToolChoice {
                     Some(_) | None => Ok(Choice::Among(names)),
                 }
             }
-            "function" | "" => match &self.function {
+            "function" | "custom" | "" => match self.function.as_ref().or(self.custom.as_ref()) {
                 Some(function) => Ok(Choice::Required(vec![&function.name])),
                 None => Err(Error::bad_request(
                     "Missing required parameter: 'tool_choice.function'.",

@@ -1,251 +1,66 @@
-//! Messages as Gemini's turns.
-//!
-//! Gemini wants what OpenAI does not ask for: nothing but user and model, calls of one turn answered all
-//! together and in their order by the very next turn, and no empty part. So system messages go above the
-//! conversation wherever they stand, results are put behind the calls that they answer, a result that is
-//! missing is replaced by an error, and one whose call is not there becomes text.
+//! Messages as what was said, for [`turns`](crate::gemini::turns) to put into Gemini's order. System messages go
+//! above the conversation wherever they stand.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
 use super::message::{CalledCustom, Content as Words, ContentPart, Message, Role, ToolCall};
 use crate::error::Error;
+use crate::fields::StringOr;
 use crate::gemini::media;
 use crate::gemini::model::Model;
 use crate::gemini::names::FunctionNames;
 use crate::gemini::remote::Accepts;
-use crate::gemini::request::{self, Content, FunctionCall, FunctionResponse, Outcome, Part};
+use crate::gemini::request::{FunctionCall, Outcome, Part};
+use crate::gemini::turns::{CallResult, Key, Saying};
+use crate::signatures::Recalled;
 
-/// What Google takes in place of a signature that was lost, so that a conversation can go on. A last resort:
-/// the model then does not see its own reasoning.
-const NO_SIGNATURE: &str = "skip_thought_signature_validator";
-
-/// A conversation in Gemini's form.
+/// A conversation, and what stands above it.
 #[derive(Debug, Default)]
-pub(super) struct Turns<'a> {
+pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Part<'a>>,
-    pub(super) contents: Vec<Content<'a>>,
+    pub(super) sayings: Vec<Saying<'a>>,
 }
 
-/// Translates `messages` for `model`.
+/// Reads `messages` for `model`.
 pub(super) fn translate<'a>(
     messages: &'a [Message],
     model: Model,
     names: &'a FunctionNames,
-) -> Result<Turns<'a>, Error> {
-    let calls = Calls::of(messages);
-    let mut turns = Turns::default();
-    let mut next_call = 0;
+    recalled: &'a Recalled,
+) -> Result<Conversation<'a>, Error> {
+    let mut conversation = Conversation::default();
     for (index, message) in messages.iter().enumerate() {
-        match message.role {
-            Role::System => turns.system.extend(message.content.texts().map(Part::text)),
-            Role::User => turns.say(request::Role::User, content_parts(message, index)?),
-            Role::Assistant => {
-                turns.say(request::Role::Model, model_parts(message, index, model, names)?);
-                if continues(&messages[index + 1..]) {
-                    continue;
-                }
-                if model.signs_calls() {
-                    turns.sign_first_call();
-                }
-                let group = calls.group_from(next_call, index);
-                next_call += group.len();
-                if !group.is_empty() {
-                    let results = results(group, messages, model, names)?;
-                    turns.contents.push(Content { role: Some(request::Role::User), parts: results });
-                }
+        conversation.sayings.push(match message.role {
+            Role::System => {
+                conversation.system.extend(message.content.texts().map(Part::text));
+                continue;
             }
-            Role::Tool | Role::Function if calls.answered_by(index) => {}
-            Role::Tool | Role::Function => turns.say(request::Role::User, orphan_parts(message, index)?),
-        }
-    }
-    turns.round_off(model);
-    Ok(turns)
-}
-
-impl<'a> Turns<'a> {
-    /// Adds to the last turn if it is of the same role, else opens one. Results of functions stay alone:
-    /// Gemini counts them, and a turn with other words in it would begin a new exchange.
-    fn say(&mut self, role: request::Role, mut parts: Vec<Part<'a>>) {
-        if parts.is_empty() {
-            return;
-        }
-        let holds_results =
-            |turn: &Content<'_>| turn.parts.iter().any(|part| part.function_response.is_some());
-        match self.contents.last_mut() {
-            Some(last) if last.role == Some(role) && !holds_results(last) => last.parts.append(&mut parts),
-            _ => self.contents.push(Content { role: Some(role), parts }),
-        }
-    }
-
-    /// Gemini 3 wants the first call of every step signed. Further calls of the step never are.
-    fn sign_first_call(&mut self) {
-        let Some(turn) = self.contents.last_mut().filter(|turn| turn.role == Some(request::Role::Model))
-        else {
-            return;
-        };
-        if let Some(first) = turn.parts.iter_mut().find(|part| part.function_call.is_some()) {
-            first.thought_signature.get_or_insert(NO_SIGNATURE);
-        }
-    }
-
-    /// What Gemini wants of a conversation's beginning and end.
-    fn round_off(&mut self, model: Model) {
-        let begins_with_call = self.contents.first().is_some_and(|first| {
-            first.role == Some(request::Role::Model)
-                && first.parts.iter().any(|part| part.function_call.is_some())
+            Role::User => Saying::User(content_parts(message, index)?),
+            Role::Assistant => Saying::Model {
+                parts: model_parts(message, index, model, names, recalled)?,
+                calls: keys(message),
+            },
+            Role::Tool | Role::Function => Saying::Result(CallResult {
+                of: match (message.role, &message.tool_call_id, &message.name) {
+                    (Role::Function, _, Some(name)) => Key::Name(name),
+                    (_, id, _) => Key::Id(id.as_deref().unwrap_or_default()),
+                },
+                outcome: Outcome::of_text(joined(&message.content)),
+                media: media_parts(message.content.parts(), index)?,
+            }),
         });
-        if begins_with_call {
-            // A call has to follow a user's turn; a client that cut its history may have lost it.
-            let parts = vec![Part::text("(Earlier messages are left out.)")];
-            self.contents.insert(0, Content { role: Some(request::Role::User), parts });
-        }
-        let ends_with_model =
-            self.contents.last().is_some_and(|last| last.role == Some(request::Role::Model));
-        if ends_with_model && !model.continues_its_own_turn() {
-            let parts = vec![Part::text("Continue.")];
-            self.contents.push(Content { role: Some(request::Role::User), parts });
-        }
     }
+    Ok(conversation)
 }
 
-/// Whether the model goes on speaking in what follows.
-fn continues(rest: &[Message]) -> bool {
-    rest.iter().find(|message| message.role != Role::System).is_some_and(|next| next.role == Role::Assistant)
-}
-
-/// All calls of a conversation and what answers them.
-struct Calls<'a> {
-    calls: Vec<Call<'a>>,
-    /// By message, whether it answers a call.
-    answers: Vec<bool>,
-}
-
-/// A call, and where its result is.
-struct Call<'a> {
-    message: usize,
-    id: Option<&'a str>,
-    name: &'a str,
-    result: Option<usize>,
-}
-
-/// What a result says of its call.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Key<'a> {
-    Id(&'a str),
-    /// The form of 2023 knows only names.
-    Name(&'a str),
-}
-
-impl<'a> Calls<'a> {
-    /// Pairs calls and results. Ids may come again, within a step or in a later one: a result belongs to the
-    /// latest step that waits for it, and there to the first such call.
-    fn of(messages: &'a [Message]) -> Self {
-        let mut calls: Vec<Call<'a>> = Vec::new();
-        let mut answers = vec![false; messages.len()];
-        let mut waiting: BTreeMap<Key<'a>, Vec<(usize, VecDeque<usize>)>> = BTreeMap::new();
-        let mut step = 0;
-        for (message, said) in messages.iter().enumerate() {
-            let mut wait = |key, id, name| {
-                let steps = waiting.entry(key).or_default();
-                match steps.last_mut() {
-                    Some((last, queue)) if *last == step => queue.push_back(calls.len()),
-                    _ => steps.push((step, VecDeque::from([calls.len()]))),
-                }
-                calls.push(Call { message, id, name, result: None });
-            };
-            match said.role {
-                Role::Assistant => {
-                    for call in said.tool_calls.iter().flatten() {
-                        let Some(name) = call.name() else { continue };
-                        let id = call.id.as_deref().filter(|id| !id.is_empty());
-                        wait(Key::Id(id.unwrap_or_default()), id, name);
-                    }
-                    if let Some(call) = &said.function_call {
-                        wait(Key::Name(&call.name), None, &call.name);
-                    }
-                }
-                Role::Tool | Role::Function => {
-                    step += 1;
-                    let key = match (said.role, &said.tool_call_id, &said.name) {
-                        (Role::Function, _, Some(name)) => Key::Name(name),
-                        (_, id, _) => Key::Id(id.as_deref().unwrap_or_default()),
-                    };
-                    let Some(steps) = waiting.get_mut(&key) else { continue };
-                    let Some((_, queue)) = steps.last_mut() else { continue };
-                    if let Some(call) = queue.pop_front() {
-                        calls[call].result = Some(message);
-                        answers[message] = true;
-                    }
-                    if queue.is_empty() {
-                        steps.pop();
-                    }
-                }
-                Role::User => step += 1,
-                Role::System => {}
-            }
-        }
-        Self { calls, answers }
-    }
-
-    /// The calls from number `first` on that were made up to message `last`.
-    fn group_from(&self, first: usize, last: usize) -> &[Call<'a>] {
-        let rest = &self.calls[first..];
-        let length = rest.iter().take_while(|call| call.message <= last).count();
-        &rest[..length]
-    }
-
-    fn answered_by(&self, message: usize) -> bool {
-        self.answers[message]
-    }
-}
-
-/// The results of one step, in the order of its calls.
-fn results<'a>(
-    calls: &[Call<'a>],
-    messages: &'a [Message],
-    model: Model,
-    names: &'a FunctionNames,
-) -> Result<Vec<Part<'a>>, Error> {
-    let mut parts = Vec::with_capacity(calls.len());
-    let mut beside = Vec::new();
-    for call in calls {
-        let mut media = Vec::new();
-        let response = match call.result {
-            Some(index) => {
-                media = media_parts(messages[index].content.parts(), index)?;
-                outcome(&messages[index].content)
-            }
-            None => Outcome::Error { error: "There is no result of this call." },
-        };
-        let mut response =
-            FunctionResponse { id: None, name: names.to_gemini(call.name), response, parts: Vec::new() };
-        if model.signs_calls() {
-            response.id = call.id;
-        }
-        if model.takes_media_in_results() {
-            response.parts = media;
-        } else {
-            beside.append(&mut media);
-        }
-        parts.push(Part { function_response: Some(response), ..Part::default() });
-    }
-    parts.append(&mut beside);
-    Ok(parts)
-}
-
-/// Gemini wants an object: one that is there is taken, any other text is put into one.
-fn outcome(content: &Words) -> Outcome<'_> {
-    let text = joined(content);
-    if let Cow::Borrowed(text) = text
-        && text.trim_start().starts_with('{')
-        && let Ok(object) = serde_json::from_str::<&RawValue>(text)
-    {
-        return Outcome::Object(object);
-    }
-    Outcome::Text { result: text }
+/// What the calls of a message are known by.
+fn keys(message: &Message) -> Vec<Key<'_>> {
+    let calls = message.tool_calls.iter().flatten().filter(|call| call.name().is_some());
+    let calls = calls.map(|call| Key::Id(call.id.as_deref().unwrap_or_default()));
+    calls.chain(message.function_call.iter().map(|call| Key::Name(&call.name))).collect()
 }
 
 /// All text of a result.
@@ -253,18 +68,6 @@ fn joined(content: &Words) -> Cow<'_, str> {
     let mut texts = content.texts();
     let first = texts.next().unwrap_or_default();
     texts.fold(Cow::Borrowed(first), |joined, text| Cow::Owned(format!("{joined}\n{text}")))
-}
-
-/// A result whose call is not in the conversation.
-fn orphan_parts(message: &Message, index: usize) -> Result<Vec<Part<'_>>, Error> {
-    let text = joined(&message.content);
-    let text = match message.tool_call_id.as_deref().or(message.name.as_deref()) {
-        Some(call) => format!("Result of the tool call {call}: {text}"),
-        None => format!("Result of a tool call: {text}"),
-    };
-    let mut parts = vec![Part::text(text)];
-    parts.append(&mut media_parts(message.content.parts(), index)?);
-    Ok(parts)
 }
 
 fn content_parts(message: &Message, index: usize) -> Result<Vec<Part<'_>>, Error> {
@@ -283,36 +86,57 @@ fn model_parts<'a>(
     index: usize,
     model: Model,
     names: &'a FunctionNames,
+    recalled: &'a Recalled,
 ) -> Result<Vec<Part<'a>>, Error> {
     let mut parts = content_parts(message, index)?;
     parts.extend(message.refusal.iter().filter(|refusal| !refusal.is_empty()).map(Part::text));
-    if let Some(last) = parts.last_mut() {
-        last.thought_signature = message.extra_content.signature();
+    for (number, StringOr(image)) in message.images.iter().flatten().enumerate() {
+        let Some(url) = &image.image_url else { continue };
+        let param = || format!("messages[{index}].images[{number}].image_url.url");
+        let part = media::from_url(&url.url, Accepts::Media, param)?;
+        let thought_signature = image.extra_content.signature().map(Cow::Borrowed);
+        parts.push(Part { thought_signature, ..part });
+    }
+    let signature = message.extra_content.signature();
+    let last = parts.last_mut().filter(|last| last.thought_signature.is_none());
+    if let (Some(last), Some(signature)) = (last, signature) {
+        last.thought_signature = Some(Cow::Borrowed(signature));
     }
     for call in message.tool_calls.iter().flatten() {
-        let Some(function_call) = function_call(call, model, names) else { continue };
+        let id = call.id.as_deref().unwrap_or_default();
+        let known = recalled.call(id, call.extra_content.signature());
+        // Gemini knows its calls by id from version 3 on.
+        let id = Some(known.id).filter(|id| model.signs_calls() && !id.is_empty());
+        let Some(function_call) = function_call(call, id, names) else { continue };
         parts.push(Part {
             function_call: Some(function_call),
-            thought_signature: call.extra_content.signature(),
+            thought_signature: known.signature,
             ..Part::default()
         });
     }
     if let Some(call) = &message.function_call {
+        // The form of 2023 has one place for a signature, and a call needs it more than a text does.
+        let signature = recalled.signature(&call.known_as(), signature);
+        if let Some(last) = parts.last_mut().filter(|_| signature.is_some()) {
+            last.thought_signature = None;
+        }
         let args = arguments(&call.arguments);
         let call = FunctionCall { id: None, name: names.to_gemini(&call.name), args };
-        parts.push(Part { function_call: Some(call), ..Part::default() });
+        parts.push(Part { function_call: Some(call), thought_signature: signature, ..Part::default() });
     }
     Ok(parts)
 }
 
-fn function_call<'a>(call: &'a ToolCall, model: Model, names: &'a FunctionNames) -> Option<FunctionCall<'a>> {
+fn function_call<'a>(
+    call: &'a ToolCall,
+    id: Option<&'a str>,
+    names: &'a FunctionNames,
+) -> Option<FunctionCall<'a>> {
     let args = match (&call.function, &call.custom) {
         (Some(function), _) => arguments(&function.arguments),
         (None, Some(CalledCustom { input, .. })) => wrapped("input", input),
         (None, None) => return None,
     };
-    // Gemini knows its calls by id from version 3 on.
-    let id = call.id.as_deref().filter(|id| model.signs_calls() && !id.is_empty());
     Some(FunctionCall { id, name: names.to_gemini(call.name()?), args })
 }
 
