@@ -28,6 +28,7 @@ pub mod mark;
 pub mod memory;
 pub mod openai;
 pub mod pool;
+pub mod project_probe;
 pub mod relay;
 pub mod retry;
 pub mod route;

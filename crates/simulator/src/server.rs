@@ -141,15 +141,15 @@ fn response(reply: Reply, ticket: Option<Ticket>, now: UnixMillis) -> Response<P
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.reserve(HEADERS.len() + 3);
-    if let Some(date) = http_date(now).and_then(|date| HeaderValue::try_from(date).ok()) {
-        headers.insert(DATE, date);
-    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     if reply.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     for (name, value) in HEADERS {
         headers.insert(*name, HeaderValue::from_static(value));
+    }
+    if let Some(date) = http_date(now).and_then(|date| HeaderValue::try_from(date).ok()) {
+        headers.insert(DATE, date);
     }
     response.map(|()| PlannedBody { reply, next: 0, pause: None, has_paused: false, ticket })
 }

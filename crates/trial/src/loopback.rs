@@ -28,16 +28,16 @@ use crate::scenario::{Scenario, client_key, millis, others_key};
 use crate::trial::Trial;
 
 /// So much virtual time has the short form of a scenario at most: some dozen minutes of quotas.
-pub const LONGEST: Duration = Duration::from_secs(40 * 60);
+pub const LONGEST: Duration = Duration::from_secs(20 * 60);
 
 /// So many requests has it at most; a laptop serves as many in a few seconds.
 const MOST_REQUESTS: usize = 6_000;
 
-/// How much faster time runs. A millisecond of this machine is a fifth of a virtual second.
-pub const RATE: u32 = 200;
+/// How much faster time runs in the report. A millisecond of this machine is a tenth of a virtual second.
+pub const RATE: u32 = 100;
 
-/// So much the shares may differ: a stall of ten milliseconds is two seconds of quotas.
-const TOLERATED: f64 = 0.05;
+/// So much the shares may differ: a stall of ten milliseconds is a second of quotas.
+const TOLERATED: f64 = 0.08;
 
 /// The clocks stand still for so long, so that the server has started when they begin to run.
 const START: Duration = Duration::from_secs(2);
@@ -90,11 +90,17 @@ pub fn short(scenario: &Scenario, longest: Duration) -> Scenario {
     short
 }
 
-/// Runs the short form of a scenario over loopback and in virtual time: what each has shown.
+/// Runs the short form of a scenario over loopback, in time that runs `rate` times as fast, and in virtual time: what each
+/// has shown.
 ///
 /// # Errors
 /// A server that does not start or does not answer; a scenario that cannot be run.
-pub fn compare(scenario: &Scenario, libra: &Path, longest: Duration) -> Result<[Figures; 2], String> {
+pub fn compare(
+    scenario: &Scenario,
+    libra: &Path,
+    rate: u32,
+    longest: Duration,
+) -> Result<[Figures; 2], String> {
     let short = short(scenario, longest.min(LONGEST));
     let days = Days::between(short.start, short.end());
     let mut arrivals = load::arrivals(&short, &days, 1)?;
@@ -107,7 +113,7 @@ pub fn compare(scenario: &Scenario, libra: &Path, longest: Duration) -> Result<[
     let virtually = of_record(&Trial { scenario: &short, strategy: None, seed: 1 }.record_of(&arrivals)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    let really = runtime.block_on(run(&short, &arrivals, libra))?;
+    let really = runtime.block_on(run(&short, &arrivals, libra, rate))?;
     Ok([really, virtually])
 }
 
@@ -118,11 +124,11 @@ fn of_record(record: &Record) -> Figures {
 }
 
 /// Lets all requests arrive at a real server.
-async fn run(scenario: &Scenario, arrivals: &[Arrival], libra: &Path) -> Result<Figures, String> {
+async fn run(scenario: &Scenario, arrivals: &[Arrival], libra: &Path, rate: u32) -> Result<Figures, String> {
     let cannot =
         |what: &str, error: &dyn std::fmt::Display| format!("{}: cannot {what}: {error}", scenario.name);
     let origin = Clock::system().now() + millis(START);
-    let clock = Clock::lapse(scenario.start, origin, RATE);
+    let clock = Clock::lapse(scenario.start, origin, rate);
     let simulator = Simulator::new(scenario.simulator(), clock.clone(), 1);
     let listener = libra_simulator::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .map_err(|error| cannot("listen", &error))?;
@@ -130,7 +136,7 @@ async fn run(scenario: &Scenario, arrivals: &[Arrival], libra: &Path) -> Result<
     tokio::spawn(libra_simulator::serve(Arc::clone(&simulator), listener));
     let mut variables = scenario.variables(None);
     variables.insert("LIBRA_UPSTREAM".to_owned(), format!("http://{upstream}"));
-    let lapse = format!("{RATE}:{origin}:{}", scenario.start);
+    let lapse = format!("{rate}:{origin}:{}", scenario.start);
     let server = Server::start(libra, variables, &lapse).map_err(|error| cannot("start libra", &error))?;
 
     let others = tokio::spawn(use_by_others(scenario.clone(), Arc::clone(&simulator), clock.clone()));

@@ -154,7 +154,7 @@ pub fn over_loopback(
             continue;
         }
         for scenario in read(&file)?.variants() {
-            let [really, virtually] = loopback::compare(&scenario, libra, loopback::LONGEST)?;
+            let [really, virtually] = loopback::compare(&scenario, libra, loopback::RATE, loopback::LONGEST)?;
             let agrees = really.agrees_with(&virtually);
             all_agree &= agrees;
             rows.push(vec![
