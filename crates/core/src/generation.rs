@@ -4,15 +4,19 @@
 //! translator of its own: the request to Gemini's, a whole answer, and an answer in events.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::anthropic::messages::{self, MessagesRequest};
+use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
 use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
 use crate::mark::RequestId;
 use crate::openai::chat::{self, ChatRequest};
+pub(crate) use crate::openai::endpoint::Fragment;
+use crate::openai::endpoint::{self, Endpoint};
 use crate::signatures::{Issued, Recalled};
 use crate::time::Timestamp;
 
@@ -21,6 +25,8 @@ use crate::time::Timestamp;
 pub enum Form {
     /// OpenAI's `/v1/chat/completions`.
     Chat,
+    /// OpenAI's other endpoints.
+    Endpoint(Endpoint),
     /// Anthropic's `/v1/messages`.
     Messages,
     /// Anthropic's `/v1/messages/count_tokens`: no answer, but what asking would cost.
@@ -34,6 +40,14 @@ pub(crate) enum Asked {
     Chat { request: ChatRequest, context: chat::Context },
     Messages { request: MessagesRequest, context: messages::Context },
     MessageTokens { request: MessagesRequest },
+    Endpoint { endpoint: Endpoint, request: Arc<endpoint::Request>, part: Part },
+}
+
+/// What of a request one generation is about. Some take several of Gemini's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    Numbered(usize),
 }
 
 /// A request, translated for one model.
@@ -51,6 +65,7 @@ pub(crate) struct Generation {
 #[derive(Debug)]
 pub(crate) enum Encoder {
     Chat(chat::stream::Encoder),
+    Endpoint(endpoint::Encoder),
     Messages(messages::stream::Encoder),
 }
 
@@ -58,7 +73,7 @@ impl Form {
     /// The dialect of its errors.
     pub(crate) fn dialect(self) -> Dialect {
         match self {
-            Self::Chat => Dialect::OpenAi,
+            Self::Chat | Self::Endpoint(_) => Dialect::OpenAi,
             Self::Messages | Self::MessageTokens => Dialect::Anthropic,
         }
     }
@@ -67,20 +82,22 @@ impl Form {
     fn id_prefix(self) -> &'static str {
         match self {
             Self::Chat => "chatcmpl-",
+            Self::Endpoint(endpoint) => endpoint.id_prefix(),
             Self::Messages | Self::MessageTokens => messages::ID_PREFIX,
         }
     }
 }
 
 impl Asked {
-    /// Reads a body. `unique` makes the answer's id; `signatures_in_ids` says whether signatures go into the ids
-    /// of calls.
+    /// Reads a body of this media type. `unique` makes the answer's id; `signatures_in_ids` says whether signatures go
+    /// into the ids of calls.
     ///
     /// # Errors
     /// A body that is no request of this form.
     pub(crate) fn read(
         form: Form,
-        body: &[u8],
+        body: &Bytes,
+        content_type: &str,
         unique: &str,
         signatures_in_ids: bool,
         now: Timestamp,
@@ -92,6 +109,10 @@ impl Asked {
                 let mut context = request.context(id, created);
                 context.signatures_in_ids = signatures_in_ids;
                 Ok(Self::Chat { request, context })
+            }
+            Form::Endpoint(endpoint) => {
+                let request = Arc::new(endpoint.read(body, content_type, id, created)?);
+                Ok(Self::Endpoint { endpoint, request, part: Part::Whole })
             }
             Form::Messages => {
                 let request = MessagesRequest::parse(body)?;
@@ -113,6 +134,15 @@ impl Asked {
         match self {
             Self::Chat { request, .. } => &request.model,
             Self::Messages { request, .. } | Self::MessageTokens { request } => &request.model,
+            Self::Endpoint { request, .. } => request.model(),
+        }
+    }
+
+    /// What the model is asked for.
+    pub(crate) fn alias_for(&self) -> AliasFor {
+        match self {
+            Self::Chat { .. } | Self::Messages { .. } | Self::MessageTokens { .. } => AliasFor::Chat,
+            Self::Endpoint { request, .. } => request.alias_for(),
         }
     }
 
@@ -120,6 +150,7 @@ impl Asked {
     pub(crate) fn call_ids(&self) -> Vec<Cow<'_, str>> {
         match self {
             Self::Chat { request, .. } => request.call_ids().collect(),
+            Self::Endpoint { .. } => Vec::new(),
             Self::Messages { request, .. } | Self::MessageTokens { request } => request.call_ids().collect(),
         }
     }
@@ -139,6 +170,20 @@ impl Asked {
             Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
             Self::Messages { request, .. } => messages::to_gemini::request(request, model, known),
             Self::MessageTokens { request } => messages::to_gemini::count(request, model, known),
+            // The parts will be translated for themselves.
+            Self::Endpoint { request, part: Part::Whole, .. } if request.parts() > 1 => {
+                Ok(Written::default())
+            }
+            Self::Endpoint { request, part, .. } => request.to_gemini(model, part.number(), &known.media),
+        }
+    }
+}
+
+impl Part {
+    fn number(self) -> usize {
+        match self {
+            Self::Whole => 0,
+            Self::Numbered(number) => number,
         }
     }
 }
@@ -168,6 +213,7 @@ impl Generation {
     pub(crate) fn form(&self) -> Form {
         match &self.asked {
             Asked::Chat { .. } => Form::Chat,
+            Asked::Endpoint { endpoint, .. } => Form::Endpoint(*endpoint),
             Asked::Messages { .. } => Form::Messages,
             Asked::MessageTokens { .. } => Form::MessageTokens,
         }
@@ -177,14 +223,10 @@ impl Generation {
     pub(crate) fn method(&self) -> &'static str {
         match &self.asked {
             Asked::MessageTokens { .. } => "countTokens",
+            Asked::Endpoint { request, .. } => request.method(),
             _ if self.streams() => "streamGenerateContent?alt=sse",
             _ => "generateContent",
         }
-    }
-
-    /// Whether Gemini's answer has candidates.
-    pub(crate) fn generates(&self) -> bool {
-        !matches!(self.asked, Asked::MessageTokens { .. })
     }
 
     /// Whether the answer is to come in events.
@@ -193,6 +235,85 @@ impl Generation {
             Asked::Chat { request, .. } => request.stream,
             Asked::Messages { request, .. } => request.stream,
             Asked::MessageTokens { .. } => false,
+            Asked::Endpoint { request, .. } => request.streams(),
+        }
+    }
+
+    /// Whether Gemini's answer has candidates.
+    pub(crate) fn generates(&self) -> bool {
+        match &self.asked {
+            Asked::Chat { .. } | Asked::Messages { .. } => true,
+            Asked::MessageTokens { .. } => false,
+            Asked::Endpoint { request, .. } => request.generates(),
+        }
+    }
+
+    /// The media type of the client's answer.
+    pub(crate) fn content_type(&self) -> &'static str {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.content_type(),
+            _ if self.streams() => "text/event-stream; charset=utf-8",
+            _ => "application/json",
+        }
+    }
+
+    /// Whether another model may answer in the place of the one that was asked for.
+    pub(crate) fn takes_another_model(&self) -> bool {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.takes_another_model(),
+            _ => true,
+        }
+    }
+
+    /// How many requests to Gemini it takes; one for a part.
+    pub(crate) fn parts(&self) -> usize {
+        match &self.asked {
+            Asked::Endpoint { request, part: Part::Whole, .. } => request.parts(),
+            _ => 1,
+        }
+    }
+
+    /// One of its parts.
+    ///
+    /// # Errors
+    /// What cannot be said to Gemini.
+    pub(crate) fn part(&self, number: usize) -> Result<Self, Error> {
+        let asked = match &self.asked {
+            Asked::Endpoint { endpoint, request, .. } => {
+                let (endpoint, request) = (*endpoint, Arc::clone(request));
+                Asked::Endpoint { endpoint, request, part: Part::Numbered(number) }
+            }
+            _ => unreachable!("nothing else has parts"),
+        };
+        asked.translated_for(self.model.clone(), Recalled::default())
+    }
+
+    /// What a part's answer adds to the whole; none where it is the whole.
+    ///
+    /// # Errors
+    /// Gemini's answer cannot be translated.
+    pub(crate) fn fragment(&self, body: &[u8]) -> Result<Option<Fragment>, Error> {
+        match &self.asked {
+            Asked::Endpoint { request, part: Part::Numbered(number), .. } => {
+                request.fragment(body, *number).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The client's answer, from those to all parts in order.
+    pub(crate) fn join(&self, fragments: &[Fragment]) -> Bytes {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.answer(fragments),
+            _ => Bytes::new(),
+        }
+    }
+
+    /// What the client is told where an answer in events begins with a no.
+    pub(crate) fn refusal(&self, event: &[u8]) -> Option<Error> {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.refusal(event),
+            _ => None,
         }
     }
 
@@ -230,6 +351,9 @@ impl Generation {
             Asked::Chat { context, .. } => chat::from_gemini::answer(body, context),
             Asked::Messages { context, .. } => messages::from_gemini::answer(body, context),
             Asked::MessageTokens { .. } => Ok((messages::from_gemini::count(body)?, Vec::new())),
+            Asked::Endpoint { request, part, .. } => {
+                Ok((request.answer(&[request.fragment(body, part.number())?]), Vec::new()))
+            }
         }
     }
 
@@ -242,6 +366,7 @@ impl Generation {
                 Some(Encoder::Messages(encoder))
             }
             Asked::MessageTokens { .. } => None,
+            Asked::Endpoint { request, .. } => request.encoder().map(Encoder::Endpoint),
         }
     }
 }
@@ -254,6 +379,7 @@ impl Encoder {
     pub(crate) fn push(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             Self::Chat(encoder) => encoder.push(event, out),
+            Self::Endpoint(encoder) => encoder.push(event, out),
             Self::Messages(encoder) => encoder.push(event, out),
         }
     }
@@ -262,6 +388,7 @@ impl Encoder {
     pub(crate) fn take_issued(&mut self) -> Vec<Issued> {
         match self {
             Self::Chat(encoder) => encoder.take_issued(),
+            Self::Endpoint(_) => Vec::new(),
             Self::Messages(encoder) => encoder.take_issued(),
         }
     }
@@ -270,6 +397,7 @@ impl Encoder {
     pub(crate) fn is_finished(&self) -> bool {
         match self {
             Self::Chat(encoder) => encoder.is_finished(),
+            Self::Endpoint(encoder) => encoder.is_finished(),
             Self::Messages(encoder) => encoder.is_finished(),
         }
     }
@@ -279,13 +407,16 @@ impl Encoder {
         match self {
             Self::Chat(encoder) => encoder.finish(out),
             Self::Messages(encoder) => encoder.finish(out),
+            Self::Endpoint(encoder) => encoder.finish(out),
         }
     }
 
-    /// Ends an answer that broke off.
+    /// Ends an answer that broke off. Where this cannot be said in it, nothing is appended, and the connection has to
+    /// be broken.
     pub(crate) fn fail(&mut self, error: &Error, request: RequestId, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(_) => out.extend_from_slice(&error.event(Dialect::OpenAi, None)),
+            Self::Endpoint(encoder) if !encoder.can_say_errors() => {}
+            Self::Chat(_) | Self::Endpoint(_) => out.extend_from_slice(&error.event(Dialect::OpenAi, None)),
             Self::Messages(_) => out.extend_from_slice(&error.event(Dialect::Anthropic, Some(request))),
         }
     }

@@ -37,6 +37,13 @@ const AGENTS: Home = Home::Programs("agents");
 /// All clients, in the table's order.
 pub(super) const CLIENTS: &[Client] = &[
     client("openai-python-chat", "OpenAI SDK for Python: chat", &["openai"], SDKS, "openai_chat.py"),
+    client(
+        "openai-python-media",
+        "OpenAI SDK for Python: embeddings, images, sound",
+        &["openai"],
+        SDKS,
+        "openai_media.py",
+    ),
     client("google-python", "Google Gen AI SDK for Python", &["google-genai"], SDKS, "google_genai.py"),
     client("openai-node-chat", "OpenAI SDK for Node: chat", &["openai"], NODE, "node/openai_chat.mjs"),
     client("google-node", "Google Gen AI SDK for Node", &["@google/genai"], NODE, "node/google_genai.mjs"),
