@@ -31,7 +31,7 @@ use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
-use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
+use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::signatures::Signatures;
@@ -215,6 +215,11 @@ impl Gateway {
     pub fn pool_size(&self) -> (usize, usize) {
         let pool = self.pool(false);
         (pool.len(), pool.usable())
+    }
+
+    /// How many projects the keys belong to, as far as is known.
+    pub fn project_counts(&self) -> ProjectCounts {
+        self.pool(false).project_counts()
     }
 
     /// The state of the pool.

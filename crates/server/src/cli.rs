@@ -144,6 +144,11 @@ pub(crate) struct AuditOptions {
     #[arg(long = "model", value_name = "MODEL,…", value_delimiter = ',')]
     pub(crate) models: Vec<String>,
 
+    /// Find out which keys share a project, with a file of five letters that is uploaded into each project, looked for
+    /// with the other keys, and deleted again.
+    #[arg(long)]
+    pub(crate) probe_projects: bool,
+
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -269,7 +274,7 @@ mod tests {
             _ => panic!("{line}"),
         };
         let bare = options("libra audit");
-        assert!(bare.env.is_none() && bare.models.is_empty() && !bare.json);
+        assert!(bare.env.is_none() && bare.models.is_empty() && !bare.json && !bare.probe_projects);
         let full = options("libra audit --env pool.env --model a,b --model c --json");
         assert!(full.env.is_some() && full.json);
         assert_eq!(full.models, ["a", "b", "c"]);

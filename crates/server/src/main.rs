@@ -122,6 +122,7 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         Arc::clone(&app.waiting),
     ));
     say(&format!("Libra is listening on http://{address}"));
+    tracing::info!("{}", app.gateway.project_counts().summary);
     if settings.demo {
         say(&demo::lines(address));
     }
