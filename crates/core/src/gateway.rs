@@ -33,7 +33,7 @@ use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
-use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
+use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, StateChange, Ticket};
 use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
@@ -140,6 +140,7 @@ pub struct Intake {
 enum Wanted {
     /// To be read and translated once the body is there.
     Generation(Form),
+    Admin(admin::Change),
     Task(Task),
 }
 
@@ -237,6 +238,11 @@ impl Gateway {
         (pool.len(), pool.usable())
     }
 
+    /// How many projects the keys belong to, as far as is known.
+    pub fn project_counts(&self) -> ProjectCounts {
+        self.pool(false).project_counts()
+    }
+
     /// The state of the pool.
     pub fn view(&self, now: Timestamp) -> PoolView {
         self.pool(false).view(now).by_google(self.skew())
@@ -320,7 +326,13 @@ impl Gateway {
     ) -> Result<Accepted, Error> {
         match route.operation {
             Operation::Admin { page } if self.config.admin_token.is_some() => {
-                Ok(Accepted::Reply(admin::answer(self, head, &page, now)))
+                match admin::Change::asked(self, head, &page) {
+                    // Nobody but the administration has a part in it: there are no keys to serve it with.
+                    Some(change) => {
+                        self.intake_for(head, Wanted::Admin(change), Access::Own(Vec::new()), mark, now)
+                    }
+                    None => Ok(Accepted::Reply(admin::answer(self, head, &page, now))),
+                }
             }
             Operation::Admin { .. } => {
                 let (path, base) = (head.uri.path(), &self.config.base_path);
@@ -439,7 +451,7 @@ impl Gateway {
                 // A client of Gemini's own dialect says itself whether it wants to see thoughts.
                 shows_thoughts: None,
             },
-            Wanted::Task(_) | Wanted::Generation(_) => Tuning::default(),
+            Wanted::Task(_) | Wanted::Generation(_) | Wanted::Admin(_) => Tuning::default(),
         }
     }
 
@@ -530,6 +542,7 @@ impl Intake {
         match &self.wanted {
             Wanted::Generation(form) => form.dialect(),
             Wanted::Task(task) => task.dialect(),
+            Wanted::Admin(_) => Dialect::OpenAi,
         }
     }
 
@@ -541,12 +554,16 @@ impl Intake {
             Wanted::Generation(_) => config.body_limit,
             Wanted::Task(_) if !self.tuning.is_nothing() => config.body_limit,
             Wanted::Task(_) => config.replay_limit.min(config.body_limit),
+            Wanted::Admin(_) => admin::MOST_BYTES,
         }
     }
 
     /// The largest body that is taken at all, in bytes.
     pub fn body_limit(&self) -> u64 {
-        self.gateway.config().body_limit
+        match self.wanted {
+            Wanted::Admin(_) => admin::MOST_BYTES,
+            Wanted::Generation(_) | Wanted::Task(_) => self.gateway.config().body_limit,
+        }
     }
 
     /// Takes the room for `more` bytes of the body from the common budget. False: there is not so much left; a
@@ -564,9 +581,17 @@ impl Intake {
     /// The exchange, with the whole body.
     ///
     /// # Errors
-    /// The answer to a body that cannot be understood.
+    /// The answer, where there is nothing to exchange: to a body that cannot be understood, or to a change that the
+    /// administration has asked for.
     pub fn whole(self, body: Bytes, now: Timestamp) -> Result<Exchange, Response<Bytes>> {
         let (dialect, mark) = (self.dialect(), self.mark);
+        if let Wanted::Admin(change) = self.wanted {
+            let answer = change.answer(&self.gateway, &body, now).map(|mut answer| {
+                mark.put_served(answer.headers_mut(), 0, None);
+                answer
+            });
+            return Err(answer.unwrap_or_else(|error| refusal(&error, dialect, mark)));
+        }
         self.exchange(Some(body), now).map_err(|error| refusal(&error, dialect, mark))
     }
 
@@ -593,6 +618,8 @@ impl Intake {
                 task.tune(body, tuning);
                 task
             }
+            // One that is not read whole.
+            (Wanted::Admin(_), _) => return Err(too_large(admin::MOST_BYTES)),
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());

@@ -29,6 +29,7 @@ pub mod memory;
 pub mod multipart;
 pub mod openai;
 pub mod pool;
+pub mod project_probe;
 pub mod relay;
 pub mod retry;
 pub mod route;
