@@ -19,6 +19,7 @@ use http::{Method, Response, StatusCode, Uri};
 
 use crate::admin;
 use crate::affinity::Affinity;
+use crate::answers;
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
@@ -31,6 +32,7 @@ use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
+use crate::openai::responses::store::Answers;
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
@@ -74,6 +76,7 @@ pub struct Gateway {
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
     signatures: Mutex<Signatures>,
+    answers: Mutex<Answers>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -162,6 +165,7 @@ impl Gateway {
             strangers: Mutex::default(),
             affinity: Mutex::default(),
             signatures: Mutex::new(Signatures::new(memory)),
+            answers: Mutex::new(Answers::new(memory)),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -198,6 +202,11 @@ impl Gateway {
     /// The thought signatures of calls, by client. Never held while something is waited for.
     pub(crate) fn signatures(&self) -> MutexGuard<'_, Signatures> {
         locked(&self.signatures)
+    }
+
+    /// The answers that clients go on from. Never held while something is waited for.
+    pub(crate) fn answers(&self) -> MutexGuard<'_, Answers> {
+        locked(&self.answers)
     }
 
     /// What is known of the local clock's error.
@@ -315,6 +324,11 @@ impl Gateway {
             Operation::Ready => Ok(Accepted::Reply(self.ready())),
             Operation::Verify { format } => self.verification(head, format, mark, now),
             Operation::Generation(form) => self.intake(head, Wanted::Generation(form), mark, now),
+            Operation::Answer { id, act } => {
+                let access = Presented::find(head.uri, head.headers).access(&self.config)?;
+                let query = head.uri.query().unwrap_or("");
+                answers::answer(self, access.client(), &id, act, query, now).map(Accepted::Reply)
+            }
             Operation::Model(call) => {
                 let task = self.native(call)?;
                 self.intake(head, Wanted::Task(task), mark, now)
@@ -474,7 +488,7 @@ impl Gateway {
     }
 
     /// What makes an answer's identifier: never the same twice in one process, nor likely in two.
-    fn answer_id(&self) -> String {
+    pub(crate) fn answer_id(&self) -> String {
         let mut chance = self.chance();
         format!("{:016x}{:08x}", chance.u64(..), chance.u32(..))
     }
@@ -553,9 +567,8 @@ impl Intake {
             (Wanted::Task(task), _) => task,
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
-                let in_ids = gateway.config().signatures_in_ids;
-                let asked = Asked::read(form, body, &gateway.answer_id(), in_ids, now)?;
-                let custom = form == Form::Chat
+                let asked = Asked::read(form, body, &gateway, access.client(), &mut held, now)?;
+                let custom = asked.is_chat()
                     && matches!(access, Access::Pool { .. })
                     && gateway
                         .config()
@@ -584,13 +597,7 @@ impl Intake {
     pub fn refuse(&self, fault: BodyFault) -> Response<Bytes> {
         let error = match fault {
             BodyFault::TooLarge => too_large(self.body_limit()),
-            BodyFault::NoRoom => Error {
-                retry_after: Some(Duration::from_secs(1)),
-                ..Error::new(
-                    Kind::Unavailable,
-                    "The gateway holds too much at the moment. 网关当前负载过高。",
-                )
-            },
+            BodyFault::NoRoom => no_room(),
             BodyFault::TooSlow => Error::new(Kind::RequestTimeout, "The body did not arrive in time."),
             BodyFault::Broken => Error::new(Kind::BadRequest, "The body broke off."),
         };
@@ -602,6 +609,12 @@ pub(crate) fn too_large(limit: u64) -> Error {
     let message =
         format!("The body is larger than {limit} bytes (LIBRA_BODY_LIMIT). 请求体超过上限 {limit} 字节。");
     Error::new(Kind::TooLarge, message)
+}
+
+/// What a request is told that there is no memory for.
+pub(crate) fn no_room() -> Error {
+    let message = "The gateway holds too much at the moment. 网关当前负载过高。";
+    Error { retry_after: Some(Duration::from_secs(1)), ..Error::new(Kind::Unavailable, message) }
 }
 
 /// The answer to a request that got no further than its body.

@@ -2,4 +2,5 @@
 
 pub mod chat;
 pub mod models;
+pub mod responses;
 mod voice;
