@@ -15,9 +15,10 @@ use crate::case::{Answered, Asked, Dialect, Outcome};
 mod case;
 mod chat;
 mod page;
+mod responses;
 
 fn dialects() -> Vec<Dialect> {
-    vec![chat::dialect()]
+    vec![chat::dialect(), responses::dialect()]
 }
 
 /// Tries a case of a request.
