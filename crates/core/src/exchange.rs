@@ -535,9 +535,7 @@ impl Exchange {
             Verdict::Empty => Some(failure::empty()),
             Verdict::Error => Some(event_error(&body, lease.as_ref(), &self.task, now)),
             Verdict::ProjectDisabled => Some(project_disabled()),
-            Verdict::Broken => {
-                Some(Failure::new(Class::Unknown, Elsewhere::One, "The upstream's answer is not JSON."))
-            }
+            Verdict::Broken => Some(failure::broken()),
         };
         if let Some(failure) = failure {
             let phase = Phase::Sent;
@@ -624,13 +622,16 @@ impl Exchange {
         let want = Want { tried: &[], avoid: &[], ..self.want() };
         let own_keys = want.own.is_some();
         let recovery = self.gateway.pool(own_keys).recovery(&want, now);
-        // Clients that are told the same moment would all come at that moment.
-        let recovery = recovery.map(|at| if at > now { at + self.gateway.spread() } else { at });
         let given_up = GivenUp { failures: &self.failures, recovery, own_keys, now };
         let error = match self.failures.is_empty() && now >= self.times.deadline {
             true => Error::new(Kind::Timeout, "The request took longer than the gateway gives it."),
             false => given_up.error(),
         };
+        if let (Kind::RateLimited, Some(model), Access::Pool { client }) =
+            (error.kind, self.task.model(), &self.access)
+        {
+            self.gateway.pool(false).refused(model, client.id(), now);
+        }
         self.refuse(&error, now);
         match self.reply.take() {
             Some(reply) => Step::Reply(reply),

@@ -129,6 +129,11 @@ pub fn empty() -> Failure {
     }
 }
 
+/// A 200 whose body is no whole JSON: it broke off on its way. Treated like an empty answer, which it is to the client.
+pub fn broken() -> Failure {
+    Failure { message: "The upstream's answer broke off.".to_owned(), ..empty() }
+}
+
 /// The known classes of failure, by whose fault they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {

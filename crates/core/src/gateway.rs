@@ -60,9 +60,6 @@ const TRUSTED_KEYS: usize = 100;
 /// So many addresses are counted; when there are more, the count begins anew.
 const COUNTED_ADDRESSES: usize = 10_000;
 
-/// Retry-After is spread by up to this long: less than the second to which it is rounded.
-const SPREAD_MILLIS: u64 = 500;
-
 /// The longest name of a model. Google's are below 100 bytes.
 const MODEL_NAME: usize = 256;
 
@@ -494,10 +491,6 @@ impl Gateway {
     }
 
     /// A little time, to part clients that would otherwise come back together.
-    pub(crate) fn spread(&self) -> Duration {
-        Duration::from_millis(self.chance().u64(..SPREAD_MILLIS))
-    }
-
     fn chance(&self) -> fastrand::Rng {
         let count = self.drawn.fetch_add(1, Ordering::Relaxed);
         fastrand::Rng::with_seed(self.seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15))

@@ -14,6 +14,7 @@ mod health;
 mod incident;
 mod kinship;
 mod learn;
+mod minutes;
 mod queue;
 mod table;
 mod view;
@@ -28,6 +29,7 @@ use self::health::SetAside;
 use self::incident::Incident;
 pub use self::kinship::Kept;
 use self::kinship::Kinship;
+use self::minutes::Minutes;
 use self::queue::Queue;
 pub use self::queue::Ticket;
 use self::table::{Standing, Table};
@@ -100,6 +102,7 @@ pub struct Pool {
     tables: HashMap<Box<str>, Table>,
     /// The quota family of a model, where Google has named another one.
     families: HashMap<Box<str>, Box<str>>,
+    minutes: Minutes,
     /// How wrong the local clock is.
     skew: Skew,
     egress: Incident,
@@ -142,6 +145,8 @@ struct Key {
     used: u64,
     in_flight: u32,
     strikes: u8,
+    /// It has brought an answer since it came into use.
+    proven: bool,
     set_aside: Option<SetAside>,
     /// How often it was probed since it last served: probes get rarer, also where they succeed and the key
     /// then fails again.
@@ -276,6 +281,7 @@ impl Pool {
             ranking: BTreeSet::new(),
             tables: HashMap::new(),
             families: HashMap::new(),
+            minutes: Minutes::default(),
             skew: Skew::NONE,
             egress: Incident::of_egress(),
             overloads: HashMap::new(),
@@ -346,6 +352,7 @@ impl Pool {
             used: 0,
             in_flight: 0,
             strikes: 0,
+            proven: false,
             set_aside: None,
             probes: 0,
             restored: Timestamp::EPOCH,
@@ -535,7 +542,8 @@ impl Pool {
             if self.tables.len() >= MAX_MODELS {
                 return None;
             }
-            self.tables.insert(family.as_str().into(), Table::new(&family, self.skew));
+            let table = Table::new(&family, self.skew, self.minutes.fixed());
+            self.tables.insert(family.as_str().into(), table);
         }
         Some(())
     }
@@ -556,6 +564,7 @@ impl Pool {
         self.verdicts = Verdicts::default();
         let Some(&slot) = self.by_id.get(&key) else { return };
         self.keys[slot].strikes = 0;
+        self.keys[slot].proven = true;
         self.keys[slot].probes = 0;
         if self.capacity.is_some() && self.keys[slot].set_aside.is_some() {
             // A client's own key, tried again for want of another.
@@ -628,7 +637,7 @@ impl Pool {
                 for model in families.chain(model) {
                     self.rest(project, Some(model), until, now);
                     if failure.class == Class::QuotaMinute {
-                        self.change(model, project, now, |cell| cell.meter.heard(until, now));
+                        self.heard(project, model, until, now);
                     }
                 }
                 None
@@ -703,6 +712,7 @@ impl Pool {
                     self.probes.insert((aside.probe_at, slot));
                 }
                 self.keys[slot].set_aside = Some(aside);
+                self.keys[slot].proven = false;
                 if let Ok(at) = self.usable.binary_search(&slot) {
                     self.usable.remove(at);
                 }
@@ -777,6 +787,14 @@ impl Pool {
         self.queue.pass(ticket);
     }
 
+    /// A client's request for a model was refused because no project has room for it.
+    pub fn refused(&mut self, model: &str, client: KeyId, now: Timestamp) {
+        let family = self.family(model).to_owned();
+        if let Some(table) = self.tables.get_mut(family.as_str()) {
+            table.refused(client, now);
+        }
+    }
+
     /// What is due now. Lost leases are taken back on the way.
     pub fn due(&mut self, now: Timestamp) -> Vec<Due> {
         while let Some((&lease, leased)) = self.leases.first_key_value()
@@ -828,6 +846,13 @@ impl Pool {
     /// What has changed since this was last asked, for whoever keeps or shares it.
     pub fn take_changes(&mut self) -> Vec<StateChange> {
         std::mem::take(&mut self.changes)
+    }
+}
+
+impl Key {
+    /// Whether a request tries it already and nothing is known of it: another one has a better choice.
+    fn is_crowded(&self) -> bool {
+        !self.proven && self.in_flight > 0
     }
 }
 

@@ -12,9 +12,12 @@ use crate::time::Timestamp;
 /// Attempts that a request gets where nothing else is set and the pool has that many keys.
 pub const DEFAULT_ATTEMPTS: u32 = 10;
 
-/// Further attempts after an empty answer: each one is billed, and a prompt may simply have no answer. Enough to find
-/// one good project among four; after that the others come last for a while.
-const MORE_AFTER_EMPTY: u32 = 3;
+/// Empty answers that are followed by another attempt: each one is billed, and a prompt may simply have no answer.
+/// Enough to find one good project among four; after that the others come last for a while.
+const EMPTY_ANSWERS: u32 = 3;
+
+/// What the client's way back takes at least. The wait is told in whole seconds, and this decides which.
+const WAY: Duration = Duration::from_millis(150);
 
 /// The attempts of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +26,14 @@ pub struct Budget {
     most: u32,
     /// How many more the failures so far leave sensible.
     sensible: u32,
+    /// How many of them brought an empty answer.
+    empty: u32,
 }
 
 impl Budget {
     /// At most `most` attempts.
     pub fn new(most: u32) -> Self {
-        Self { made: 0, most: most.max(1), sensible: u32::MAX }
+        Self { made: 0, most: most.max(1), sensible: u32::MAX, empty: 0 }
     }
 
     /// Counts an attempt that begins.
@@ -40,7 +45,7 @@ impl Budget {
     /// Takes in what a failure says about further attempts.
     pub fn learn(&mut self, failure: &Failure) {
         if failure.class == Class::Empty {
-            self.sensible = self.sensible.min(MORE_AFTER_EMPTY);
+            self.empty += 1;
         }
         self.sensible = self.sensible.min(match failure.elsewhere {
             Elsewhere::None => 0,
@@ -51,13 +56,14 @@ impl Budget {
 
     /// Whether another attempt makes sense.
     pub fn allows_another(&self) -> bool {
-        self.made < self.most && self.sensible > 0
+        self.made < self.most && self.sensible > 0 && self.empty <= EMPTY_ANSWERS
     }
 
     /// Begins anew with so many more attempts, for another model.
     pub fn renew(&mut self, more: u32) {
         self.most = self.made + more.max(1);
         self.sensible = u32::MAX;
+        self.empty = 0;
     }
 
     /// How many attempts have begun.
@@ -98,7 +104,7 @@ impl GivenUp<'_> {
             | Class::ProjectDisabled
             | Class::Gateway => 6,
         };
-        let wait = self.recovery.map(|at| at.since(self.now).max(Duration::from_secs(1)));
+        let wait = self.recovery.map(|at| at.since(self.now).saturating_sub(WAY).max(Duration::from_secs(1)));
         // Of equals the last one: it was true latest.
         let Some(truest) = self.failures.iter().rev().min_by_key(rank) else {
             return match wait {
@@ -162,6 +168,23 @@ mod tests {
         check(10, &[None, All], (1, false));
         check(10, &[One, All, All], (2, false));
         check(10, &[All, One, One, One], (3, false));
+    }
+
+    #[test]
+    fn three_empty_answers_are_followed_by_another_attempt() {
+        let check = |classes: &[Class], expected| {
+            let mut budget = Budget::new(10);
+            for &class in classes {
+                budget.spend();
+                budget.learn(&Failure::new(class, Elsewhere::All, ""));
+            }
+            assert_eq!(budget.allows_another(), expected, "{classes:?}");
+        };
+        use Class::{Empty, Overloaded};
+        check(&[Empty, Empty, Empty], true);
+        check(&[Empty, Empty, Empty, Empty], false);
+        check(&[Empty, Overloaded, Overloaded, Overloaded, Overloaded], true);
+        check(&[Empty, Overloaded, Empty, Empty, Overloaded, Empty], false);
     }
 
     #[test]

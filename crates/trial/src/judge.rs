@@ -6,7 +6,8 @@
 //!   quota, or one with a dead key after its verdict. Probes are not counted.
 //! - *verdict*: the first answer that tells the gateway that a key is dead. Which keys are, the scenario says.
 //! - *avoidable*: a request that got no answer, though a project had room for it within its patience that nobody used
-//!   to the end: answering it would have cost nobody an answer. Each such room counts once.
+//!   to the end: answering it would have cost nobody an answer. Each such room counts once. A request that met four
+//!   empty answers has had all that it may.
 //! - *best*: the answers of an all-knowing scheduler; see [`bound`].
 //! - *wait*: from a request's arrival to the beginning of the call that answered it.
 

@@ -125,7 +125,7 @@ impl Pool {
                 let turn = self.next_lease + 1;
                 let tokens = want.tokens.max(1);
                 let standing = self.standing_of(project);
-                let charge = table.change(project, standing, now, |cell| cell.charge(tokens, turn, now));
+                let charge = table.charge(project, standing, (tokens, turn), now);
                 let lease = self.lease(slot, Some((family.clone(), project, charge)), now);
                 Pick::Ready { lease, key: self.keys[slot].key.clone() }
             }
@@ -151,9 +151,11 @@ impl Pool {
             && standing(&self.projects[project as usize]).blocked_until <= now
             && table.room(project, tokens, now) <= now
             && let Some(slot) = self.next_key(project, want)
+            && !self.keys[slot].is_crowded()
         {
             return Ok((project, slot));
         }
+        let mut crowded = None;
         let ready: Vec<(Rank, u32)> = table.ready().take(LOOKED_AT).collect();
         let mut ready = ready.into_iter().peekable();
         let mut place = table.fresh_from;
@@ -192,10 +194,16 @@ impl Pool {
             }
             let Some(slot) = self.next_key(project, want) else { continue };
             let room = table.room(project, tokens, now);
-            if room <= now {
+            if room > now {
+                recovery = recovery.min(room);
+            } else if self.keys[slot].is_crowded() {
+                crowded = crowded.or(Some((project, slot)));
+            } else {
                 return Ok((project, slot));
             }
-            recovery = recovery.min(room);
+        }
+        if let Some(chosen) = crowded {
+            return Ok(chosen);
         }
         let waking: Vec<(Timestamp, u32)> = table.waking().take(LOOKED_AT).collect();
         let next = waking.into_iter().find(|&(_, project)| self.next_key(project, want).is_some());
@@ -209,25 +217,40 @@ impl Pool {
 
     /// The key of a project whose turn it is, if the project may serve the request.
     fn next_key(&mut self, number: u32, want: &Want<'_>) -> Option<usize> {
-        let project = &mut self.projects[number as usize];
+        let project = &self.projects[number as usize];
         if want.avoid.contains(&project.id) || (want.paid && !project.is_paid()) {
             return None;
         }
+        let (at, slot) = self.key_in_turn(number, want.tried)?;
+        self.projects[number as usize].turn = at + 1;
+        Some(slot)
+    }
+
+    /// The key of a project whose turn it is, among those not tried: its place and its slot. One that is crowded comes
+    /// last.
+    pub(super) fn key_in_turn(&self, number: u32, tried: &[KeyId]) -> Option<(usize, usize)> {
+        let project = &self.projects[number as usize];
         let count = project.usable.len();
+        let mut crowded = None;
         for offset in 0..count {
             let at = (project.turn + offset) % count;
             let slot = project.usable[at];
-            if !want.tried.contains(&self.keys[slot].key.id()) {
-                project.turn = at + 1;
-                return Some(slot);
+            let key = &self.keys[slot];
+            if tried.contains(&key.key.id()) {
+                continue;
             }
+            if !key.is_crowded() {
+                return Some((at, slot));
+            }
+            crowded = crowded.or(Some((at, slot)));
         }
-        None
+        crowded
     }
 
     /// One project after the other, by priority: while nothing is known of the model.
     fn pick_in_turn(&mut self, want: &Want<'_>, now: Timestamp) -> Pick {
         let mut recovery = Timestamp::NEVER;
+        let mut crowded = None;
         for turn in 0..self.turns.len() {
             let (begin, end, next) = (self.turns[turn].begin, self.turns[turn].end, self.turns[turn].next);
             for offset in 0..end - begin {
@@ -238,18 +261,29 @@ impl Pool {
                     recovery = recovery.min(blocked_until);
                     continue;
                 }
-                if let Some(slot) = self.next_key(project, want) {
-                    self.turns[turn].next = if place + 1 < end { place + 1 } else { begin };
-                    let lease = self.lease(slot, None, now);
-                    return Pick::Ready { lease, key: self.keys[slot].key.clone() };
+                let Some(slot) = self.next_key(project, want) else { continue };
+                if self.keys[slot].is_crowded() {
+                    crowded = crowded.or(Some(slot));
+                    continue;
                 }
+                self.turns[turn].next = if place + 1 < end { place + 1 } else { begin };
+                return self.lease_untold(slot, now);
             }
+        }
+        if let Some(slot) = crowded {
+            return self.lease_untold(slot, now);
         }
         match recovery {
             Timestamp::NEVER if want.tried.is_empty() => Pick::Rejected { why: Rejection::NoneUsable },
             Timestamp::NEVER => Pick::Rejected { why: Rejection::AllTried },
             until => Pick::CoolingDown { until },
         }
+    }
+
+    /// Leases a key without counting the request against a quota.
+    fn lease_untold(&mut self, slot: usize, now: Timestamp) -> Pick {
+        let lease = self.lease(slot, None, now);
+        Pick::Ready { lease, key: self.keys[slot].key.clone() }
     }
 
     /// How many projects have room for a model now; one at least while nothing is known of it.
@@ -334,8 +368,7 @@ impl Pool {
                     let next = self.usable.partition_point(|&usable| usable <= slot);
                     self.cursor = self.usable.get(next).copied().unwrap_or(0);
                 }
-                let lease = self.lease(slot, None, now);
-                Pick::Ready { lease, key: self.keys[slot].key.clone() }
+                self.lease_untold(slot, now)
             }
             None if recovery < Timestamp::NEVER => Pick::CoolingDown { until: recovery },
             None => Pick::Rejected { why: if tried { Rejection::AllTried } else { Rejection::NoneUsable } },
@@ -371,7 +404,7 @@ impl Pool {
                 let project = self.keys[slot].project;
                 let rest = self.projects[project as usize].rest_until.max(now);
                 match &mut table {
-                    Some(table) => rest.max(table.room(project, want.tokens.max(1), now)),
+                    Some(table) => rest.max(table.recovery(project, want.tokens.max(1), now)),
                     None => rest,
                 }
             })

@@ -1,7 +1,7 @@
 //! What the pool concludes from failures beyond a rest: incidents, limits, families, and keys that are not to blame.
 
 use super::incident::Incident;
-use super::{MANY_VERDICTS, MAX_MODELS, Pool, StateChange, VERDICTS_TOGETHER, Verdicts};
+use super::{MANY_VERDICTS, MAX_MODELS, Pool, StateChange, VERDICTS_TOGETHER, Verdicts, standing};
 use crate::failure::{Class, Failure, Why};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
@@ -57,6 +57,27 @@ impl Pool {
                 StateChange::Limit { project, model: model.into(), kind: limit.kind, value: limit.value };
             self.apply(&change, now);
             self.changed(change);
+        }
+    }
+
+    /// Google has said when a minute's quota is free again.
+    pub(super) fn heard(&mut self, project: u32, model: &str, free_at: Timestamp, now: Timestamp) {
+        let own = self.change(model, project, now, |cell| cell.meter.heard(free_at, now)).flatten();
+        // Where keys may share a project unknown, the own count is not the project's.
+        let is_whole = self.projects[project as usize].name.is_some();
+        let Some(own) = own.or_else(|| self.minutes.fixed().map(|_| free_at)).filter(|_| is_whole) else {
+            return;
+        };
+        if !self.minutes.heard(project, free_at, own, now) {
+            return;
+        }
+        let fixed = self.minutes.fixed();
+        for table in self.tables.values_mut() {
+            table.count_by(fixed, now);
+            let projects: Vec<u32> = table.cells_mut().map(|(project, _)| project).collect();
+            for project in projects {
+                table.change(project, standing(&self.projects[project as usize]), now, |_| ());
+            }
         }
     }
 

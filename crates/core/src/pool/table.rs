@@ -6,7 +6,17 @@ use std::time::Duration;
 use super::window::{Charge, Limits, Meter};
 use crate::config::ProjectSettings;
 use crate::google_clock::Skew;
+use crate::secret::KeyId;
 use crate::time::Timestamp;
+
+/// After refusals for want of room, room is given out evenly for so long.
+const SCARCE: Duration = Duration::from_secs(60);
+
+/// At most so long a project waits between requests for the sake of evenness: half of what a client usually waits.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Multiples of the golden ratio are spread evenly between whole numbers, however many they are.
+const GOLDEN: f64 = 0.618_033_988_749_895;
 
 /// Penalties double from one second; Google's overloads pass within a minute or so.
 const LONGEST_PENALTY: Duration = Duration::from_secs(60);
@@ -24,6 +34,12 @@ pub(super) struct Table {
     changing: BTreeSet<(Timestamp, u32)>,
     /// Projects before this place in the pool's order have a cell, or had their turn.
     pub(super) fresh_from: usize,
+    /// Where in the clock's minute Google's fixed minutes end, if they are fixed.
+    fixed: Option<u64>,
+    /// Until when room is given out evenly, as there is not enough of it.
+    scarce_until: Timestamp,
+    /// Who was refused last for want of room, and when.
+    last_refused: Option<(KeyId, Timestamp)>,
     /// How wrong the local clock is.
     pub(super) skew: Skew,
 }
@@ -49,6 +65,8 @@ pub(super) struct Cell {
     penalty_until: Timestamp,
     penalties: u32,
     turn: u64,
+    /// Not before then while room is given out evenly.
+    pause_until: Timestamp,
     place: Place,
 }
 
@@ -78,7 +96,7 @@ impl Rank {
 }
 
 impl Table {
-    pub(super) fn new(model: &str, skew: Skew) -> Self {
+    pub(super) fn new(model: &str, skew: Skew, fixed: Option<u64>) -> Self {
         Self {
             model: model.into(),
             cells: BTreeMap::new(),
@@ -86,6 +104,9 @@ impl Table {
             waking: BTreeSet::new(),
             changing: BTreeSet::new(),
             fresh_from: 0,
+            fixed,
+            scarce_until: Timestamp::EPOCH,
+            last_refused: None,
             skew,
         }
     }
@@ -121,11 +142,15 @@ impl Table {
         now: Timestamp,
         change: impl FnOnce(&mut Cell) -> T,
     ) -> T {
-        let (model, skew) = (&self.model, self.skew);
-        let cell = self.cells.entry(project).or_insert_with(|| Cell::new(standing.settings, model, skew));
+        let (model, skew, fixed) = (&self.model, self.skew, self.fixed);
+        let cell = self.cells.entry(project).or_insert_with(|| {
+            let mut cell = Cell::new(standing.settings, model, skew);
+            cell.meter.count_by(fixed, now);
+            cell
+        });
         let result = change(cell);
         let old = std::mem::take(&mut cell.place);
-        let new = cell.placed(standing, now);
+        let new = cell.placed(standing, self.scarce_until > now, now);
         cell.place = new;
         self.unplace(project, old);
         match new {
@@ -141,6 +166,12 @@ impl Table {
             }
         }
         result
+    }
+
+    /// Counts minutes as Google is known to count them. The cells have to be placed anew.
+    pub(super) fn count_by(&mut self, fixed: Option<u64>, now: Timestamp) {
+        self.fixed = fixed;
+        self.cells.values_mut().for_each(|cell| cell.meter.count_by(fixed, now));
     }
 
     fn unplace(&mut self, project: u32, place: Place) {
@@ -183,12 +214,43 @@ impl Table {
         self.ready.iter().copied()
     }
 
-    /// When a project has room for so many tokens: now, or later.
+    /// When a project may be sent a request of so many tokens: now, or later.
     pub(super) fn room(&mut self, project: u32, tokens: u64, now: Timestamp) -> Timestamp {
-        match self.cells.get_mut(&project) {
-            Some(cell) => cell.room(tokens, now),
-            None => now,
+        let scarce = self.scarce_until > now;
+        self.cells.get_mut(&project).map_or(now, |cell| cell.turn_at(tokens, scarce, now))
+    }
+
+    /// When Google has room with a project for so many tokens: now, or later.
+    pub(super) fn recovery(&mut self, project: u32, tokens: u64, now: Timestamp) -> Timestamp {
+        let cell = self.cells.get_mut(&project);
+        cell.map_or(now, |cell| cell.meter.recovery(tokens, now).max(cell.rest_until))
+    }
+
+    /// Counts a request with a project.
+    pub(super) fn charge(
+        &mut self,
+        project: u32,
+        standing: Standing<'_>,
+        (tokens, turn): (u64, u64),
+        now: Timestamp,
+    ) -> Charge {
+        let scarce = self.scarce_until > now;
+        self.change(project, standing, now, |cell| {
+            if scarce {
+                cell.pause(project, tokens, now);
+            }
+            cell.charge(tokens, turn, now)
+        })
+    }
+
+    /// A client was refused for want of room. Where this happens to several, what room there is is given out evenly from
+    /// then on: where it comes in bursts, whoever asks between them is refused, however modest.
+    pub(super) fn refused(&mut self, client: KeyId, now: Timestamp) {
+        let others = self.last_refused.is_some_and(|(last, at)| last != client && now.since(at) <= SCARCE);
+        if others || self.scarce_until > now {
+            self.scarce_until = now + SCARCE;
         }
+        self.last_refused = Some((client, now));
     }
 }
 
@@ -206,8 +268,8 @@ impl Cell {
         cell
     }
 
-    fn placed(&mut self, standing: Standing<'_>, now: Timestamp) -> Place {
-        let room = self.room(1, now).max(standing.blocked_until);
+    fn placed(&mut self, standing: Standing<'_>, scarce: bool, now: Timestamp) -> Place {
+        let room = self.turn_at(1, scarce, now).max(standing.blocked_until);
         if room == Timestamp::NEVER {
             return Place::Nowhere;
         }
@@ -226,8 +288,21 @@ impl Cell {
         Rank { penalised: self.penalised(now), priority, load: self.meter.load() / 16, turn: self.turn }
     }
 
-    fn room(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
-        self.meter.room(tokens, now).max(self.rest_until)
+    fn turn_at(&mut self, tokens: u64, scarce: bool, now: Timestamp) -> Timestamp {
+        let room = self.meter.room(tokens, now).max(self.rest_until);
+        if scarce { room.max(self.pause_until) } else { room }
+    }
+
+    /// Waits until its next turn. Whoever comes late for one has the next one so much sooner.
+    fn pause(&mut self, project: u32, tokens: u64, now: Timestamp) {
+        let pause = self.meter.share_of_minute(tokens).min(LONGEST_PAUSE);
+        let late = now.since(self.pause_until);
+        self.pause_until = if late <= pause {
+            now + pause - late
+        } else {
+            // The first turn for a long time: projects that begin together are not to go on together.
+            now + pause.mul_f64((f64::from(project) * GOLDEN).fract())
+        };
     }
 
     /// Counts a request; `turn` is a running number.

@@ -1,7 +1,7 @@
 use http::StatusCode;
 
 use super::*;
-use crate::failure::{Class, Elsewhere};
+use crate::failure::{Class, Elsewhere, Limit};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const MODEL: Option<&str> = Some("gemini-2.5-flash");
@@ -240,7 +240,7 @@ fn guests_are_remembered_within_bounds_and_served_with_their_own_keys_only() {
 fn a_limit_that_was_named_is_not_run_into_again() {
     let mut pool = Pool::new(&keys(&["a", "b"]), PoolSettings::only(Strategy::Headroom), 1);
     let mut limited = failure(Consequence::RestModel(NOW + secs(20)));
-    limited.limits = vec![crate::failure::Limit {
+    limited.limits = vec![Limit {
         family: Some("gemini-2.5-flash".to_owned()),
         kind: LimitKind::RequestsPerMinute,
         value: 3,
@@ -267,4 +267,54 @@ fn keys_that_google_puts_into_one_project_are_joined() {
     assert_eq!(pool.project_of(id("a")), pool.project_of(id("b")));
     let later = NOW + secs(30);
     assert_eq!(served(&mut pool, 4, later), "a c b c", "the projects take turns, and in one its keys do");
+}
+
+/// Whoever knows nothing of a key yet sends one request, and the next one to another key.
+#[test]
+fn an_unproven_key_is_not_crowded() {
+    let mut pool = Pool::new(&keys(&["one:a", "one:b", "two:c"]), PoolSettings::only(Strategy::Headroom), 1);
+    let pick = |pool: &mut Pool| match pool.pick(&Want { model: MODEL, ..Want::default() }, NOW) {
+        Pick::Ready { key, .. } => key.expose().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let mut first: Vec<String> = (0..3).map(|_| pick(&mut pool)).collect();
+    first.sort();
+    assert_eq!(first, ["a", "b", "c"], "each has one that is not answered yet");
+    pool.succeeded(id("b"), MODEL, NOW);
+    assert_eq!((pick(&mut pool), pick(&mut pool)), ("b".to_owned(), "b".to_owned()), "it has answered");
+    pool.failed(id("b"), MODEL, &failure(Consequence::SetAside(Why::Leaked)), NOW);
+    assert!(["a", "c"].contains(&pick(&mut pool).as_str()), "there is no other choice");
+}
+
+/// When several clients are refused, what room there is comes evenly, and the whole of it.
+#[test]
+fn scarce_room_is_given_out_evenly() {
+    let mut pool = Pool::new(&keys(&["one:a", "two:b"]), PoolSettings::only(Strategy::Headroom), 1);
+    for key in ["a", "b"] {
+        pool.succeeded(id(key), MODEL, NOW);
+        let mut limited = failure(Consequence::Nothing);
+        limited.limits = vec![Limit { family: None, kind: LimitKind::RequestsPerMinute, value: 6 }];
+        pool.failed(id(key), MODEL, &limited, NOW);
+    }
+    let mut now = NOW + secs(120);
+    let mut minute = |pool: &mut Pool, refused: &[&str]| {
+        let mut times = Vec::new();
+        for tenth in 0..600 {
+            let at = now + Duration::from_millis(tenth * 100);
+            for client in refused {
+                pool.refused("gemini-2.5-flash", id(client), at);
+            }
+            if let Pick::Ready { lease, .. } = pool.pick(&Want { model: MODEL, ..Want::default() }, at) {
+                pool.release(lease);
+                times.push(tenth / 10);
+            }
+        }
+        now = now + secs(61);
+        times
+    };
+    assert_eq!(minute(&mut pool, &[]).last(), Some(&1), "twelve at once");
+    assert_eq!(minute(&mut pool, &["greedy"]).last(), Some(&1), "one client takes nothing from others");
+    let even = minute(&mut pool, &["greedy", "modest"]);
+    let longest = even.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(even.len() >= 11 && even[10] >= 40 && longest <= Some(11), "{even:?}");
 }

@@ -340,15 +340,17 @@ impl Pool {
         // The classic strategies count nothing and know rests only.
         let counts = self.strategy == Strategy::Headroom;
         let mut projects = Vec::with_capacity(self.order.len());
-        let mut best: Option<(Rank, u32)> = None;
-        let mut table = self.tables.get_mut(family.as_str());
+        let mut best: Option<((bool, Rank, u32), usize)> = None;
+        let mut table = self.tables.remove_entry(family.as_str());
         let is_known = table.is_some();
         for &number in &self.order {
             let project = &self.projects[number as usize];
-            let cell = table.as_mut().and_then(|table| table.cell_mut(number));
+            let cell = table.as_mut().and_then(|(_, table)| table.cell_mut(number));
             let look = Look::at(project, cell, counts.then_some(tokens), closed, now);
-            if look.verdict.serves() {
-                let this = (look.rank, number);
+            if look.verdict.serves()
+                && let Some((_, slot)) = self.key_in_turn(number, &[])
+            {
+                let this = ((self.keys[slot].is_crowded(), look.rank, number), slot);
                 best = Some(best.map_or(this, |best| best.min(this)));
             }
             projects.push(Candidate {
@@ -361,10 +363,11 @@ impl Pool {
                 until: look.until.map(|until| Moment::new(until, now)),
             });
         }
+        self.tables.extend(table);
         let slot = match closed {
             Some(_) => None,
-            None if counts && is_known => best.and_then(|(_, project)| self.key_in_turn(project)),
-            None if counts => self.project_in_turn(now).and_then(|project| self.key_in_turn(project)),
+            None if counts && is_known => best.map(|(_, slot)| slot),
+            None if counts => self.key_of_project_in_turn(now),
             None => self.next_by_key(model, now),
         };
         let picked = slot.map(|slot| {
@@ -393,20 +396,24 @@ impl Pool {
         Some(self.projects[self.keys[slot].project as usize].shown_name())
     }
 
-    /// The project whose turn it is while nothing is known of the model.
-    fn project_in_turn(&self, now: Timestamp) -> Option<u32> {
-        let mut in_turn = self.turns.iter().flat_map(|turn| {
+    /// The key of the project whose turn it is while nothing is known of the model.
+    fn key_of_project_in_turn(&self, now: Timestamp) -> Option<usize> {
+        let in_turn = self.turns.iter().flat_map(|turn| {
             let (before, from) = (turn.begin..turn.next, turn.next..turn.end);
             from.chain(before).map(|place| self.order[place])
         });
-        in_turn.find(|&project| self.standing_of(project).blocked_until <= now)
-    }
-
-    /// The key of a project whose turn it is.
-    fn key_in_turn(&self, number: u32) -> Option<usize> {
-        let project = &self.projects[number as usize];
-        let at = project.turn.checked_rem(project.usable.len())?;
-        project.usable.get(at).copied()
+        let slots = in_turn
+            .filter(|&project| self.standing_of(project).blocked_until <= now)
+            .filter_map(|project| self.key_in_turn(project, &[]))
+            .map(|(_, slot)| slot);
+        let mut crowded = None;
+        for slot in slots {
+            if !self.keys[slot].is_crowded() {
+                return Some(slot);
+            }
+            crowded = crowded.or(Some(slot));
+        }
+        crowded
     }
 
     /// The key that a classic strategy would choose.

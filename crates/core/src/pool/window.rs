@@ -9,15 +9,11 @@ use crate::time::Timestamp;
 /// Requests are counted in slots this long, so that a busy minute takes bounded memory.
 const SLOT: Duration = Duration::from_millis(100);
 
-/// How long a request counts: a minute, and what the way to Google may take more for one request than for another.
-/// Google may count in fixed minutes or in sliding ones; whoever never exceeds a limit in any sixty seconds is right
-/// with both.
-const COUNTED: Duration = Duration::from_millis(60_150);
+/// How long a request counts, in milliseconds. Google may count in fixed minutes or in sliding ones; whoever never
+/// exceeds a limit in any sixty seconds is right with both.
+pub(super) const MINUTE: u64 = 60_000;
 
-/// How long a minute is where Google counts in fixed ones.
-const MINUTE: u64 = 60_000;
-
-/// What the way to Google may take more for one request than for another.
+/// What the way to Google may take more for one request than for another: so much longer a request counts here.
 const WAY: Duration = Duration::from_millis(150);
 
 /// How long the own count stays in doubt after such a word.
@@ -41,7 +37,7 @@ pub(super) struct Minute {
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    /// When its requests count no more.
+    /// When its requests count no more at Google's.
     until: Timestamp,
     requests: u64,
     tokens: u64,
@@ -68,7 +64,7 @@ pub(super) struct Charge {
 impl Minute {
     fn expire(&mut self, now: Timestamp) {
         while let Some(slot) = self.slots.front()
-            && slot.until <= now
+            && slot.until + WAY <= now
         {
             self.requests = self.requests.saturating_sub(slot.requests);
             self.tokens = self.tokens.saturating_sub(slot.tokens);
@@ -81,10 +77,10 @@ impl Minute {
         let slot = SLOT.as_millis() as u64;
         let begins = Timestamp::from_millis(now.as_millis() / slot * slot);
         let until = match self.fixed {
-            None => begins + SLOT + COUNTED,
+            None => begins + SLOT + Duration::from_millis(MINUTE),
             Some(phase) => {
                 let into = (now.as_millis() + MINUTE - phase) % MINUTE;
-                now + Duration::from_millis(MINUTE - into) + WAY
+                now + Duration::from_millis(MINUTE - into)
             }
         };
         match self.slots.back_mut() {
@@ -114,11 +110,30 @@ impl Minute {
         self.fixed = Some(end.as_millis() % MINUTE);
         let (requests, tokens) = (self.requests, self.tokens);
         if requests > 0 {
-            self.slots = VecDeque::from([Slot { until: end + WAY, requests, tokens }]);
+            self.slots = VecDeque::from([Slot { until: end, requests, tokens }]);
         }
     }
 
-    /// When `surplus` requests and `tokens` will have left the window.
+    /// Counts in fixed minutes that end at this place in the clock's minute, or in sliding ones.
+    fn count_by(&mut self, fixed: Option<u64>, now: Timestamp) {
+        if let Some(phase) = fixed
+            && self.fixed != fixed
+        {
+            let into = (now.as_millis() + MINUTE - phase) % MINUTE;
+            let began = Timestamp::from_millis(now.as_millis() - into);
+            let end = began + Duration::from_millis(MINUTE);
+            // A slot that ends by the sliding count after the fixed end was filled in this minute.
+            let within = self.slots.iter().filter(|slot| slot.until > end);
+            let (requests, tokens) =
+                within.fold((0, 0), |sum, slot| (sum.0 + slot.requests, sum.1 + slot.tokens));
+            (self.requests, self.tokens) = (requests, tokens);
+            self.slots =
+                (requests > 0).then_some(Slot { until: end, requests, tokens }).into_iter().collect();
+        }
+        self.fixed = fixed;
+    }
+
+    /// When so many requests and tokens will have left Google's window.
     fn when(&self, requests: u64, tokens: u64) -> Timestamp {
         let (mut gone, mut gone_tokens) = (0, 0);
         for slot in &self.slots {
@@ -209,8 +224,17 @@ impl Meter {
         }
     }
 
-    /// When there is room for one more request of so many tokens: `now`, or later.
+    /// When a request of so many tokens may be sent without a doubt: `now`, or later.
     pub(super) fn room(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
+        self.free(tokens, WAY, now)
+    }
+
+    /// When Google has room for it: what clients are told.
+    pub(super) fn recovery(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
+        self.free(tokens, Duration::ZERO, now)
+    }
+
+    fn free(&mut self, tokens: u64, way: Duration, now: Timestamp) -> Timestamp {
         self.minute.expire(now);
         self.day.roll(now);
         let limits = self.limits;
@@ -223,11 +247,11 @@ impl Meter {
         // While the own count is in doubt, Google's word alone decides.
         let certain = self.doubt.is_none_or(|end| now > end + DOUBT);
         if let Some(over) = over(self.minute.requests, 1, limits.requests_per_minute).filter(|_| certain) {
-            at = at.max(self.minute.when(over, 0));
+            at = at.max(self.minute.when(over, 0) + way);
         }
         // A request larger than the whole limit is Google's to refuse: the number is an estimate.
         if let Some(over) = over(self.minute.tokens, tokens, limits.tokens_per_minute) {
-            at = at.max(self.minute.when(0, over.min(self.minute.tokens)));
+            at = at.max(self.minute.when(0, over.min(self.minute.tokens)) + way);
         }
         if self.is_day_full(tokens) { at.max(self.day.ends) } else { at }
     }
@@ -239,16 +263,29 @@ impl Meter {
             || (self.day.tokens > 0 && over(self.day.tokens, tokens, limits.tokens_per_day).is_some())
     }
 
-    /// Google has refused a request for a quota of the minute and said when it is free again.
-    pub(super) fn heard(&mut self, free_at: Timestamp, now: Timestamp) {
+    /// Counts minutes as Google is known to count them.
+    pub(super) fn count_by(&mut self, fixed: Option<u64>, now: Timestamp) {
+        self.minute.count_by(fixed, now);
+        self.doubt = None;
+    }
+
+    /// Google has refused a request for a quota of the minute and said when it is free again. When the oldest request
+    /// leaves by the own count, where that slides and sees the limit reached, too.
+    pub(super) fn heard(&mut self, free_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         self.minute.expire(now);
-        let Some(limit) = self.limits.requests_per_minute else { return };
+        let limit = self.limits.requests_per_minute?;
+        let slides = self.minute.fixed.is_none();
         // What is still under way may have been refused, too: only what was served counts here.
         let served = self.minute.requests.saturating_sub(self.under_way);
-        let own = match (served + 1).checked_sub(limit).filter(|over| *over > 0) {
-            Some(over) => self.minute.when(over, 0),
-            None => now,
-        };
+        let over = (served + 1).checked_sub(limit).filter(|over| *over > 0);
+        let own = over.map(|over| self.minute.when(over, 0));
+        self.compare(own.unwrap_or(now), free_at, now);
+        let is_full = self.minute.requests >= limit;
+        self.minute.slots.front().filter(|_| slides && is_full).map(|oldest| oldest.until)
+    }
+
+    /// Holds the own count against Google's word.
+    fn compare(&mut self, own: Timestamp, free_at: Timestamp, now: Timestamp) {
         if own <= free_at + DIFFERENT {
             let late = self.minute.fixed.is_some() && own > now && free_at > own + DIFFERENT;
             if late {
@@ -318,7 +355,16 @@ impl Meter {
 
     /// When the load falls next.
     pub(super) fn next_change(&self) -> Option<Timestamp> {
-        self.minute.slots.front().map(|slot| slot.until)
+        self.minute.slots.front().map(|slot| slot.until + WAY)
+    }
+
+    /// How much of a minute a request of so many tokens uses up: the time between requests that are spread evenly.
+    pub(super) fn share_of_minute(&self, tokens: u64) -> Duration {
+        let part = |used: u64, limit: Option<u64>| {
+            limit.map_or(0.0, |limit| used.min(limit) as f64 / limit.max(1) as f64)
+        };
+        let share = part(1, self.limits.requests_per_minute).max(part(tokens, self.limits.tokens_per_minute));
+        (Duration::from_millis(MINUTE) + WAY).mul_f64(share)
     }
 
     /// Tokens since midnight, as of the last look at the clock.

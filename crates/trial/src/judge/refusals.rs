@@ -11,6 +11,9 @@ use crate::scenario::millis;
 /// milliseconds: it has to be seen and reached.
 const TO_REACH: UnixMillis = 1_000;
 
+/// So many good heads without an answer behind them are enough: each further try is billed.
+const EMPTY_ANSWERS: u32 = 4;
+
 /// A `Retry-After` is true within so many milliseconds: it is told in whole seconds.
 const TRUE_WITHIN: u64 = 1_000;
 
@@ -18,11 +21,20 @@ impl Case<'_> {
     pub(super) fn judge_refusals(&self, verdict: &mut Verdict) {
         let mut accounts = self.accounts.clone();
         let names = self.scenario.models();
-        for request in &self.record.requests {
+        let mut empty = vec![0; self.record.requests.len()];
+        for call in self.record.calls.iter().filter(|call| call.status == 200) {
+            if let Some(request) = call.request {
+                empty[request as usize] += 1;
+            }
+        }
+        for (number, request) in self.record.requests.iter().enumerate() {
             if is_answered(request) || is_cut(request) {
                 continue;
             }
             let model = self.models[request.client as usize];
+            if empty[number] >= EMPTY_ANSWERS {
+                continue;
+            }
             if self.is_avoidable(request, model, names[model], &mut accounts) {
                 verdict.avoidable += 1;
                 verdict.avoidable_limited += usize::from(request.end.is_some_and(|end| end.status == 429));
