@@ -4,6 +4,8 @@
 //! nothing, and says so.
 
 mod harness;
+#[path = "recorded/messages.rs"]
+mod messages;
 
 use std::fs;
 use std::path::Path;

@@ -14,8 +14,9 @@ use super::report::Report;
 pub(super) const FOLDER: &str = "LIBRA_JUDGES";
 
 /// The scripts, with the checks that concern what libra speaks (none named: all of them).
-const JUDGES: [(&str, &[&str]); 2] = [
+const JUDGES: [(&str, &[&str]); 3] = [
     ("genai_native", &[]),
+    ("anthropic_sdk", &[]),
     (
         "openai_sdk",
         &[
