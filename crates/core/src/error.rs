@@ -31,6 +31,8 @@ const SOON: Duration = Duration::from_secs(60);
 pub enum Kind {
     /// 400: the request cannot be understood or is not allowed as it is.
     BadRequest,
+    /// 400: Gemini's filters stand in the way of an answer.
+    Blocked,
     /// 400: more tokens than the model takes. Agents shorten the conversation when they hear it.
     PromptTooLong,
     /// 400: an image that the request names by address cannot be had.
@@ -206,7 +208,9 @@ impl Kind {
     /// The HTTP status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::ImageUrl | Self::PromptTooLong => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::Blocked | Self::ImageUrl | Self::PromptTooLong => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound | Self::ModelNotFound => StatusCode::NOT_FOUND,
@@ -246,6 +250,7 @@ impl Kind {
     const fn google_status(self) -> &'static str {
         match self {
             Self::BadRequest
+            | Self::Blocked
             | Self::ImageUrl
             | Self::PromptTooLong
             | Self::TooLarge
@@ -266,6 +271,7 @@ impl Kind {
     const fn openai_type(self) -> &'static str {
         match self {
             Self::BadRequest
+            | Self::Blocked
             | Self::PromptTooLong
             | Self::ImageUrl
             | Self::NotFound
@@ -286,6 +292,7 @@ impl Kind {
     /// `error.code` of OpenAI's API, where it has one for this.
     const fn openai_code(self) -> Option<&'static str> {
         match self {
+            Self::Blocked => Some("moderation_blocked"),
             Self::Unauthorized => Some("invalid_api_key"),
             Self::PromptTooLong => Some("context_length_exceeded"),
             Self::ModelNotFound => Some("model_not_found"),
@@ -310,6 +317,7 @@ impl Kind {
     const fn anthropic_type(self) -> &'static str {
         match self {
             Self::BadRequest
+            | Self::Blocked
             | Self::PromptTooLong
             | Self::ImageUrl
             | Self::MethodNotAllowed

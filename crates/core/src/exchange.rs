@@ -7,15 +7,17 @@
 //! poll ─► Start(op)      send this; tell its head, its chunks, its end
 //!      ─► Cancel(op)     drop it; nothing of it is wanted any more
 //!      ─► WaitUntil(t)   until something comes of what has been started, at most until t
-//!      ─► Queued(ticket) until the pool says that this ticket has its turn, at most until a time
+//!      ─► Queued(ticket) the same, or until the pool says that this ticket has its turn
 //!      ─► Reply(…)       the whole answer; the exchange is over
 //!      ─► Commit(op)     the answer is good: take the relay, give it what else comes of op
 //! ```
 //!
-//! More than one operation can be under way; a shell keeps them in a set.
+//! More than one operation can be under way; a shell keeps them in a set. What comes of them is told also while a turn
+//! is waited for.
 
 mod attempt;
 mod fetch;
+mod parts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use http::{Request, Response, StatusCode};
 use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
 use self::fetch::Gathering;
+use self::parts::Parts;
 use crate::affinity::Conversation;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
@@ -107,7 +110,7 @@ pub enum Step {
     Cancel(OpId),
     /// Wait for what has been started, at most until then.
     WaitUntil(Timestamp),
-    /// Wait for the turn of this ticket ([`Gateway::due`]), at most until then.
+    /// Wait for the turn of this ticket ([`Gateway::due`]) or for what has been started, at most until then.
     Queued {
         /// The place in the queue.
         ticket: Ticket,
@@ -170,7 +173,70 @@ impl Drop for Place {
 
 /// One request of a client.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct Exchange(Kinds);
+
+#[derive(Debug)]
+enum Kinds {
+    /// Answered with one answer of the upstream.
+    Single(Box<Single>),
+    /// Answered with several.
+    Parts(Box<Parts>),
+}
+
+impl Exchange {
+    pub(crate) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
+        match &admitted.task {
+            Task::Generation(generation) if generation.parts() > 1 => {
+                Self(Kinds::Parts(Box::new(Parts::new(gateway, admitted))))
+            }
+            _ => Self(Kinds::Single(Box::new(Single::new(gateway, admitted)))),
+        }
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self, now: Timestamp) -> Step {
+        match &mut self.0 {
+            Kinds::Single(single) => single.poll(now),
+            Kinds::Parts(parts) => parts.poll(now),
+        }
+    }
+
+    /// Takes in what has come of an operation.
+    pub fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
+        match &mut self.0 {
+            Kinds::Single(single) => single.handle(op, outcome, now),
+            Kinds::Parts(parts) => parts.handle(op, outcome, now),
+        }
+    }
+
+    /// The answer of `op` is good; from here there is no failing over.
+    pub fn commit(self, op: OpId) -> Relay {
+        match self.0 {
+            Kinds::Single(single) => single.commit(op),
+            Kinds::Parts(_) => unreachable!("an answer in parts is a reply"),
+        }
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        match &mut self.0 {
+            Kinds::Single(single) => single.take_events(),
+            Kinds::Parts(parts) => parts.take_events(),
+        }
+    }
+
+    /// The client has left before an answer. What was started is to be dropped.
+    pub fn abandon(&mut self, now: Timestamp) {
+        match &mut self.0 {
+            Kinds::Single(single) => single.abandon(now),
+            Kinds::Parts(parts) => parts.abandon(now),
+        }
+    }
+}
+
+/// A request that is answered with one answer of the upstream.
+#[derive(Debug)]
+struct Single {
     gateway: Arc<Gateway>,
     task: Task,
     access: Access,
@@ -212,8 +278,8 @@ pub struct Exchange {
     events: Vec<Event>,
 }
 
-impl Exchange {
-    pub(crate) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
+impl Single {
+    fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
         let Admitted { task, access, headers, body, further_models, held, arrived: now, mark } = admitted;
         let config = gateway.config();
         let patience = match task.framing() {
@@ -280,8 +346,7 @@ impl Exchange {
         }
     }
 
-    /// What to do next.
-    pub fn poll(&mut self, now: Timestamp) -> Step {
+    fn poll(&mut self, now: Timestamp) -> Step {
         if let Some(op) = self.cancel.pop() {
             return Step::Cancel(op);
         }
@@ -467,8 +532,7 @@ impl Exchange {
         OpId(self.next_op)
     }
 
-    /// Takes in what has come of an operation.
-    pub fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
+    fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
         let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
@@ -514,6 +578,11 @@ impl Exchange {
                 let attempt = self.running.swap_remove(at);
                 self.failed(attempt, failure, now);
             }
+            Over::Declined(error) => {
+                let attempt = self.running.swap_remove(at);
+                self.cancel.push(attempt.op);
+                self.declined(attempt.lease, &error, None, now);
+            }
             Over::Refused => {
                 let attempt = self.running.swap_remove(at);
                 self.refused(attempt, now);
@@ -543,6 +612,9 @@ impl Exchange {
         }
         let (response, issued) = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
             Ok(answer) => answer,
+            Err(error) if error.kind == Kind::Blocked => {
+                return self.declined(lease, &error, judge::usage(&body), now);
+            }
             Err(error) => {
                 let failure = Failure::new(Class::Unknown, Elsewhere::One, error.to_string());
                 return self.failed(
@@ -567,6 +639,14 @@ impl Exchange {
             self.gateway.keep(name, &response, now);
         }
         self.finish(response, Ending::Complete, key, usage, now);
+    }
+
+    /// The upstream has answered, and its answer is a no: no other key would get another.
+    fn declined(&mut self, lease: Option<Lease>, error: &Error, usage: Option<Usage>, now: Timestamp) {
+        if let Some(lease) = lease {
+            lease.succeeded(self.task.model(), usage, now);
+        }
+        self.refuse(error, now);
     }
 
     /// The upstream has answered with an error status.
@@ -747,8 +827,7 @@ impl Exchange {
         }
     }
 
-    /// The answer of `op` is good; from here there is no failing over.
-    pub fn commit(mut self, op: OpId) -> Relay {
+    fn commit(mut self, op: OpId) -> Relay {
         let at = self.running.iter().position(|attempt| attempt.op == op);
         let attempt = at.map(|at| self.running.swap_remove(at));
         let (lease, phase) = match attempt {
@@ -775,8 +854,8 @@ impl Exchange {
                 let decoder = Decoder::new(framing);
                 match self.task.stream_encoder() {
                     Some(encoder) => {
-                        let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
-                        headers.insert(CONTENT_TYPE, events);
+                        let content_type = HeaderValue::from_static(self.task.stream_content_type());
+                        headers.insert(CONTENT_TYPE, content_type);
                         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                         Mode::Translated { decoder, encoder: Box::new(encoder) }
                     }
@@ -799,13 +878,11 @@ impl Exchange {
         Relay::new((status, headers), mode, origin, held)
     }
 
-    /// What happened since this was last asked.
-    pub fn take_events(&mut self) -> Vec<Event> {
+    fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }
 
-    /// The client has left before an answer. What was started is to be dropped.
-    pub fn abandon(&mut self, now: Timestamp) {
+    fn abandon(&mut self, now: Timestamp) {
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),

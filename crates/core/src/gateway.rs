@@ -102,7 +102,6 @@ pub enum DueNow {
 
 /// What a head leads to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "made and taken apart once a request, at once")]
 pub enum Accepted {
     /// The answer, at once.
     Reply(Response<Bytes>),
@@ -191,11 +190,6 @@ impl Gateway {
         locked(&self.media)
     }
 
-    /// An empty share of the common memory.
-    pub(crate) fn share(&self) -> Held {
-        self.memory.share()
-    }
-
     /// The thought signatures of calls, by client. Never held while something is waited for.
     pub(crate) fn signatures(&self) -> MutexGuard<'_, Signatures> {
         locked(&self.signatures)
@@ -218,6 +212,11 @@ impl Gateway {
             self.pool(guests).set_skew(skew, now);
         }
         Some(Event::ClockOff { behind_seconds: skew.seconds() })
+    }
+
+    /// An empty share of the common memory.
+    pub(crate) fn share(&self) -> Held {
+        self.memory.share()
     }
 
     /// How many pool keys there are, and how many of them are not set aside.
@@ -560,7 +559,10 @@ impl Intake {
             (Wanted::Task(task), _) => task,
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
-                let asked = Asked::read(form, body, &gateway, access.client(), &mut held, now)?;
+                let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                let content_type = content_type.unwrap_or_default();
+                let client = (&*gateway, access.client());
+                let asked = Asked::read(form, body, content_type, client, &mut held, now)?;
                 let custom = asked.is_chat()
                     && matches!(access, Access::Pool { .. })
                     && gateway
@@ -568,7 +570,7 @@ impl Intake {
                         .custom_llm
                         .as_ref()
                         .is_some_and(|custom| custom.serves(asked.model()));
-                let model = match gateway.served_model(asked.model(), AliasFor::Chat) {
+                let model = match gateway.served_model(asked.model(), asked.alias_for()) {
                     Ok(model) => model.to_owned(),
                     Err(_) if custom => asked.model().to_owned(),
                     Err(error) => return Err(error),
@@ -578,10 +580,22 @@ impl Intake {
                 Task::Generation(Box::new(asked.translated_for(model, recalled)?))
             }
         };
+        let mut body = body;
+        if task.keeps_its_own() {
+            // What is needed of the body is in the task, which holds what goes up, too.
+            let translated = task.translated_body().map_or(0, |body| body.len());
+            if !held.grow(translated) {
+                return Err(no_room());
+            }
+            body = Some(Bytes::new());
+        }
         let asked = task.asked_model().unwrap_or_default();
-        let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
-        let mut further_models: Vec<String> = further.map(str::to_owned).collect();
-        further_models.reverse();
+        let mut further_models: Vec<String> = Vec::new();
+        if task.takes_another_model() {
+            let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
+            further_models.extend(further.map(str::to_owned));
+            further_models.reverse();
+        }
         let admitted = Admitted { task, access, headers, body, further_models, held, arrived, mark };
         Ok(Exchange::new(gateway, admitted))
     }
@@ -604,10 +618,12 @@ pub(crate) fn too_large(limit: u64) -> Error {
     Error::new(Kind::TooLarge, message)
 }
 
-/// What a request is told that there is no memory for.
+/// What is told where the common memory is used up.
 pub(crate) fn no_room() -> Error {
-    let message = "The gateway holds too much at the moment. 网关当前负载过高。";
-    Error { retry_after: Some(Duration::from_secs(1)), ..Error::new(Kind::Unavailable, message) }
+    Error {
+        retry_after: Some(Duration::from_secs(1)),
+        ..Error::new(Kind::Unavailable, "The gateway holds too much at the moment. 网关当前负载过高。")
+    }
 }
 
 /// The answer to a request that got no further than its body.

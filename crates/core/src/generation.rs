@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::answers;
 use crate::anthropic::messages::{self, MessagesRequest};
+use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
 use crate::gateway::Gateway;
 use crate::gemini::remote::{Media, Remote, Written};
@@ -17,6 +18,8 @@ use crate::gemini::request::Known;
 use crate::mark::RequestId;
 use crate::memory::Held;
 use crate::openai::chat::{self, ChatRequest};
+pub(crate) use crate::openai::endpoint::Fragment;
+use crate::openai::endpoint::{self, Endpoint};
 use crate::openai::responses::store::Answer;
 use crate::openai::responses::{self, ResponsesRequest};
 use crate::secret::KeyId;
@@ -32,6 +35,8 @@ pub enum Form {
     Responses,
     /// OpenAI's `/v1/responses/input_tokens`: no answer, but what asking would cost.
     ResponseTokens,
+    /// OpenAI's other endpoints.
+    Endpoint(Endpoint),
     /// Anthropic's `/v1/messages`.
     Messages,
     /// Anthropic's `/v1/messages/count_tokens`: no answer, but what asking would cost.
@@ -58,6 +63,11 @@ pub(crate) enum Asked {
     MessageTokens {
         request: MessagesRequest,
     },
+    Endpoint {
+        endpoint: Endpoint,
+        request: Arc<endpoint::Request>,
+        part: Part,
+    },
 }
 
 /// A request to `/v1/responses`, with all that it goes on from.
@@ -77,6 +87,13 @@ pub(crate) struct Kept {
     before: Option<Arc<responses::store::Turn>>,
 }
 
+/// What of a request one generation is about. Some take several of Gemini's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    Numbered(usize),
+}
+
 /// A request, translated for one model.
 #[derive(Debug)]
 pub(crate) struct Generation {
@@ -93,6 +110,7 @@ pub(crate) struct Generation {
 pub(crate) enum Encoder {
     Chat(chat::stream::Encoder),
     Responses { encoder: responses::stream::Encoder, kept: Option<Arc<Kept>> },
+    Endpoint(endpoint::Encoder),
     Messages(messages::stream::Encoder),
 }
 
@@ -100,7 +118,7 @@ impl Form {
     /// The dialect of its errors.
     pub(crate) fn dialect(self) -> Dialect {
         match self {
-            Self::Chat | Self::Responses | Self::ResponseTokens => Dialect::OpenAi,
+            Self::Chat | Self::Responses | Self::ResponseTokens | Self::Endpoint(_) => Dialect::OpenAi,
             Self::Messages | Self::MessageTokens => Dialect::Anthropic,
         }
     }
@@ -110,22 +128,23 @@ impl Form {
         match self {
             Self::Chat => "chatcmpl-",
             Self::Responses | Self::ResponseTokens => responses::RESPONSE_ID,
+            Self::Endpoint(endpoint) => endpoint.id_prefix(),
             Self::Messages | Self::MessageTokens => messages::ID_PREFIX,
         }
     }
 }
 
 impl Asked {
-    /// Reads the body of a client's request. What it goes on from is looked up among what the gateway has kept, and
-    /// counts as `held` for it.
+    /// Reads the body of a client's request, of this media type. What it goes on from is looked up among what the
+    /// gateway has kept, and counts as `held` for it.
     ///
     /// # Errors
     /// A body that is no request of this form.
     pub(crate) fn read(
         form: Form,
-        body: &[u8],
-        gateway: &Gateway,
-        client: KeyId,
+        body: &Bytes,
+        content_type: &str,
+        (gateway, client): (&Gateway, KeyId),
         held: &mut Held,
         now: Timestamp,
     ) -> Result<Self, Error> {
@@ -161,6 +180,10 @@ impl Asked {
                 let (items, before) = answers::gone_on_from(&request, &id, (gateway, client), held, now)?;
                 Ok(Self::ResponseTokens { conversation: request.conversation(before.as_ref(), &items)? })
             }
+            Form::Endpoint(endpoint) => {
+                let request = Arc::new(endpoint.read(body, content_type, id, created)?);
+                Ok(Self::Endpoint { endpoint, request, part: Part::Whole })
+            }
             Form::Messages => {
                 let request = MessagesRequest::parse(body)?;
                 let mut context = request.context(id);
@@ -188,6 +211,19 @@ impl Asked {
             Self::Responses(asked) => &asked.conversation.chat().model,
             Self::ResponseTokens { conversation } => &conversation.chat().model,
             Self::Messages { request, .. } | Self::MessageTokens { request } => &request.model,
+            Self::Endpoint { request, .. } => request.model(),
+        }
+    }
+
+    /// What the model is asked for.
+    pub(crate) fn alias_for(&self) -> AliasFor {
+        match self {
+            Self::Chat { .. }
+            | Self::Responses(_)
+            | Self::ResponseTokens { .. }
+            | Self::Messages { .. }
+            | Self::MessageTokens { .. } => AliasFor::Chat,
+            Self::Endpoint { request, .. } => request.alias_for(),
         }
     }
 
@@ -197,6 +233,7 @@ impl Asked {
             Self::Chat { request, .. } => request.call_ids().collect(),
             Self::Responses(asked) => asked.conversation.chat().call_ids().collect(),
             Self::ResponseTokens { conversation } => conversation.chat().call_ids().collect(),
+            Self::Endpoint { .. } => Vec::new(),
             Self::Messages { request, .. } | Self::MessageTokens { request } => request.call_ids().collect(),
         }
     }
@@ -218,6 +255,20 @@ impl Asked {
             Self::ResponseTokens { conversation } => responses::to_gemini::count(conversation, model, known),
             Self::Messages { request, .. } => messages::to_gemini::request(request, model, known),
             Self::MessageTokens { request } => messages::to_gemini::count(request, model, known),
+            // The parts will be translated for themselves.
+            Self::Endpoint { request, part: Part::Whole, .. } if request.parts() > 1 => {
+                Ok(Written::default())
+            }
+            Self::Endpoint { request, part, .. } => request.to_gemini(model, part.number(), &known.media),
+        }
+    }
+}
+
+impl Part {
+    fn number(self) -> usize {
+        match self {
+            Self::Whole => 0,
+            Self::Numbered(number) => number,
         }
     }
 }
@@ -255,6 +306,7 @@ impl Generation {
             Asked::Chat { .. } => Form::Chat,
             Asked::Responses(_) => Form::Responses,
             Asked::ResponseTokens { .. } => Form::ResponseTokens,
+            Asked::Endpoint { endpoint, .. } => Form::Endpoint(*endpoint),
             Asked::Messages { .. } => Form::Messages,
             Asked::MessageTokens { .. } => Form::MessageTokens,
         }
@@ -269,14 +321,10 @@ impl Generation {
     pub(crate) fn method(&self) -> &'static str {
         match &self.asked {
             Asked::MessageTokens { .. } | Asked::ResponseTokens { .. } => "countTokens",
+            Asked::Endpoint { request, .. } => request.method(),
             _ if self.streams() => "streamGenerateContent?alt=sse",
             _ => "generateContent",
         }
-    }
-
-    /// Whether Gemini's answer has candidates.
-    pub(crate) fn generates(&self) -> bool {
-        !matches!(self.asked, Asked::MessageTokens { .. } | Asked::ResponseTokens { .. })
     }
 
     /// Whether the answer is to come in events.
@@ -286,6 +334,85 @@ impl Generation {
             Asked::Responses(asked) => asked.conversation.chat().stream,
             Asked::Messages { request, .. } => request.stream,
             Asked::MessageTokens { .. } | Asked::ResponseTokens { .. } => false,
+            Asked::Endpoint { request, .. } => request.streams(),
+        }
+    }
+
+    /// Whether Gemini's answer has candidates.
+    pub(crate) fn generates(&self) -> bool {
+        match &self.asked {
+            Asked::Chat { .. } | Asked::Responses(_) | Asked::Messages { .. } => true,
+            Asked::MessageTokens { .. } | Asked::ResponseTokens { .. } => false,
+            Asked::Endpoint { request, .. } => request.generates(),
+        }
+    }
+
+    /// The media type of the client's answer.
+    pub(crate) fn content_type(&self) -> &'static str {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.content_type(),
+            _ if self.streams() => "text/event-stream; charset=utf-8",
+            _ => "application/json",
+        }
+    }
+
+    /// Whether another model may answer in the place of the one that was asked for.
+    pub(crate) fn takes_another_model(&self) -> bool {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.takes_another_model(),
+            _ => true,
+        }
+    }
+
+    /// How many requests to Gemini it takes; one for a part.
+    pub(crate) fn parts(&self) -> usize {
+        match &self.asked {
+            Asked::Endpoint { request, part: Part::Whole, .. } => request.parts(),
+            _ => 1,
+        }
+    }
+
+    /// One of its parts.
+    ///
+    /// # Errors
+    /// What cannot be said to Gemini.
+    pub(crate) fn part(&self, number: usize) -> Result<Self, Error> {
+        let asked = match &self.asked {
+            Asked::Endpoint { endpoint, request, .. } => {
+                let (endpoint, request) = (*endpoint, Arc::clone(request));
+                Asked::Endpoint { endpoint, request, part: Part::Numbered(number) }
+            }
+            _ => unreachable!("nothing else has parts"),
+        };
+        asked.translated_for(self.model.clone(), Recalled::default())
+    }
+
+    /// What a part's answer adds to the whole; none where it is the whole.
+    ///
+    /// # Errors
+    /// Gemini's answer cannot be translated.
+    pub(crate) fn fragment(&self, body: &[u8]) -> Result<Option<Fragment>, Error> {
+        match &self.asked {
+            Asked::Endpoint { request, part: Part::Numbered(number), .. } => {
+                request.fragment(body, *number).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The client's answer, from those to all parts in order.
+    pub(crate) fn join(&self, fragments: &[Fragment]) -> Bytes {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.answer(fragments),
+            _ => Bytes::new(),
+        }
+    }
+
+    /// What the client is told where an answer in events begins with a no.
+    pub(crate) fn refusal(&self, event: &[u8]) -> Option<Error> {
+        match &self.asked {
+            Asked::Endpoint { request, .. } => request.refusal(event),
+            _ => None,
         }
     }
 
@@ -325,6 +452,9 @@ impl Generation {
             Asked::ResponseTokens { .. } => Ok((responses::from_gemini::count(body)?, Vec::new())),
             Asked::Messages { context, .. } => messages::from_gemini::answer(body, context),
             Asked::MessageTokens { .. } => Ok((messages::from_gemini::count(body)?, Vec::new())),
+            Asked::Endpoint { request, part, .. } => {
+                Ok((request.answer(&[request.fragment(body, part.number())?]), Vec::new()))
+            }
         }
     }
 
@@ -335,7 +465,8 @@ impl Generation {
             Asked::Chat { .. }
             | Asked::ResponseTokens { .. }
             | Asked::Messages { .. }
-            | Asked::MessageTokens { .. } => None,
+            | Asked::MessageTokens { .. }
+            | Asked::Endpoint { .. } => None,
         }
     }
 
@@ -352,6 +483,7 @@ impl Generation {
                 kept: asked.kept.clone(),
             }),
             Asked::MessageTokens { .. } | Asked::ResponseTokens { .. } => None,
+            Asked::Endpoint { request, .. } => request.encoder().map(Encoder::Endpoint),
         }
     }
 }
@@ -365,6 +497,7 @@ impl Encoder {
         match self {
             Self::Chat(encoder) => encoder.push(event, out),
             Self::Responses { encoder, .. } => encoder.push(event, out),
+            Self::Endpoint(encoder) => encoder.push(event, out),
             Self::Messages(encoder) => encoder.push(event, out),
         }
     }
@@ -374,6 +507,7 @@ impl Encoder {
         match self {
             Self::Chat(encoder) => encoder.take_issued(),
             Self::Responses { encoder, .. } => encoder.take_issued(),
+            Self::Endpoint(_) => Vec::new(),
             Self::Messages(encoder) => encoder.take_issued(),
         }
     }
@@ -382,7 +516,7 @@ impl Encoder {
     pub(crate) fn take_kept(&mut self) -> Option<Answer> {
         match self {
             Self::Responses { encoder, kept } => Some(kept.take()?.answer(encoder.take_answer()?)),
-            Self::Chat(_) | Self::Messages(_) => None,
+            Self::Chat(_) | Self::Messages(_) | Self::Endpoint(_) => None,
         }
     }
 
@@ -391,6 +525,7 @@ impl Encoder {
         match self {
             Self::Chat(encoder) => encoder.is_finished(),
             Self::Responses { encoder, .. } => encoder.is_finished(),
+            Self::Endpoint(encoder) => encoder.is_finished(),
             Self::Messages(encoder) => encoder.is_finished(),
         }
     }
@@ -401,13 +536,16 @@ impl Encoder {
             Self::Chat(encoder) => encoder.finish(out),
             Self::Responses { encoder, .. } => encoder.finish(out),
             Self::Messages(encoder) => encoder.finish(out),
+            Self::Endpoint(encoder) => encoder.finish(out),
         }
     }
 
-    /// Ends an answer that broke off.
+    /// Ends an answer that broke off. Where this cannot be said in it, nothing is appended, and the connection has to
+    /// be broken.
     pub(crate) fn fail(&mut self, error: &Error, request: RequestId, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(_) => out.extend_from_slice(&error.event(Dialect::OpenAi, None)),
+            Self::Endpoint(encoder) if !encoder.can_say_errors() => {}
+            Self::Chat(_) | Self::Endpoint(_) => out.extend_from_slice(&error.event(Dialect::OpenAi, None)),
             Self::Responses { encoder, .. } => encoder.fail(error, out),
             Self::Messages(_) => out.extend_from_slice(&error.event(Dialect::Anthropic, Some(request))),
         }

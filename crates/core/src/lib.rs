@@ -27,6 +27,7 @@ mod json;
 pub mod judge;
 pub mod mark;
 pub mod memory;
+pub mod multipart;
 pub mod openai;
 pub mod pool;
 pub mod relay;

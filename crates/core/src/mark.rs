@@ -20,7 +20,7 @@ const ADMIN: HeaderName = HeaderName::from_static("x-libra-admin");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-libra-attempts");
 
 /// The model that served, where it is not the one that was asked for first.
-const MODEL: HeaderName = HeaderName::from_static("x-libra-model");
+pub(crate) const MODEL: HeaderName = HeaderName::from_static("x-libra-model");
 
 /// For administrators: the project that served.
 const PROJECT: HeaderName = HeaderName::from_static("x-libra-project");

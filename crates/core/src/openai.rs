@@ -1,6 +1,15 @@
 //! OpenAI's API on top of Gemini.
 
+pub mod audio;
 pub mod chat;
+pub mod completions;
+pub mod embeddings;
+pub mod endpoint;
+mod form;
+pub mod images;
 pub mod models;
 pub mod responses;
+mod sampling;
+mod texts;
+mod tokens;
 mod voice;

@@ -389,6 +389,9 @@ impl Relay {
             Mode::Translated { encoder, .. } => {
                 let mut said = Vec::new();
                 encoder.fail(error, self.origin.request, &mut said);
+                if said.is_empty() {
+                    return self.end(before, Next::Reset, Ending::Cut, now);
+                }
                 said.into()
             }
         };

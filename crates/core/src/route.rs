@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::error::{Dialect, Error, Kind};
 use crate::generation::Form;
+use crate::openai::endpoint::Endpoint;
 use crate::sse::Framing;
 
 /// What a request asks for.
@@ -161,6 +162,9 @@ impl Route {
             ["responses", id, "cancel"] => (Self::kept(id, Act::Cancel), &[Method::POST][..]),
             ["messages"] => (Self::generation(Form::Messages), &[Method::POST][..]),
             ["messages", "count_tokens"] => (Self::generation(Form::MessageTokens), &[Method::POST][..]),
+            parts if let Some(endpoint) = Endpoint::of_path(parts) => {
+                (Self::generation(Form::Endpoint(endpoint)), &[Method::POST][..])
+            }
             ["models"] => {
                 let dialect = path.dialect_of_models(uri, headers);
                 (Self { dialect, operation: Operation::ModelList { version } }, &[Method::GET][..])
@@ -539,6 +543,24 @@ mod tests {
     }
 
     #[test]
+    fn openais_other_endpoints_are_found_wherever_clients_look_for_them() {
+        let check = |path: &str, endpoint| {
+            for prefix in ["/v1", "", "/v1beta/openai", "/openai/v1", "/v1/v1", "/base/v1"] {
+                let uri = format!("{prefix}/{path}");
+                let route = find("POST", &uri, &[]).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
+                assert_eq!(route, Route::generation(Form::Endpoint(endpoint)), "{uri}");
+            }
+        };
+        check("embeddings", Endpoint::Embeddings);
+        check("images/generations", Endpoint::ImageGeneration);
+        check("images/edits", Endpoint::ImageEdit);
+        check("audio/speech", Endpoint::Speech);
+        check("audio/transcriptions", Endpoint::Transcription);
+        check("audio/translations", Endpoint::Translation);
+        check("completions", Endpoint::Completion);
+    }
+
+    #[test]
     fn messages_are_found_with_and_without_a_prefix() {
         let check = |uri, form| {
             let route = find("POST", uri, &[]).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
@@ -586,7 +608,8 @@ mod tests {
         check("GET", "/v1/messages", Dialect::Anthropic, Kind::MethodNotAllowed);
         check("POST", "/v1beta/unknown", Dialect::Gemini, Kind::NotFound);
         check("POST", "/v1beta/models/m:launchRocket", Dialect::Gemini, Kind::NotFound);
-        check("POST", "/completions", Dialect::OpenAi, Kind::NotFound);
+        check("POST", "/moderations", Dialect::OpenAi, Kind::NotFound);
+        check("GET", "/v1/embeddings", Dialect::OpenAi, Kind::MethodNotAllowed);
         check("GET", "/v1/chat/completions", Dialect::OpenAi, Kind::MethodNotAllowed);
         check("GET", "/v1beta/models/m:generateContent", Dialect::Gemini, Kind::MethodNotAllowed);
         check("GET", "/verify", Dialect::OpenAi, Kind::MethodNotAllowed);

@@ -14,7 +14,7 @@ use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::trimmed;
 use crate::gemini::remote::{Media, Remote};
-use crate::generation::{Encoder, Generation};
+use crate::generation::{Encoder, Form, Generation};
 use crate::openai::models;
 use crate::openai::responses::store::Answer;
 use crate::route::{ModelCall, Version, model_path};
@@ -116,6 +116,20 @@ impl Task {
         }
     }
 
+    /// Whether another model may answer in the place of the one that was asked for.
+    pub(crate) fn takes_another_model(&self) -> bool {
+        match self {
+            Self::Generation(generation) => generation.takes_another_model(),
+            Self::Native { .. } => true,
+            Self::ModelList { .. } | Self::ModelGet { .. } => false,
+        }
+    }
+
+    /// Whether the client's body is not needed any more: neither is it sent, nor does another service take it over.
+    pub(crate) fn keeps_its_own(&self) -> bool {
+        matches!(self, Self::Generation(generation) if matches!(generation.form(), Form::Endpoint(_)))
+    }
+
     /// The model, as the client names it, where others may take its place.
     pub(crate) fn asked_model(&self) -> Option<&str> {
         match self {
@@ -171,6 +185,22 @@ impl Task {
         }
     }
 
+    /// The media type of what [`stream_encoder`](Self::stream_encoder) makes.
+    pub(crate) fn stream_content_type(&self) -> &'static str {
+        match self {
+            Self::Generation(generation) => generation.content_type(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => "application/json",
+        }
+    }
+
+    /// What the client is told where an answer in events begins with a no.
+    pub(crate) fn refusal(&self, event: &[u8]) -> Option<Error> {
+        match self {
+            Self::Generation(generation) => generation.refusal(event),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
     /// What the head of an answer leads to.
     pub(crate) fn phase_after_head(&self, status: StatusCode, headers: HeaderMap) -> Phase {
         let is_html = headers
@@ -210,13 +240,21 @@ impl Task {
         let config = gateway.config();
         let keep = |model: &str| config.model_allowed(model);
         let created = now.as_secs();
+        let mut content_type = "application/json";
+        let mut fragment = None;
         let mut issued = Vec::new();
         let body = match self {
             Self::Native { .. } => body,
             Self::Generation(generation) => {
-                let (body, of_calls) = generation.answer(&body)?;
-                issued = of_calls;
-                body
+                content_type = generation.content_type();
+                fragment = generation.fragment(&body)?;
+                if fragment.is_some() {
+                    Bytes::new()
+                } else {
+                    let (body, of_calls) = generation.answer(&body)?;
+                    issued = of_calls;
+                    body
+                }
             }
             Self::ModelList { dialect: Dialect::Gemini, .. } if config.lists_all_models() => body,
             Self::ModelList { dialect: Dialect::Gemini, .. } => trimmed(&body, &keep)?,
@@ -232,7 +270,11 @@ impl Task {
         *response.status_mut() = status;
         *response.headers_mut() = crate::upstream::returned(headers);
         if self.is_translated() && self.dialect() != Dialect::Gemini {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        // For whoever puts the parts of an answer together.
+        if let Some(fragment) = fragment {
+            response.extensions_mut().insert(fragment);
         }
         Ok((response, issued))
     }

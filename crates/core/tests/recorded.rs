@@ -10,6 +10,8 @@ mod messages;
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use harness::{Call, Canned, Harness, config};
 use http::Method;
@@ -144,5 +146,86 @@ fn chats_come_out_whole() {
             assert!(chat["choices"][0]["finish_reason"].is_string(), "{name}: {chat}");
             assert_eq!(chat["model"], "gemini-2.5-flash", "{name}: the client's name for the model");
         }
+    }
+}
+
+/// The recordings of a method, with what was asked and what was answered.
+fn recorded(method: &str) -> Vec<(String, Value, Canned, Value)> {
+    let of_method = |recording: &Recording| {
+        recording.call.path.split('?').next().is_some_and(|path| path.ends_with(method))
+            && recording.answer.status == 200
+    };
+    recordings()
+        .into_iter()
+        .filter(of_method)
+        .filter_map(|Recording { name, call, answer, .. }| {
+            let asked = serde_json::from_slice(&call.body).ok()?;
+            let answered = serde_json::from_slice(&answer.chunks.concat()).ok()?;
+            Some((name, asked, answer, answered))
+        })
+        .collect()
+}
+
+/// What a gateway sends for a client's request, and what the client gets for this answer.
+fn through(path: &str, body: &Value, answer: &Canned) -> (Value, harness::Seen) {
+    let mut sent = Value::Null;
+    let call = Call::post(path, body.to_string());
+    let seen = Harness::new(config(&["pool-key-one"])).send(&call, |request| {
+        sent = serde_json::from_slice(request.body().as_ref().expect("a body")).expect("JSON");
+        answer.clone()
+    });
+    assert_eq!(seen.status, 200, "{}", String::from_utf8_lossy(&seen.body));
+    (sent, seen)
+}
+
+#[test]
+fn embeddings_come_out_with_length_one() {
+    for (name, asked, answer, answered) in recorded(":batchEmbedContents") {
+        let requests = asked["requests"].as_array().expect("requests");
+        let body = serde_json::json!({
+            "model": requests[0]["model"],
+            "input": requests.iter().map(|one| &one["content"]["parts"][0]["text"]).collect::<Vec<_>>(),
+            "dimensions": requests[0]["outputDimensionality"],
+        });
+        let (sent, seen) = through("/v1/embeddings", &body, &answer);
+        assert_eq!(sent, asked, "{name}: what is asked is what was asked");
+        let told: Value = serde_json::from_str(seen.text()).expect("JSON");
+        let vectors = answered["embeddings"].as_array().expect("embeddings");
+        assert_eq!(told["data"].as_array().map(Vec::len), Some(vectors.len()), "{name}");
+        for (vector, entry) in vectors.iter().zip(told["data"].as_array().expect("data")) {
+            let numbers = |vector: &Value| -> Vec<f64> {
+                vector
+                    .as_array()
+                    .expect("numbers")
+                    .iter()
+                    .map(|one| one.as_f64().expect("a number"))
+                    .collect()
+            };
+            let (theirs, ours) = (numbers(&vector["values"]), numbers(&entry["embedding"]));
+            let length = |vector: &[f64]| vector.iter().map(|one| one * one).sum::<f64>().sqrt();
+            assert!((length(&ours) - 1.0).abs() < 1e-4, "{name}: {}", length(&ours));
+            let scale = length(&theirs);
+            assert!(theirs.iter().zip(&ours).all(|(a, b)| (a / scale - b).abs() < 1e-5), "{name}");
+        }
+    }
+}
+
+#[test]
+fn speech_comes_out_in_a_file() {
+    for (name, mut asked, answer, answered) in recorded("-tts:generateContent") {
+        let parts = &asked["contents"][0]["parts"];
+        let voice =
+            &asked["generationConfig"]["speechConfig"]["voiceConfig"]["prebuiltVoiceConfig"]["voiceName"];
+        let body = serde_json::json!({
+            "model": asked["model"], "input": parts[0]["text"], "voice": voice, "response_format": "wav",
+        });
+        let (sent, seen) = through("/v1/audio/speech", &body, &answer);
+        // The model is in the path.
+        asked.as_object_mut().expect("an object").remove("model");
+        assert_eq!(sent, asked, "{name}: what is asked is what was asked");
+        let sound = answered["candidates"][0]["content"]["parts"][0]["inlineData"]["data"].as_str();
+        let sound = STANDARD.decode(sound.expect("sound")).expect("base64");
+        assert_eq!(seen.body[..4], *b"RIFF", "{name}");
+        assert_eq!(seen.body[44..], sound[..sound.len() / 2 * 2], "{name}");
     }
 }

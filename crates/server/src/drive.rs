@@ -57,11 +57,18 @@ pub(crate) async fn drive(
             Step::Queued { ticket, until } => {
                 let wait = waiting.begin(ticket);
                 sleep.as_mut().set_deadline(until);
-                poll_fn(|context| match wait.poll_turn(context) {
-                    Poll::Ready(()) => Poll::Ready(()),
-                    Poll::Pending => sleep.as_mut().poll_elapsed(context),
-                })
-                .await;
+                let outcome = poll_fn(|context| {
+                    if wait.poll_turn(context).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                    match operations.poll_next(context) {
+                        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+                        Poll::Pending => sleep.as_mut().poll_elapsed(context).map(|()| None),
+                    }
+                });
+                if let Some((op, outcome)) = outcome.await {
+                    running.handle(op, outcome, clock::now());
+                }
             }
             Step::Reply(reply) => {
                 exchange.take();

@@ -43,18 +43,19 @@ pub(crate) struct Chunk {
 pub(crate) struct Usage {
     pub(crate) text: u64,
     pub(crate) images: u64,
+    pub(crate) sound: u64,
     pub(crate) thoughts: u64,
 }
 
 impl Usage {
     /// All that went in.
     pub(crate) const fn prompt(self) -> u64 {
-        self.text + self.images
+        self.text + self.images + self.sound
     }
 
     /// The same by modality, as `promptTokensDetails` has it.
     pub(crate) fn details(self) -> Value {
-        [("TEXT", self.text), ("IMAGE", self.images)]
+        [("TEXT", self.text), ("IMAGE", self.images), ("AUDIO", self.sound)]
             .into_iter()
             .filter(|(_, count)| *count > 0)
             .map(|(modality, count)| json!({ "modality": modality, "tokenCount": count }))
@@ -64,6 +65,9 @@ impl Usage {
 
 /// A picture counts as so many tokens, whatever its size.
 const IMAGE_TOKENS: u64 = 258;
+
+/// So does a recording: as many as two seconds have.
+const SOUND_TOKENS: u64 = 64;
 
 /// Tokens of a text. Four characters make one, roughly.
 pub(crate) fn tokens(text: &str) -> u64 {
@@ -75,8 +79,11 @@ pub(crate) fn input(request: &Value) -> Usage {
     let mut usage = Usage::default();
     let system = field(request, "systemInstruction");
     for part in list(request, "contents").iter().chain(system).flat_map(|content| list(content, "parts")) {
-        if field(part, "inlineData").or_else(|| field(part, "fileData")).is_some() {
-            usage.images += IMAGE_TOKENS;
+        if let Some(medium) = field(part, "inlineData").or_else(|| field(part, "fileData")) {
+            match text(medium, "mimeType").starts_with("audio/") {
+                true => usage.sound += SOUND_TOKENS,
+                false => usage.images += IMAGE_TOKENS,
+            }
         } else if let Some(text) = field(part, "text").and_then(Value::as_str) {
             usage.text += tokens(text);
         } else {
@@ -141,7 +148,7 @@ impl Answer {
         }
     }
 
-    /// All chunks as one, with texts that follow one another joined.
+    /// All chunks as one, with texts and sound that follow one another joined.
     pub(crate) fn whole(&self) -> Chunk {
         let mut whole = Chunk::default();
         for chunk in &self.chunks {
@@ -149,6 +156,10 @@ impl Answer {
             let Some(parts) = &chunk.parts else { continue };
             let joined = whole.parts.get_or_insert_default();
             for part in parts {
+                // Of speech only the end of a stream has no sound.
+                if joined.iter().any(|part| sound(part).is_some()) && part["text"] == "" {
+                    continue;
+                }
                 match joined.last_mut().filter(|last| follows(last, part)) {
                     Some(last) => join(last, part),
                     None => joined.push(part.clone()),
@@ -159,11 +170,25 @@ impl Answer {
     }
 }
 
+/// The media type of a part that is sound.
+fn sound(part: &Value) -> Option<&str> {
+    part.pointer("/inlineData/mimeType")?.as_str().filter(|kind| kind.starts_with("audio/"))
+}
+
 fn follows(last: &Value, part: &Value) -> bool {
+    if sound(last).is_some() && sound(last) == sound(part) {
+        return true;
+    }
     last.get("text").is_some() && part.get("text").is_some() && last.get("thought") == part.get("thought")
 }
 
 fn join(last: &mut Value, part: &Value) {
+    if let Some(data) = part.pointer("/inlineData/data").and_then(Value::as_str) {
+        // A piece has a multiple of three bytes, so that its base64 has no padding.
+        let joined = [text(&last["inlineData"], "data"), data].concat();
+        last["inlineData"]["data"] = joined.into();
+        return;
+    }
     let joined = [text(last, "text"), text(part, "text")].concat();
     last["text"] = joined.into();
     if let Some(signature) = part.get("thoughtSignature") {
@@ -205,9 +230,12 @@ impl<'a> Request<'a> {
                 .any(|wanted| wanted.as_str().is_some_and(|wanted| wanted.eq_ignore_ascii_case(modality)))
         };
         if self.model.kind == Kind::Speech || wants("AUDIO") {
+            // What is spoken comes in pieces, and the end for itself.
             let sound =
                 json!({ "inlineData": { "mimeType": "audio/L16;codec=pcm;rate=24000", "data": *SPEECH } });
-            return vec![Chunk { parts: Some(vec![sound]), finish: Some("STOP") }];
+            let piece = Chunk { parts: Some(vec![sound]), finish: None };
+            let end = Chunk { parts: Some(vec![json!({ "text": "" })]), finish: Some("STOP") };
+            return vec![piece.clone(), piece, end];
         }
         if self.model.kind == Kind::Image || wants("IMAGE") {
             let picture = json!({ "inlineData": { "mimeType": "image/png", "data": PICTURE } });
@@ -428,11 +456,16 @@ pub(crate) fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
 pub(crate) fn embedding(text: &str, dimensions: usize) -> Vec<f32> {
     let mut random = fastrand::Rng::with_seed(hash(text));
     let mut values: Vec<f32> = (0..dimensions).map(|_| random.f32() - 0.5).collect();
+    normalise(&mut values);
+    values
+}
+
+/// Brings a vector to length 1.
+pub(crate) fn normalise(values: &mut [f32]) {
     let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
     if length > 0.0 {
         values.iter_mut().for_each(|value| *value /= length);
     }
-    values
 }
 
 /// A picture of one pixel, as a PNG file.

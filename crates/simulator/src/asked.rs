@@ -92,7 +92,7 @@ impl Asked<'_> {
             }
             Operation::Embed => {
                 let body = parse(&body)?;
-                let (vector, tokens) = embedding(&body)?;
+                let (vector, tokens) = embedding(&body, model)?;
                 self.take(model, tokens)?;
                 Ok(self
                     .spoilt(&json!({ "embedding": vector, "usageMetadata": { "promptTokenCount": tokens } })))
@@ -105,7 +105,8 @@ impl Asked<'_> {
                         "* BatchEmbedContentsRequest.requests: at least one and at most 100 requests can be in one batch\n",
                     ));
                 }
-                let vectors = requests.iter().map(embedding).collect::<Result<Vec<_>, _>>()?;
+                let vectors =
+                    requests.iter().map(|one| embedding(one, model)).collect::<Result<Vec<_>, _>>()?;
                 let tokens = vectors.iter().map(|(_, tokens)| tokens).sum();
                 self.take(model, tokens)?;
                 let vectors: Vec<Value> = vectors.into_iter().map(|(vector, _)| vector).collect();
@@ -303,7 +304,7 @@ fn parse(body: &[u8]) -> Result<Value, GoogleError> {
 }
 
 /// `{"values": […]}` and the tokens of one `EmbedContentRequest`.
-fn embedding(request: &Value) -> Result<(Value, u64), GoogleError> {
+fn embedding(request: &Value, model: &Model) -> Result<(Value, u64), GoogleError> {
     const MOST: f64 = 3_072.0;
     validate::embed(request)?;
     let content = field(request, "content").unwrap_or(&Value::Null);
@@ -316,7 +317,11 @@ fn embedding(request: &Value) -> Result<(Value, u64), GoogleError> {
             "* EmbedContentRequest.output_dimensionality: output_dimensionality must be in the range [1, {MOST}].\n"
         )));
     }
-    let values = answer::embedding(&text, dimensions as usize);
+    let mut values = answer::embedding(&text, MOST as usize);
+    values.truncate(dimensions as usize);
+    if model.scales_vectors() {
+        answer::normalise(&mut values);
+    }
     Ok((json!({ "values": values }), answer::tokens(&text).max(1)))
 }
 

@@ -38,6 +38,7 @@ mod directive;
 mod errors;
 mod fault;
 mod json;
+mod media;
 mod models;
 mod plan;
 mod quota;

@@ -44,6 +44,7 @@ pub(crate) const MODELS: &[Model] = &[
     chat("gemini-3.5-flash-lite", "Gemini 3.5 Flash-Lite"),
     chat("gemini-3.8-flash", "Gemini 3.8 Flash"),
     special("gemini-2.5-flash-image", "Gemini 2.5 Flash Image", Kind::Image, 32_768, 32_768),
+    special("gemini-3-pro-image-preview", "Gemini 3 Pro Image Preview", Kind::Image, 65_536, 32_768),
     special("gemini-2.5-flash-preview-tts", "Gemini 2.5 Flash Preview TTS", Kind::Speech, 8_192, 16_384),
     special("gemini-embedding-001", "Gemini Embedding 001", Kind::Embedding, 2_048, 1),
     special("gemini-embedding-2", "Gemini Embedding 2", Kind::Embedding, 8_192, 1),
@@ -72,6 +73,11 @@ impl Model {
     /// Whether it signs its thoughts and wants the signatures back.
     pub(crate) fn signs_thoughts(&self) -> bool {
         self.serves.starts_with("gemini-3")
+    }
+
+    /// Whether vectors that are cut to fewer dimensions get length one again.
+    pub(crate) fn scales_vectors(&self) -> bool {
+        self.id != "gemini-embedding-001"
     }
 
     /// Whether it can be asked with this method.

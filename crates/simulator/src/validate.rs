@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::errors::GoogleError;
 use crate::json::{field, list, number, spells, text};
+use crate::media;
 use crate::models::Model;
 
 const REQUEST: &[&str] = &[
@@ -169,7 +170,7 @@ pub(crate) fn embed(request: &Value) -> Result<(), GoogleError> {
 }
 
 /// Whether `message` has only fields of `names`.
-fn known(message: &Value, names: &[&str], path: &str) -> Result<(), GoogleError> {
+pub(crate) fn known(message: &Value, names: &[&str], path: &str) -> Result<(), GoogleError> {
     let Some(fields) = message.as_object() else {
         return Err(GoogleError::invalid_value(path, "(message), an object is needed"));
     };
@@ -215,6 +216,7 @@ fn config(body: &Value, model: &Model) -> Result<(), GoogleError> {
             return Err(GoogleError::invalid("Thinking level is not supported for this model."));
         }
     }
+    media::check(config, model)?;
     match (field(config, "responseSchema"), field(config, "responseJsonSchema")) {
         (Some(_), Some(_)) => Err(GoogleError::invalid(
             "response_schema and response_json_schema are mutually exclusive; only one can be set.",

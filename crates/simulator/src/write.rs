@@ -245,7 +245,7 @@ mod tests {
             chunks: vec![chunk("Hello ", None), chunk("there.", Some("STOP"))],
             blocked: None,
             candidates: 1,
-            usage: Usage { text: 3, images: 0, thoughts: 2 },
+            usage: Usage { text: 3, thoughts: 2, ..Usage::default() },
         }
     }
 

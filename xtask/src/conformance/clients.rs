@@ -45,6 +45,13 @@ pub(super) const CLIENTS: &[Client] = &[
         "openai_responses.py",
     ),
     client("anthropic-python", "Anthropic SDK for Python", &["anthropic"], SDKS, "anthropic_messages.py"),
+    client(
+        "openai-python-media",
+        "OpenAI SDK for Python: embeddings, images, sound",
+        &["openai"],
+        SDKS,
+        "openai_media.py",
+    ),
     client("google-python", "Google Gen AI SDK for Python", &["google-genai"], SDKS, "google_genai.py"),
     client("openai-node-chat", "OpenAI SDK for Node: chat", &["openai"], NODE, "node/openai_chat.mjs"),
     client(

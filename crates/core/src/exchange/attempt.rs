@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
 use super::OpId;
+use crate::error::Error;
 use crate::event::{Event, Usage};
 use crate::failure::{self, Answer, Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
@@ -77,6 +78,8 @@ pub(crate) struct Lease {
 pub(super) enum Over {
     NotYet,
     Failed(Failure),
+    /// Gemini has answered with a no, which is for the client.
+    Declined(Error),
     Refused,
     Whole(Bytes),
 }
@@ -135,6 +138,9 @@ impl Attempt {
                     since.get_or_insert(now);
                     match judge::content(&data) {
                         Verdict::Good => {
+                            if let Some(error) = task.refusal(&data) {
+                                return Over::Declined(error);
+                            }
                             proven = true;
                             break;
                         }
@@ -175,7 +181,10 @@ impl Attempt {
                     }
                     Some((Verdict::ProjectDisabled, _)) => Over::Failed(project_disabled()),
                     // An event without the blank line that ends it, but whole.
-                    Some((Verdict::Good, _)) => {
+                    Some((Verdict::Good, data)) => {
+                        if let Some(error) = task.refusal(&data) {
+                            return Over::Declined(error);
+                        }
                         let (status, headers) = (*status, std::mem::take(headers));
                         self.phase = Phase::Proven { status, headers, held: std::mem::take(held) };
                         Over::NotYet

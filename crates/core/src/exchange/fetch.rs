@@ -14,7 +14,7 @@ use http::header::{
 };
 use http::{Request, StatusCode};
 
-use super::{Exchange, Op, OpId, Outcome, Step};
+use super::{Op, OpId, Outcome, Single, Step};
 use crate::auth::Access;
 use crate::config::{Config, Fetch};
 use crate::error::{Error, Kind};
@@ -98,7 +98,7 @@ enum Trouble {
     NoRoom,
 }
 
-impl Exchange {
+impl Single {
     /// The next step to the media that the request names by address; none once all are there.
     pub(super) fn fetch_media(&mut self, now: Timestamp) -> Option<Step> {
         let mut fetching = match std::mem::replace(&mut self.gathering, Gathering::Done) {

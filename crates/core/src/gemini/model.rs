@@ -129,6 +129,21 @@ impl Model {
         }
     }
 
+    /// Whether it can be asked for an image without words.
+    pub fn draws_alone(self) -> bool {
+        self.version != (2, 0)
+    }
+
+    /// Whether the shape of an image can be chosen.
+    pub fn draws_in_shapes(self) -> bool {
+        self.draws && self.is_gemini(2, 5)
+    }
+
+    /// Whether the size of an image can be chosen.
+    pub fn draws_in_sizes(self) -> bool {
+        self.draws && self.is_gemini(3, 0)
+    }
+
     /// Whether it takes penalties. Zero is refused by none, and says nothing.
     pub fn takes_penalties(self) -> bool {
         match self.family {

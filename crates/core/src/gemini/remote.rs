@@ -54,7 +54,7 @@ pub struct Medium {
 pub struct Media(HashMap<String, Arc<Medium>>);
 
 /// A request as it goes up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Written {
     /// The body.
     pub body: Bytes,

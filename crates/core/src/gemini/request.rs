@@ -299,9 +299,9 @@ pub struct GenerationConfig<'a> {
     /// `TEXT`, `IMAGE`, `AUDIO`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub response_modalities: Vec<&'static str>,
-    /// The shape and size of images, as the client wrote it.
+    /// The shape and size of images.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_config: Option<AsWritten<'a>>,
+    pub image_config: Option<ImageConfig<'a>>,
     /// How closely images are looked at, as the client wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_resolution: Option<&'a str>,
@@ -318,6 +318,22 @@ impl GenerationConfig<'_> {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// `ImageConfig`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub enum ImageConfig<'a> {
+    /// In Google's own words.
+    AsWritten(AsWritten<'a>),
+    /// Put together from what the client asks for.
+    Chosen {
+        /// `1:1`, `16:9`, …
+        aspect_ratio: &'static str,
+        /// `1K`, `2K`, `4K`, for Gemini 3 and later.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        image_size: Option<&'static str>,
+    },
 }
 
 /// JSON that goes up as the client wrote it.

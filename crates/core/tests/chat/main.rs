@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 use crate::shape::{check_chunks, check_completion};
 
+#[path = "../mutation/mod.rs"]
+mod mutation;
 mod noise;
 mod shape;
 

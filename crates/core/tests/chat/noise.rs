@@ -7,6 +7,7 @@ use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::mutation::{count, replace_at};
 use crate::shape::{check_chunks, check_completion};
 use crate::{ANSWERS, REQUESTS, cases, context, value};
 
@@ -106,36 +107,11 @@ fn mutated(files: &'static [&'static str], member: &'static str) -> impl Strateg
         files.iter().flat_map(|file| cases(file)).map(|case| case[member].clone()).collect();
     (prop::sample::select(originals), any::<prop::sample::Index>(), any_json()).prop_map(
         |(mut value, place, other)| {
-            let count = count(&value);
-            replace(&mut value, &mut place.index(count), other);
+            let place = place.index(count(&value));
+            replace_at(&mut value, place, other);
             value
         },
     )
-}
-
-fn children(value: &mut Value) -> Vec<&mut Value> {
-    match value {
-        Value::Array(elements) => elements.iter_mut().collect(),
-        Value::Object(entries) => entries.values_mut().collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn count(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(elements) => elements.iter().map(count).sum(),
-        Value::Object(entries) => entries.values().map(count).sum(),
-        _ => 0,
-    }
-}
-
-fn replace(value: &mut Value, place: &mut usize, other: Value) -> bool {
-    if *place == 0 {
-        *value = other;
-        return true;
-    }
-    *place -= 1;
-    children(value).into_iter().any(|child| replace(child, place, other.clone()))
 }
 
 const MODELS: [&str; 6] =

@@ -276,6 +276,12 @@ impl Harness {
                 }
                 Step::Queued { ticket, until } => {
                     assert!(until >= self.now, "waiting for the past");
+                    let next =
+                        running.iter_mut().find_map(|(op, outcomes)| Some((*op, outcomes.pop_front()?)));
+                    if let Some((op, outcome)) = next {
+                        exchange.handle(op, outcome, self.now);
+                        continue;
+                    }
                     let woken = self.gateway.due(self.now).into_iter().any(
                         |due| matches!(due, libra_core::gateway::DueNow::Wake(woken) if woken == ticket),
                     );

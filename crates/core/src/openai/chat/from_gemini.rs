@@ -17,6 +17,7 @@ use crate::error::{Error, Kind};
 use crate::gemini::names::FunctionNames;
 use crate::gemini::response::{Blob, Candidate, FunctionCall, GenerateContentResponse, Text};
 use crate::json;
+use crate::openai::audio::wave;
 use crate::signatures::{CallIds, Issued};
 
 /// What the translation of an answer has to know of its request. Made by
@@ -350,15 +351,15 @@ pub(super) fn image(out: &mut Vec<u8>, blob: &Blob<'_>, signature: Option<Text<'
 
 /// Writes `audio`. Nothing is kept here, so that it expires as it is made.
 fn sound<'p, 'a: 'p>(out: &mut Vec<u8>, audio: impl Iterator<Item = &'p Blob<'a>>, context: &Context) {
-    let mut rate = 24_000;
+    let mut rate = wave::RATE;
     let mut pcm = Vec::new();
     for blob in audio {
-        rate = blob.mime_type.and_then(sample_rate).unwrap_or(rate);
+        rate = blob.mime_type.and_then(wave::sample_rate).unwrap_or(rate);
         let data = blob.data.map(Text::decode).unwrap_or_default();
         pcm.append(&mut STANDARD.decode(data.as_bytes()).unwrap_or_default());
     }
     if context.audio == Some(AudioFormat::Wav) {
-        pcm.splice(..0, wav_header(rate, pcm.len()));
+        pcm.splice(..0, wave::header(rate, Some(pcm.len())));
     }
     out.push(b',');
     audio_opening(out, context);
@@ -373,37 +374,4 @@ fn sound<'p, 'a: 'p>(out: &mut Vec<u8>, audio: impl Iterator<Item = &'p Blob<'a>
 pub(super) fn audio_opening(out: &mut Vec<u8>, context: &Context) {
     out.extend_from_slice(br#""audio":{"id":"#);
     json::string(out, &format!("audio_{}", context.id.strip_prefix("chatcmpl-").unwrap_or(&context.id)));
-}
-
-/// `audio/L16;codec=pcm;rate=24000`
-fn sample_rate(mime_type: Text<'_>) -> Option<u32> {
-    mime_type.escaped().split(';').find_map(|field| field.trim().strip_prefix("rate=")?.parse().ok())
-}
-
-/// The header of a WAV file: 16 bits, mono.
-fn wav_header(rate: u32, length: usize) -> Vec<u8> {
-    let length = u32::try_from(length).unwrap_or(u32::MAX - 36);
-    let mut header = Vec::with_capacity(44);
-    header.extend_from_slice(b"RIFF");
-    header.extend_from_slice(&length.saturating_add(36).to_le_bytes());
-    header.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    header.extend_from_slice(&rate.to_le_bytes());
-    header.extend_from_slice(&rate.saturating_mul(2).to_le_bytes());
-    header.extend_from_slice(b"\x02\0\x10\0data");
-    header.extend_from_slice(&length.to_le_bytes());
-    header
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wav_header_is_44_bytes_long() {
-        let header = wav_header(24_000, 480);
-        assert_eq!(header.len(), 44);
-        assert_eq!(header[4..8], 516_u32.to_le_bytes());
-        assert_eq!(header[24..28], 24_000_u32.to_le_bytes());
-        assert_eq!(header[40..], 480_u32.to_le_bytes());
-    }
 }

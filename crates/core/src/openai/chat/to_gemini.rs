@@ -2,14 +2,16 @@
 
 use super::{AudioFormat, ChatRequest, Google, ResponseFormat, Voice, thinking, tools, turns};
 use crate::error::Error;
-use crate::gemini::draft::{Draft, MOST_STOP_SEQUENCES};
+use crate::gemini::draft::Draft;
 use crate::gemini::model::Model;
 use crate::gemini::remote::Written;
 use crate::gemini::request::{
-    GenerateContentRequest, GenerationConfig, Known, PrebuiltVoiceConfig, SpeechConfig, VoiceConfig,
+    GenerateContentRequest, GenerationConfig, ImageConfig, Known, PrebuiltVoiceConfig, SpeechConfig,
+    VoiceConfig,
 };
 use crate::gemini::schema::Schema;
 use crate::gemini::turns::Turns;
+use crate::openai::sampling::{longest, penalty, positive, seed, stop_sequences};
 use crate::openai::voice;
 
 /// The body for `models/{model}:generateContent` or `:streamGenerateContent`.
@@ -43,16 +45,7 @@ pub fn request(chat: &ChatRequest, model: &str, known: &Known) -> Result<Written
 
 /// All of `generationConfig` but the form of the answer.
 fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Error> {
-    let positive =
-        |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).filter(|n| *n > 0);
-    let penalty = |penalty: Option<f64>| penalty.filter(|penalty| *penalty != 0.0 && model.takes_penalties());
-    // Some clients say "no limit" with 0 or -1.
-    let mut longest = positive(chat.max_completion_tokens).or_else(|| positive(chat.max_tokens));
-    if !chat.stream
-        && let Some(bound) = model.longest_whole_answer()
-    {
-        longest = longest.map(|tokens| tokens.min(bound));
-    }
+    let longest = |tokens| longest(tokens, chat.stream, model);
     let answers = positive(chat.n).filter(|n| *n > 1);
     if answers.is_some() && !model.gives_several_answers() {
         return Err(Error::bad_request(
@@ -67,24 +60,17 @@ fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Er
         top_p: chat.top_p,
         top_k: positive(chat.top_k),
         candidate_count: answers,
-        max_output_tokens: longest,
-        stop_sequences: chat
-            .stop
-            .iter()
-            .map(String::as_str)
-            .filter(|stop| !stop.is_empty())
-            .take(MOST_STOP_SEQUENCES)
-            .collect(),
-        // OpenAI's seeds have 64 bits, Gemini's 32: equal seeds stay equal.
-        seed: chat.seed.map(|seed| i32::try_from(seed).unwrap_or((seed & 0x7FFF_FFFF) as i32)),
-        presence_penalty: penalty(chat.presence_penalty),
-        frequency_penalty: penalty(chat.frequency_penalty),
+        max_output_tokens: longest(chat.max_completion_tokens).or_else(|| longest(chat.max_tokens)),
+        stop_sequences: stop_sequences(&chat.stop),
+        seed: chat.seed.map(seed),
+        presence_penalty: penalty(chat.presence_penalty, model),
+        frequency_penalty: penalty(chat.frequency_penalty, model),
         response_logprobs: chat.logprobs,
         logprobs: positive(chat.top_logprobs).filter(|_| chat.logprobs),
         response_mime_type: None,
         response_json_schema: None,
         response_modalities,
-        image_config: chat.image_config(),
+        image_config: chat.image_config().map(ImageConfig::AsWritten),
         media_resolution: chat.google().and_then(|google| google.media_resolution.as_deref()),
         speech_config,
         thinking_config: thinking::translate(chat.reasoning_effort.as_deref(), google_thinking, model)?,

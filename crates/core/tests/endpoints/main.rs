@@ -1,0 +1,247 @@
+//! OpenAI's endpoints besides chats against golden fixtures, and against noise.
+//!
+//! A fixture file is an array of cases. With `LIBRA_WRITE_FIXTURES=1` the tests write what the code answers today
+//! into them, to be read before it is committed, and fail.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use libra_core::error::Kind;
+use libra_core::gemini::remote::Media;
+use libra_core::openai::endpoint::{Endpoint, Fragment, Request};
+use serde_json::{Value, json};
+
+#[path = "../mutation/mod.rs"]
+mod mutation;
+mod noise;
+
+const CREATED: u64 = 1_800_000_000;
+const BOUNDARY: &str = "a-boundary-of-the-tests";
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/endpoints").join(name)
+}
+
+fn cases(name: &str) -> Vec<Value> {
+    let text = fs::read(fixture(name)).expect("the fixture is there");
+    serde_json::from_slice(&text).expect("the fixture is an array of cases")
+}
+
+/// The body of a case, and its media type: JSON, a form, or bytes as they are.
+fn body(case: &Value) -> (Bytes, String) {
+    if let Some(raw) = case["raw"].as_str() {
+        return (Bytes::copy_from_slice(raw.as_bytes()), format!("multipart/form-data; boundary={BOUNDARY}"));
+    }
+    let Some(fields) = case["form"].as_array() else {
+        return (case["body"].to_string().into(), "application/json".to_owned());
+    };
+    let mut form = Vec::new();
+    for field in fields {
+        let name = field["name"].as_str().expect("a name");
+        form.extend_from_slice(
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"").as_bytes(),
+        );
+        match field["file_name"].as_str() {
+            Some(file) => {
+                form.extend_from_slice(format!("; filename=\"{file}\"").as_bytes());
+                let kind = field["content_type"].as_str().unwrap_or("application/octet-stream");
+                form.extend_from_slice(format!("\r\nContent-Type: {kind}\r\n\r\n").as_bytes());
+                let data = field["base64"].as_str().expect("a file has data");
+                form.append(&mut STANDARD.decode(data).expect("base64"));
+            }
+            None => {
+                form.extend_from_slice(
+                    format!("\r\n\r\n{}", field["text"].as_str().expect("text")).as_bytes(),
+                );
+            }
+        }
+        form.extend_from_slice(b"\r\n");
+    }
+    form.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    (form.into(), format!("multipart/form-data; boundary={BOUNDARY}"))
+}
+
+fn endpoint(case: &Value) -> Endpoint {
+    let path: Vec<&str> = case["endpoint"].as_str().expect("an endpoint").split('/').collect();
+    Endpoint::of_path(&path).expect("an endpoint that there is")
+}
+
+fn read(case: &Value) -> Result<Request, libra_core::error::Error> {
+    let (body, content_type) = body(case);
+    endpoint(case).read(&body, &content_type, "an-id".to_owned(), CREATED)
+}
+
+fn request(case: &Value) -> Request {
+    read(case).unwrap_or_else(|error| panic!("{}: {error}", case["name"]))
+}
+
+/// JSON as it is, a stream of events as a list of them, texts as texts, and anything else in base64.
+fn shown(content_type: &str, bytes: &[u8]) -> Value {
+    if content_type.starts_with("application/json") {
+        return serde_json::from_slice(bytes)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)));
+    }
+    if content_type.starts_with("text/event-stream") {
+        let text = std::str::from_utf8(bytes).expect("UTF-8");
+        assert!(text.is_empty() || text.ends_with("\n\n"), "only whole frames come out: {text}");
+        let events = text.split_terminator("\n\n").map(|frame| {
+            let (kind, data) = match frame.split_once('\n') {
+                Some((kind, data)) => (kind.strip_prefix("event: ").expect("its kind"), data),
+                None => ("", frame),
+            };
+            let data = data.strip_prefix("data: ").expect("one line of data");
+            if data == "[DONE]" {
+                return data.into();
+            }
+            let data: Value = serde_json::from_str(data).expect("JSON");
+            assert!(kind.is_empty() || data["type"] == kind, "{frame}");
+            data
+        });
+        return events.collect();
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if content_type.starts_with("text/") => text.into(),
+        _ => STANDARD.encode(bytes).into(),
+    }
+}
+
+/// Runs `translate` on every case of a file, and compares.
+fn check(file: &str, translate: impl Fn(&Value) -> Value) {
+    if std::env::var_os("LIBRA_WRITE_FIXTURES").is_some() {
+        let mut cases = cases(file);
+        for case in &mut cases {
+            case["expected"] = translate(case);
+        }
+        let text = serde_json::to_string_pretty(&cases).expect("JSON") + "\n";
+        fs::write(fixture(file), text).expect("the fixture can be written");
+        panic!("{file} was written anew: read the difference");
+    }
+    for case in cases(file) {
+        let translated = translate(&case);
+        assert_eq!(
+            translated,
+            case["expected"],
+            "{file}: {}\n{}",
+            case["name"],
+            serde_json::to_string_pretty(&translated).expect("JSON")
+        );
+    }
+}
+
+/// What goes up, for each of the models of a case.
+fn translated_request(case: &Value) -> Value {
+    let request = request(case);
+    let models =
+        case["models"].as_array().expect("models").iter().map(|model| model.as_str().expect("a name"));
+    let bodies = models.map(|model| {
+        let parts = (0..request.parts()).map(|part| {
+            let written = request.to_gemini(model, part, &Media::default()).expect("translates");
+            serde_json::from_slice::<Value>(&written.body).expect("JSON")
+        });
+        let parts: Vec<Value> = parts.collect();
+        let expected = json!({ "method": request.method(), "parts": parts });
+        (model.to_owned(), expected)
+    });
+    Value::Object(bodies.collect())
+}
+
+fn translated_answer(case: &Value) -> Value {
+    let request = request(case);
+    let answers = case["answers"].as_array().expect("answers");
+    assert_eq!(answers.len(), request.parts(), "{}", case["name"]);
+    let fragments: Result<Vec<Fragment>, _> = (0..)
+        .zip(answers)
+        .map(|(part, answer)| request.fragment(answer.to_string().as_bytes(), part))
+        .collect();
+    match fragments {
+        Ok(fragments) => shown(request.content_type(), &request.answer(&fragments)),
+        Err(error) => json!({ "error": format!("{:?}", error.kind), "message": error.message }),
+    }
+}
+
+fn translated_stream(case: &Value) -> Value {
+    let request = request(case);
+    assert!(request.streams(), "{}", case["name"]);
+    let mut encoder = request.encoder().expect("it answers in events");
+    let mut out = Vec::new();
+    for event in case["events"].as_array().expect("events") {
+        let event = event.to_string();
+        if let Some(error) = out.is_empty().then(|| request.refusal(event.as_bytes())).flatten() {
+            return json!({ "error": format!("{:?}", error.kind), "message": error.message });
+        }
+        if let Err(error) = encoder.push(event.as_bytes(), &mut out) {
+            let before = shown(request.content_type(), &out);
+            return json!({ "before": before, "error": format!("{:?}", error.kind), "message": error.message });
+        }
+    }
+    assert!(encoder.is_finished(), "{}", case["name"]);
+    encoder.finish(&mut out);
+    shown(request.content_type(), &out)
+}
+
+#[test]
+fn requests() {
+    check("requests.json", translated_request);
+}
+
+#[test]
+fn answers() {
+    check("answers.json", translated_answer);
+}
+
+#[test]
+fn streams() {
+    check("streams.json", translated_stream);
+}
+
+#[test]
+fn wrong_requests_name_the_field() {
+    for case in cases("errors.json") {
+        let error = read(&case).map(|_| ()).expect_err(case["name"].as_str().unwrap_or_default());
+        assert_eq!(error.kind, Kind::BadRequest, "{}", case["name"]);
+        assert_eq!(error.param.as_deref(), case["param"].as_str(), "{}: {error}", case["name"]);
+        let expected = case["message"].as_str().expect("a message");
+        assert!(error.message.contains(expected), "{}: {error}", case["name"]);
+    }
+}
+
+#[test]
+fn many_texts_are_split_into_batches() {
+    let texts: Vec<String> = (0..250).map(|number| format!("text {number}")).collect();
+    let case = json!({ "endpoint": "embeddings", "body": { "model": "m", "input": texts } });
+    let request = request(&case);
+    assert_eq!(request.parts(), 3);
+    let mut fragments = Vec::new();
+    let mut sent = Vec::new();
+    for part in 0..3 {
+        let written = request.to_gemini("m", part, &Media::default()).expect("translates");
+        let body: Value = serde_json::from_slice(&written.body).expect("JSON");
+        let asked: Vec<String> = body["requests"]
+            .as_array()
+            .expect("requests")
+            .iter()
+            .map(|one| one["content"]["parts"][0]["text"].as_str().expect("text").to_owned())
+            .collect();
+        assert!(asked.len() <= 100);
+        let vectors: Vec<Value> = asked.iter().map(|_| json!({ "values": [1.0, 0.0] })).collect();
+        let answer = json!({ "embeddings": vectors, "usageMetadata": { "promptTokenCount": 7 } });
+        fragments.push(request.fragment(answer.to_string().as_bytes(), part).expect("vectors"));
+        sent.extend(asked);
+        let fewer = json!({ "embeddings": &vectors[1..] });
+        let error = request.fragment(fewer.to_string().as_bytes(), part).map_err(|error| error.kind);
+        assert_eq!(error, Err(Kind::BadGateway), "a vector is missing");
+    }
+    assert_eq!(sent, texts);
+    let answer: Value = serde_json::from_slice(&request.answer(&fragments)).expect("JSON");
+    let numbers: Vec<u64> = answer["data"]
+        .as_array()
+        .expect("data")
+        .iter()
+        .map(|one| one["index"].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(numbers, (0..250).collect::<Vec<u64>>());
+    assert_eq!(answer["usage"], json!({ "prompt_tokens": 21, "total_tokens": 21 }));
+}
