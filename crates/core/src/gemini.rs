@@ -10,6 +10,7 @@
 pub mod catalogue;
 pub mod count;
 pub mod draft;
+mod entries;
 pub mod finish;
 pub mod grounding;
 pub mod media;
@@ -23,4 +24,5 @@ pub mod response;
 pub mod schema;
 pub mod thinking;
 pub mod tools;
+pub mod tuning;
 pub mod turns;

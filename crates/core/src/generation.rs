@@ -15,6 +15,7 @@ use crate::error::{Dialect, Error};
 use crate::gateway::Gateway;
 use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
+use crate::gemini::tuning::Tuning;
 use crate::mark::RequestId;
 use crate::memory::Held;
 use crate::openai::chat::{self, ChatRequest};
@@ -99,6 +100,8 @@ pub(crate) enum Part {
 pub(crate) struct Generation {
     asked: Asked,
     model: String,
+    /// What is changed in the body on its way up.
+    tuning: Tuning,
     /// What the gateway knows beside it.
     known: Known,
     /// For Gemini.
@@ -238,29 +241,55 @@ impl Asked {
         }
     }
 
-    /// Translates it for a model. `recalled` is what the gateway knows of its [calls](Self::call_ids).
+    /// Translates it for a model. `recalled` is what the gateway knows of its [calls](Self::call_ids), `tuning` what
+    /// is changed in what comes out.
     ///
     /// # Errors
     /// What cannot be said to Gemini.
-    pub(crate) fn translated_for(self, model: String, recalled: Recalled) -> Result<Generation, Error> {
+    pub(crate) fn translated_for(
+        mut self,
+        model: String,
+        recalled: Recalled,
+        tuning: Tuning,
+    ) -> Result<Generation, Error> {
+        if tuning.wishes.search {
+            self.expect_citations();
+        }
         let known = Known { recalled, ..Known::default() };
-        let written = self.to_gemini(&model, &known)?;
-        Ok(Generation { asked: self, model, known, written })
+        let written = self.to_gemini(&model, &known, &tuning)?;
+        Ok(Generation { asked: self, model, tuning, known, written })
     }
 
-    fn to_gemini(&self, model: &str, known: &Known) -> Result<Written, Error> {
+    /// The answer can have citations, though the request does not ask for search.
+    fn expect_citations(&mut self) {
         match self {
+            Self::Chat { context, .. } => context.expect_citations(),
+            // They tell of a search whenever there was one.
+            Self::Responses(_) | Self::Messages { .. } => {}
+            Self::ResponseTokens { .. } | Self::MessageTokens { .. } | Self::Endpoint { .. } => {}
+        }
+    }
+
+    fn to_gemini(&self, model: &str, known: &Known, tuning: &Tuning) -> Result<Written, Error> {
+        let written = match self {
             Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
             Self::Responses(asked) => responses::to_gemini::request(&asked.conversation, model, known),
-            Self::ResponseTokens { conversation } => responses::to_gemini::count(conversation, model, known),
             Self::Messages { request, .. } => messages::to_gemini::request(request, model, known),
-            Self::MessageTokens { request } => messages::to_gemini::count(request, model, known),
+            // A count is of what the client wrote.
+            Self::ResponseTokens { conversation } => {
+                return responses::to_gemini::count(conversation, model, known);
+            }
+            Self::MessageTokens { request } => return messages::to_gemini::count(request, model, known),
             // The parts will be translated for themselves.
             Self::Endpoint { request, part: Part::Whole, .. } if request.parts() > 1 => {
-                Ok(Written::default())
+                return Ok(Written::default());
+            }
+            Self::Endpoint { request, part, .. } if !request.generates() => {
+                return request.to_gemini(model, part.number(), &known.media);
             }
             Self::Endpoint { request, part, .. } => request.to_gemini(model, part.number(), &known.media),
-        }
+        }?;
+        Ok(Written { body: tuning.apply(&written.body, model), ..written })
     }
 }
 
@@ -384,7 +413,7 @@ impl Generation {
             }
             _ => unreachable!("nothing else has parts"),
         };
-        asked.translated_for(self.model.clone(), Recalled::default())
+        asked.translated_for(self.model.clone(), Recalled::default(), self.tuning)
     }
 
     /// What a part's answer adds to the whole; none where it is the whole.
@@ -421,7 +450,7 @@ impl Generation {
     /// # Errors
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
-        self.written = self.asked.to_gemini(&model, &self.known)?;
+        self.written = self.asked.to_gemini(&model, &self.known, &self.tuning)?;
         self.model = model;
         Ok(())
     }
@@ -437,7 +466,7 @@ impl Generation {
     /// The request cannot be put to its model.
     pub(crate) fn place(&mut self, media: Media) -> Result<(), Error> {
         self.known.media = media;
-        self.written = self.asked.to_gemini(&self.model, &self.known)?;
+        self.written = self.asked.to_gemini(&self.model, &self.known, &self.tuning)?;
         Ok(())
     }
 
