@@ -59,6 +59,11 @@ const JUDGES: [(&str, &[&str]); 3] = [
             "err_429_stream",
             "err_midstream",
             "err_400_bad_body",
+            "responses",
+            "responses_stream",
+            "responses_tools",
+            "responses_tools_stream_helper",
+            "responses_parse",
         ],
     ),
 ];
