@@ -33,6 +33,7 @@ use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
+use crate::repair::Repairs;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::signatures::Signatures;
@@ -73,6 +74,7 @@ pub struct Gateway {
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
     signatures: Mutex<Signatures>,
+    repairs: Mutex<Repairs>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -163,6 +165,7 @@ impl Gateway {
             strangers: Mutex::default(),
             affinity: Mutex::default(),
             signatures: Mutex::new(Signatures::new(memory)),
+            repairs: Mutex::default(),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -194,6 +197,11 @@ impl Gateway {
     /// The thought signatures of calls, by client. Never held while something is waited for.
     pub(crate) fn signatures(&self) -> MutexGuard<'_, Signatures> {
         locked(&self.signatures)
+    }
+
+    /// Which schemas Google has refused. Never held while something is waited for.
+    pub(crate) fn repairs(&self) -> MutexGuard<'_, Repairs> {
+        locked(&self.repairs)
     }
 
     /// What is known of the local clock's error.

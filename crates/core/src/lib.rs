@@ -30,6 +30,7 @@ pub mod multipart;
 pub mod openai;
 pub mod pool;
 pub mod relay;
+pub mod repair;
 pub mod retry;
 pub mod route;
 pub mod secret;
