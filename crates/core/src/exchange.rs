@@ -48,6 +48,7 @@ use crate::mark::Mark;
 use crate::memory::Held;
 use crate::pool::{Pick, ProjectId, Ticket, Want};
 use crate::relay::{Mode, Origin, Relay};
+use crate::repair;
 use crate::retry::{self, Budget, DEFAULT_ATTEMPTS, GivenUp};
 use crate::secret::{ApiKey, KeyId};
 use crate::sse::{Decoder, Framing};
@@ -293,6 +294,10 @@ struct Single {
     reply: Option<Response<Bytes>>,
     next_op: u32,
     stale_retries: u32,
+    /// What was learned of schemas from the refusal that led to another try; there is one such try.
+    repaired: Option<Vec<repair::Name>>,
+    /// The signatures were refused: so many stand-ins go up in their place.
+    unsigned: Option<u32>,
     taken_over: bool,
     events: Vec<Event>,
 }
@@ -372,6 +377,8 @@ impl Single {
             reply: None,
             next_op: 0,
             stale_retries: 0,
+            repaired: None,
+            unsigned: None,
             taken_over: false,
             events: Vec::new(),
             gateway,
@@ -598,7 +605,7 @@ impl Single {
         let config = self.gateway.config();
         let (method, path) = self.task.method_and_path();
         let mut headers = self.headers.clone();
-        let translated = self.task.translated_body();
+        let translated = self.task.translated_body().map(|body| self.repaired_body(body));
         if translated.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             // What the client accepts (sound, for one) is made here.
@@ -754,7 +761,71 @@ impl Single {
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let answer = Answer { status, content_type, body: &body, model: self.task.model() };
         let failure = lease.classify(&answer, now);
+        if self.can_repair(&failure) {
+            return self.try_repaired(attempt, &failure, now);
+        }
         self.failed(attempt, failure, now);
+    }
+
+    /// Whether a refusal is of something that this gateway has made, and that it can make otherwise. If it was the
+    /// last remedy that was refused, that is forgotten.
+    fn can_repair(&mut self, failure: &Failure) -> bool {
+        let (Some(body), Some(model)) = (self.task.generated_body(), self.task.model()) else { return false };
+        let class = failure.class;
+        if failure.status != Some(StatusCode::BAD_REQUEST)
+            || !matches!(class, Class::Request | Class::Signature)
+        {
+            return false;
+        }
+        if let Some(learned) = self.repaired.take() {
+            self.gateway.repairs().forget(&learned);
+            self.repaired = Some(Vec::new());
+            return false;
+        }
+        let says_signature = failure.message.contains("thought_signature");
+        if class == Class::Signature || says_signature {
+            self.unsigned = repair::without_signatures(&body).map(|(_, stand_ins)| stand_ins);
+            self.repaired = Some(Vec::new());
+            return self.unsigned.is_some();
+        }
+        let learned = self.gateway.repairs().learn(&body, model, &failure.message);
+        let helps = !learned.is_empty();
+        self.repaired = Some(learned);
+        helps
+    }
+
+    /// The same key once more, with the request made otherwise. No other key would take it as it was.
+    fn try_repaired(&mut self, mut attempt: Attempt, failure: &Failure, now: Timestamp) {
+        self.cancel.push(attempt.op);
+        self.budget.spend();
+        self.events.push(Event::AttemptFailed {
+            request: self.mark.id(),
+            key: attempt.lease.as_ref().map(|lease| lease.key.id()),
+            model: self.task.model().map(str::to_owned),
+            class: failure.class,
+            status: failure.status,
+            message: failure.message.clone(),
+            elapsed: now.since(attempt.started),
+        });
+        attempt.phase = Phase::Stale;
+        self.running.push(attempt);
+    }
+
+    /// The body of a translated request, with what Google has refused in it put otherwise.
+    fn repaired_body(&self, body: Bytes) -> Bytes {
+        let Some(model) = self.task.model().filter(|_| self.task.generated_body().is_some()) else {
+            return body;
+        };
+        let body = self.gateway.repairs().apply(&body, model);
+        match self.unsigned {
+            Some(_) => repair::without_signatures(&body).map_or(body, |(unsigned, _)| unsigned),
+            None => body,
+        }
+    }
+
+    /// So many calls of the conversation went up with stand-ins.
+    fn stand_ins(&self) -> u32 {
+        self.unsigned.unwrap_or_else(|| self.task.stand_ins())
     }
 
     fn failed(&mut self, attempt: Attempt, failure: Failure, now: Timestamp) {
@@ -884,7 +955,7 @@ impl Single {
             attempts: self.budget.made(),
             key,
             usage,
-            stand_ins: self.task.stand_ins(),
+            stand_ins: self.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
         self.put_mark(response.headers_mut(), key);
@@ -985,7 +1056,7 @@ impl Single {
         let origin = Origin {
             gateway: Arc::clone(&self.gateway),
             client: self.access.client(),
-            stand_ins: self.task.stand_ins(),
+            stand_ins: self.stand_ins(),
             lease,
             model,
             request: self.mark.id(),
@@ -1011,7 +1082,7 @@ impl Single {
             attempts: self.budget.made(),
             key: None,
             usage: None,
-            stand_ins: self.task.stand_ins(),
+            stand_ins: self.stand_ins(),
             elapsed: now.since(self.times.arrived),
         }));
     }

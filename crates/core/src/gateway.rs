@@ -36,6 +36,7 @@ use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
 use crate::openai::responses::store::Answers;
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, StateChange, Ticket};
+use crate::repair::Repairs;
 use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
@@ -83,6 +84,7 @@ pub struct Gateway {
     affinity: Mutex<Affinity>,
     signatures: Mutex<Signatures>,
     answers: Mutex<Answers>,
+    repairs: Mutex<Repairs>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -178,6 +180,7 @@ impl Gateway {
             affinity: Mutex::default(),
             signatures: Mutex::new(Signatures::new(memory)),
             answers: Mutex::new(Answers::new(memory)),
+            repairs: Mutex::default(),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -220,6 +223,11 @@ impl Gateway {
     /// The answers that clients go on from. Never held while something is waited for.
     pub(crate) fn answers(&self) -> MutexGuard<'_, Answers> {
         locked(&self.answers)
+    }
+
+    /// Which schemas Google has refused. Never held while something is waited for.
+    pub(crate) fn repairs(&self) -> MutexGuard<'_, Repairs> {
+        locked(&self.repairs)
     }
 
     /// What is known of the local clock's error.

@@ -10,7 +10,7 @@
 pub mod catalogue;
 pub mod count;
 pub mod draft;
-mod entries;
+pub(crate) mod entries;
 pub mod finish;
 pub mod grounding;
 pub mod media;

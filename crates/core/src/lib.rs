@@ -32,6 +32,7 @@ pub mod openai;
 pub mod pool;
 pub mod project_probe;
 pub mod relay;
+pub mod repair;
 pub mod retry;
 pub mod route;
 pub mod secret;

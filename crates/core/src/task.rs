@@ -191,6 +191,14 @@ impl Task {
         }
     }
 
+    /// The body that a translator has made; none of Gemini's own dialect, whose bodies are the client's.
+    pub(crate) fn generated_body(&self) -> Option<Bytes> {
+        match self {
+            Self::Generation(generation) => Some(generation.body()),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
     /// The body for Gemini, where it is not the client's.
     pub(crate) fn translated_body(&self) -> Option<Bytes> {
         match self {

@@ -6,6 +6,7 @@
 mod harness;
 #[path = "recorded/messages.rs"]
 mod messages;
+mod recorded_chat;
 
 use std::fs;
 use std::path::Path;
@@ -89,7 +90,7 @@ fn native_answers_come_back_byte_for_byte() {
     }
 }
 
-/// [`chats_come_out_whole`] for responses, whole and in events.
+/// Responses come out whole, in one piece and in events.
 #[test]
 fn responses_come_out_whole() {
     for Recording { name, answer, generates, .. } in recordings() {
@@ -121,32 +122,6 @@ fn responses_come_out_whole() {
             "{name}: {response}"
         );
         assert!(response["usage"]["total_tokens"].as_u64() > Some(0), "{name}: {response}");
-    }
-}
-
-#[test]
-fn chats_come_out_whole() {
-    for Recording { name, answer, generates, .. } in recordings() {
-        if !generates || answer.status != 200 {
-            continue;
-        }
-        let body = String::from_utf8(answer.chunks.concat()).expect("UTF-8");
-        let is_sse = answer.content_type == "text/event-stream";
-        if body.trim_start().starts_with('[') {
-            continue; // a chat asks for events, never for an array
-        }
-        let call = if is_sse { Call::chat_stream() } else { Call::chat() };
-        let seen = Harness::new(config(&["pool-key-one"])).send(&call, |_| answer.clone());
-        assert_eq!(seen.status, 200, "{name}: {}", seen.text());
-        if is_sse {
-            assert!(seen.text().ends_with("data: [DONE]\n\n"), "{name}: {}", seen.text());
-            let finishes = seen.text().matches("\"finish_reason\":\"").count();
-            assert_eq!(finishes, 1, "{name}: {}", seen.text());
-        } else {
-            let chat: Value = serde_json::from_str(seen.text()).expect("JSON");
-            assert!(chat["choices"][0]["finish_reason"].is_string(), "{name}: {chat}");
-            assert_eq!(chat["model"], "gemini-2.5-flash", "{name}: the client's name for the model");
-        }
     }
 }
 

@@ -37,6 +37,53 @@ impl<'a> Entries<'a> {
     }
 }
 
+/// The two spellings of a field: camelCase, and as the protocol buffers have it.
+pub(crate) type Names = [&'static str; 2];
+
+/// A field that gets another value, under whichever of its spellings it stands.
+#[derive(Debug)]
+pub(crate) struct Edit {
+    pub(crate) names: Names,
+    /// JSON.
+    pub(crate) value: String,
+}
+
+/// An object with its edits, in the first spelling of each; everything else as it stands.
+pub(crate) fn written(entries: &Entries<'_>, edits: &[Edit]) -> String {
+    let mut out = String::from("{");
+    let mut put = |key: &str, value: &str| {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(&serde_json::to_string(key).expect("a string can be written"));
+        out.push(':');
+        out.push_str(value);
+    };
+    let mut left: Vec<&Edit> = edits.iter().collect();
+    for (key, value) in &entries.0 {
+        match edits.iter().find(|edit| edit.names.contains(&key.as_ref())) {
+            None => put(key, value.get()),
+            Some(edit) => {
+                // In the place of what it replaces, once.
+                if let Some(at) = left.iter().position(|other| std::ptr::eq(*other, edit)) {
+                    left.remove(at);
+                    put(edit.names[0], &edit.value);
+                }
+            }
+        }
+    }
+    for edit in left {
+        put(edit.names[0], &edit.value);
+    }
+    out.push('}');
+    out
+}
+
+/// An array of these values.
+pub(crate) fn array(values: &[Cow<'_, str>]) -> String {
+    format!("[{}]", values.join(","))
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::entries::Entries;
+use super::entries::{Edit, Entries, Names, array, written};
 use super::model::Model;
 use super::request::{Empty, ThinkingConfig, Tool};
 use super::thinking;
@@ -109,7 +109,7 @@ impl Tuning {
     }
 
     /// `generationConfig` with another amount of thinking.
-    fn thinking(&self, config: &Entries<'_>, wanted: ThinkingConfig) -> Vec<u8> {
+    fn thinking(&self, config: &Entries<'_>, wanted: ThinkingConfig) -> String {
         let said: Option<bool> = config
             .object(&THINKING_CONFIG)
             .either(&["includeThoughts", "include_thoughts"])
@@ -121,19 +121,11 @@ impl Tuning {
     }
 }
 
-type Names = [&'static str; 2];
-
 const GENERATION_CONFIG: Names = ["generationConfig", "generation_config"];
 const THINKING_CONFIG: Names = ["thinkingConfig", "thinking_config"];
 const TOOLS: Names = ["tools", "tools"];
 const TOOL_CONFIG: Names = ["toolConfig", "tool_config"];
 const SAFETY_SETTINGS: Names = ["safetySettings", "safety_settings"];
-
-/// A field that gets another value, under whichever of its two spellings it stands.
-struct Edit {
-    names: Names,
-    value: Vec<u8>,
-}
 
 /// Web search beside the tools that are there; not where the model would refuse both together.
 fn search(entries: &Entries<'_>, model: Model) -> Vec<Edit> {
@@ -146,11 +138,11 @@ fn search(entries: &Entries<'_>, model: Model) -> Vec<Edit> {
         return Vec::new();
     }
     let search = json(&Tool { google_search: Some(Empty {}), ..Tool::default() });
-    let mut edits = vec![Edit { names: TOOLS, value: joined(&tools, [search].into_iter()) }];
+    let mut edits = vec![Edit { names: TOOLS, value: joined(&tools, [search]) }];
     if calls {
         let together = Edit {
             names: ["includeServerSideToolInvocations", "include_server_side_tool_invocations"],
-            value: b"true".to_vec(),
+            value: "true".to_owned(),
         };
         let value = written(&entries.object(&TOOL_CONFIG), &[together]);
         edits.push(Edit { names: TOOL_CONFIG, value });
@@ -185,47 +177,17 @@ fn safety(entries: &Entries<'_>, threshold: &'static str) -> Option<Edit> {
     if missing.is_empty() {
         return None;
     }
-    Some(Edit { names: SAFETY_SETTINGS, value: joined(&settings, missing.into_iter()) })
+    Some(Edit { names: SAFETY_SETTINGS, value: joined(&settings, missing) })
 }
 
 /// An array of what is there and what is added.
-fn joined(there: &[&RawValue], added: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
-    let mut out = vec![b'['];
-    for value in there.iter().map(|value| value.get().as_bytes().to_vec()).chain(added) {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&value);
-    }
-    out.push(b']');
-    out
+fn joined(there: &[&RawValue], added: impl IntoIterator<Item = String>) -> String {
+    let there = there.iter().map(|value| value.get().to_owned());
+    array(&there.chain(added).map(Cow::Owned).collect::<Vec<_>>())
 }
 
-/// An object with its edits; everything else as it stands.
-fn written(entries: &Entries<'_>, edits: &[Edit]) -> Vec<u8> {
-    let mut out = vec![b'{'];
-    let mut put = |key: &str, value: &[u8]| {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&json(&key));
-        out.push(b':');
-        out.extend_from_slice(value);
-    };
-    for (key, value) in &entries.0 {
-        if !edits.iter().any(|edit| edit.names.contains(&key.as_ref())) {
-            put(key, value.get().as_bytes());
-        }
-    }
-    for edit in edits {
-        put(edit.names[0], &edit.value);
-    }
-    out.push(b'}');
-    out
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("strings and numbers can be written")
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings and numbers can be written")
 }
 
 #[cfg(test)]
