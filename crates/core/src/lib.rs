@@ -36,6 +36,7 @@ pub mod route;
 pub mod secret;
 pub mod signatures;
 pub mod sse;
+pub mod suffix;
 mod task;
 pub mod time;
 pub mod tokens;
