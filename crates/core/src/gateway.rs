@@ -434,7 +434,7 @@ impl Gateway {
                 // A client of Gemini's own dialect says itself whether it wants to see thoughts.
                 shows_thoughts: None,
             },
-            Wanted::Task(_) | Wanted::Generation(_) => Tuning::default(),
+            Wanted::Task(_) | Wanted::Generation(_) | Wanted::Admin(_) => Tuning::default(),
         }
     }
 
