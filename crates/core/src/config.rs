@@ -15,6 +15,7 @@ mod projects;
 mod values;
 mod variables;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -33,7 +34,8 @@ pub use self::projects::{ModelLimits, ProjectSettings, Tier};
 pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};
 
 use self::lists::Source;
-use crate::secret::{ApiKey, KeySet};
+pub use crate::gemini::tuning::Safety;
+use crate::secret::{ApiKey, KeyId, KeySet};
 
 /// Everything that can be set. [`Config::default`] is what an empty environment gives.
 #[derive(Debug, Clone)]
@@ -90,6 +92,12 @@ pub struct Config {
     pub model_fallbacks: Vec<ModelAlias>,
     /// Whether thought signatures go into the ids of calls, too: `LIBRA_SIGNATURES_IN_IDS`.
     pub signatures_in_ids: bool,
+    /// What may stand behind a model's name: `LIBRA_SUFFIXES`.
+    pub suffixes: Suffixes,
+    /// What Gemini is to block where the client does not say: `LIBRA_SAFETY`.
+    pub safety: Safety,
+    /// The same for some clients: `LIBRA_SAFETY_CLIENTS`.
+    pub safety_clients: HashMap<KeyId, Safety>,
     /// The models that are listed and served: `LIBRA_MODELS`. Empty: all.
     pub models: Vec<WildMatch>,
     /// The models that are neither listed nor served: `LIBRA_MODELS_DENY`.
@@ -143,6 +151,9 @@ impl Default for Config {
             model_aliases: Vec::new(),
             model_fallbacks: Vec::new(),
             signatures_in_ids: false,
+            suffixes: Suffixes::Listed(Vec::new()),
+            safety: Safety::Client,
+            safety_clients: HashMap::new(),
             models: Vec::new(),
             models_deny: Vec::new(),
             verify: Verify::Open,
@@ -160,6 +171,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What Gemini is to block for a client that does not say.
+    pub fn safety_for(&self, client: KeyId) -> Safety {
+        self.safety_clients.get(&client).copied().unwrap_or(self.safety)
+    }
+
     /// Reads the settings.
     ///
     /// `lookup` gives a variable's value by its name; a blank value counts as none. `read_file` gives the text
@@ -236,6 +252,11 @@ impl Config {
             signatures_in_ids: source
                 .value("LIBRA_SIGNATURES_IN_IDS", values::switch)?
                 .unwrap_or(default.signatures_in_ids),
+            suffixes: source.value("LIBRA_SUFFIXES", models::suffixes)?.unwrap_or(default.suffixes),
+            safety: source
+                .value("LIBRA_SAFETY", |text| values::choice(text, &SAFETY))?
+                .unwrap_or(default.safety),
+            safety_clients: keys.safety,
             models: source.value("LIBRA_MODELS", models::patterns)?.unwrap_or(default.models),
             models_deny: source.value("LIBRA_MODELS_DENY", models::patterns)?.unwrap_or(default.models_deny),
             verify: source
@@ -269,6 +290,16 @@ impl Config {
 
 /// What is held in memory where nobody knows how much there is, in bytes.
 pub const DEFAULT_MEMORY: u64 = 256 * values::MIB;
+
+/// The names of the thresholds.
+const SAFETY: [(&str, Safety); 6] = [
+    ("client", Safety::Client),
+    ("off", Safety::Off),
+    ("block-none", Safety::BlockNone),
+    ("block-only-high", Safety::BlockOnlyHigh),
+    ("block-medium-and-above", Safety::BlockMediumAndAbove),
+    ("block-low-and-above", Safety::BlockLowAndAbove),
+];
 
 /// The names of the strategies.
 const STRATEGIES: [(&str, Strategy); 5] = [
@@ -401,6 +432,25 @@ pub enum Strategy {
     Random,
     /// The one with the fewest requests under way, then the fewest ever.
     LeastUsed,
+}
+
+/// What may stand behind a model's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Suffixes {
+    /// Nothing: a name is a name.
+    Off,
+    /// Whatever [`suffix`](crate::suffix) knows; lists show models with these.
+    Listed(Vec<String>),
+}
+
+impl Suffixes {
+    /// The suffixes that lists show.
+    pub fn listed(&self) -> &[String] {
+        match self {
+            Self::Off => &[],
+            Self::Listed(listed) => listed,
+        }
+    }
 }
 
 /// Who may have keys checked.

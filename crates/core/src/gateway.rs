@@ -19,6 +19,7 @@ use http::{Method, Response, StatusCode, Uri};
 
 use crate::admin;
 use crate::affinity::Affinity;
+use crate::answers;
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
@@ -27,16 +28,19 @@ use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
 use crate::fetch::{self, Kept};
 use crate::fields;
+use crate::gemini::tuning::Tuning;
 use crate::generation::{Asked, Form};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
+use crate::openai::responses::store::Answers;
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::signatures::Signatures;
-use crate::task::Task;
+use crate::suffix::Wishes;
+use crate::task::{Task, Tuned};
 use crate::time::Timestamp;
 use crate::upstream;
 
@@ -77,6 +81,7 @@ pub struct Gateway {
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
     signatures: Mutex<Signatures>,
+    answers: Mutex<Answers>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -105,6 +110,7 @@ pub enum DueNow {
 
 /// What a head leads to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made and taken apart once a request, at once")]
 pub enum Accepted {
     /// The answer, at once.
     Reply(Response<Bytes>),
@@ -121,6 +127,8 @@ pub enum Accepted {
 pub struct Intake {
     gateway: Arc<Gateway>,
     wanted: Wanted,
+    /// What is changed in a native body; of others it is known once they are read.
+    tuning: Tuning,
     access: Access,
     headers: HeaderMap,
     arrived: Timestamp,
@@ -164,6 +172,7 @@ impl Gateway {
             strangers: Mutex::default(),
             affinity: Mutex::default(),
             signatures: Mutex::new(Signatures::new(memory)),
+            answers: Mutex::new(Answers::new(memory)),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -195,6 +204,11 @@ impl Gateway {
     /// The thought signatures of calls, by client. Never held while something is waited for.
     pub(crate) fn signatures(&self) -> MutexGuard<'_, Signatures> {
         locked(&self.signatures)
+    }
+
+    /// The answers that clients go on from. Never held while something is waited for.
+    pub(crate) fn answers(&self) -> MutexGuard<'_, Answers> {
+        locked(&self.answers)
     }
 
     /// What is known of the local clock's error.
@@ -317,6 +331,11 @@ impl Gateway {
             Operation::Ready => Ok(Accepted::Reply(self.ready())),
             Operation::Verify { format } => self.verification(head, format, mark, now),
             Operation::Generation(form) => self.intake(head, Wanted::Generation(form), mark, now),
+            Operation::Answer { id, act } => {
+                let access = Presented::find(head.uri, head.headers).access(&self.config)?;
+                let query = head.uri.query().unwrap_or("");
+                answers::answer(self, access.client(), &id, act, query, now).map(Accepted::Reply)
+            }
             Operation::Model(call) => {
                 let task = self.native(call)?;
                 self.intake(head, Wanted::Task(task), mark, now)
@@ -347,12 +366,13 @@ impl Gateway {
             collection => Cow::Owned(format!("{collection}/{}", call.model)),
         };
         let model = self.served_model(&asked, operation)?.to_owned();
-        Ok(Task::Native { call, model })
+        Ok(Task::Native { call, model, tuned: Tuned::default() })
     }
 
-    /// The upstream's model that a client's name stands for.
+    /// The upstream's model that a client's name stands for, without what is wished for behind it.
     fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
-        let model = self.config.resolve_model(asked, operation);
+        let (plain, _) = self.config.parted(asked);
+        let (model, _) = self.config.parted(self.config.resolve_model(plain, operation));
         // The client's own name for it goes into every event of an answer.
         let plausible = !model.is_empty()
             && asked.len().max(model.len()) <= MODEL_NAME
@@ -391,21 +411,40 @@ impl Gateway {
             return Err(too_large(self.config.body_limit));
         }
         let encoded = head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-        let is_translated = matches!(wanted, Wanted::Generation(_));
-        if is_translated && encoded {
+        let mut tuning = self.tuning_of(&wanted, &access);
+        if encoded && tuning.wishes == Wishes::default() {
+            // What cannot be read stays as it is.
+            tuning = Tuning::default();
+        }
+        let is_read = matches!(wanted, Wanted::Generation(_)) || !tuning.is_nothing();
+        if is_read && encoded {
             let message = "A compressed body cannot be translated; send it without Content-Encoding.";
             return Err(Error::new(Kind::UnsupportedEncoding, message));
         }
         let headers = upstream::forwarded(head.headers);
         let held = self.memory.share();
-        let intake = Intake { gateway: Arc::clone(self), wanted, access, headers, arrived: now, held, mark };
+        let gateway = Arc::clone(self);
+        let intake = Intake { gateway, wanted, tuning, access, headers, arrived: now, held, mark };
         if length.is_none() && !head.headers.contains_key(TRANSFER_ENCODING) {
             return Ok(intake.whole(Bytes::new(), now).map_or_else(Accepted::Reply, Accepted::Stream));
         }
-        if !is_translated && length.is_some_and(|length| length > self.config.replay_limit) {
+        if !is_read && length.is_some_and(|length| length > self.config.replay_limit) {
             return Ok(intake.streamed().map_or_else(Accepted::Reply, Accepted::Stream));
         }
         Ok(Accepted::NeedBody(intake))
+    }
+
+    /// What is changed in a native body before it goes up.
+    fn tuning_of(&self, wanted: &Wanted, access: &Access) -> Tuning {
+        match wanted {
+            Wanted::Task(Task::Native { call, .. }) if call.method.generates() => Tuning {
+                wishes: self.config.wishes(&call.model, AliasFor::Chat),
+                safety: self.config.safety_for(access.client()),
+                // A client of Gemini's own dialect says itself whether it wants to see thoughts.
+                shows_thoughts: None,
+            },
+            Wanted::Task(_) | Wanted::Generation(_) => Tuning::default(),
+        }
     }
 
     fn ready(&self) -> Response<Bytes> {
@@ -477,7 +516,7 @@ impl Gateway {
     }
 
     /// What makes an answer's identifier: never the same twice in one process, nor likely in two.
-    fn answer_id(&self) -> String {
+    pub(crate) fn answer_id(&self) -> String {
         let mut chance = self.chance();
         format!("{:016x}{:08x}", chance.u64(..), chance.u32(..))
     }
@@ -504,6 +543,7 @@ impl Intake {
         let config = self.gateway.config();
         match self.wanted {
             Wanted::Generation(_) => config.body_limit,
+            Wanted::Task(_) if !self.tuning.is_nothing() => config.body_limit,
             Wanted::Task(_) => config.replay_limit.min(config.body_limit),
         }
     }
@@ -522,7 +562,7 @@ impl Intake {
 
     /// Whether a body can be passed on without being read whole.
     pub fn can_stream(&self) -> bool {
-        matches!(self.wanted, Wanted::Task(_))
+        matches!(self.wanted, Wanted::Task(_)) && self.tuning.is_nothing()
     }
 
     /// The exchange, with the whole body.
@@ -544,17 +584,23 @@ impl Intake {
     }
 
     fn exchange(self, body: Option<Bytes>, now: Timestamp) -> Result<Exchange, Error> {
-        let Self { gateway, wanted, access, headers, arrived, mut held, mark } = self;
+        let Self { gateway, wanted, tuning, access, headers, arrived, mut held, mark } = self;
         if body.is_none() {
             held.release();
         }
         let task = match (wanted, &body) {
-            (Wanted::Task(task), _) => task,
+            (Wanted::Task(_), None) if !tuning.is_nothing() => {
+                return Err(too_large(gateway.config().body_limit));
+            }
+            (Wanted::Task(task), None) => task,
+            (Wanted::Task(mut task), Some(body)) => {
+                task.tune(body, tuning);
+                task
+            }
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default();
-                let in_ids = gateway.config().signatures_in_ids;
                 // Apart from the body's own share, whose size says how much the client has sent.
                 let mut read = gateway.memory.share();
                 let size = read_size(body);
@@ -562,8 +608,9 @@ impl Intake {
                     let never_fits = size as u64 > gateway.memory.limit();
                     return Err(if never_fits { too_many_values() } else { no_room() });
                 }
-                let asked = Asked::read(form, body, content_type, &gateway.answer_id(), in_ids, now)?;
-                let custom = form == Form::Chat
+                let client = (&*gateway, access.client());
+                let asked = Asked::read(form, body, content_type, client, &mut held, now)?;
+                let custom = asked.is_chat()
                     && asked.model().len() <= MODEL_NAME
                     && matches!(access, Access::Pool { .. })
                     && gateway
@@ -578,7 +625,12 @@ impl Intake {
                 };
                 let ids = asked.call_ids().into_iter();
                 let recalled = gateway.signatures().recall(access.client(), ids);
-                let generation = asked.translated_for(model, recalled)?;
+                let tuning = Tuning {
+                    wishes: gateway.config().wishes(asked.model(), AliasFor::Chat),
+                    safety: gateway.config().safety_for(access.client()),
+                    shows_thoughts: Some(true),
+                };
+                let generation = asked.translated_for(model, recalled, tuning)?;
                 if !read.grow(generation.body().len()) {
                     return Err(no_room());
                 }
@@ -594,6 +646,7 @@ impl Intake {
         let asked = task.asked_model().unwrap_or_default();
         let mut further_models: Vec<String> = Vec::new();
         if task.takes_another_model() {
+            let (asked, _) = gateway.config().parted(asked);
             let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
             further_models.extend(further.map(str::to_owned));
             further_models.reverse();

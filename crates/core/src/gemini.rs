@@ -8,7 +8,9 @@
 //! requests pass by without any of this.
 
 pub mod catalogue;
+pub mod count;
 pub mod draft;
+mod entries;
 pub mod finish;
 pub mod grounding;
 pub mod media;
@@ -22,4 +24,5 @@ pub mod response;
 pub mod schema;
 pub mod thinking;
 pub mod tools;
+pub mod tuning;
 pub mod turns;

@@ -6,6 +6,7 @@
 
 mod admin;
 mod affinity;
+mod answers;
 pub mod anthropic;
 pub mod audit;
 pub mod auth;
@@ -35,6 +36,7 @@ pub mod route;
 pub mod secret;
 pub mod signatures;
 pub mod sse;
+pub mod suffix;
 mod task;
 pub mod time;
 pub mod tokens;

@@ -12,10 +12,12 @@ use crate::anthropic;
 use crate::error::{Dialect, Error};
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
-use crate::gemini::catalogue::trimmed;
+use crate::gemini::catalogue::{trimmed, with_suffixes};
 use crate::gemini::remote::{Media, Remote};
+use crate::gemini::tuning::Tuning;
 use crate::generation::{Encoder, Form, Generation};
 use crate::openai::models;
+use crate::openai::responses::store::Answer;
 use crate::route::{ModelCall, Version, model_path};
 use crate::signatures::Issued;
 use crate::sse::{Decoder, Framing};
@@ -25,7 +27,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(crate) enum Task {
     /// A method on a model, in Google's own terms: bytes up, bytes down.
-    Native { call: ModelCall, model: String },
+    Native { call: ModelCall, model: String, tuned: Tuned },
     /// An answer of the model in the terms of another dialect.
     Generation(Box<Generation>),
     /// The list of models.
@@ -34,7 +36,24 @@ pub(crate) enum Task {
     ModelGet { dialect: Dialect, version: Version, model: String, asked: String },
 }
 
+/// What is changed in a native body on its way up, if anything is.
+#[derive(Debug, Default)]
+pub(crate) struct Tuned {
+    tuning: Tuning,
+    /// The client's body and what has become of it; none where it goes as it is.
+    bodies: Option<[Bytes; 2]>,
+}
+
 impl Task {
+    /// Changes a native body that is there whole, for every model that it may go to.
+    pub(crate) fn tune(&mut self, body: &Bytes, with: Tuning) {
+        if let Self::Native { model, tuned, .. } = self
+            && !with.is_nothing()
+        {
+            *tuned = Tuned { tuning: with, bodies: Some([body.clone(), with.apply(body, model)]) };
+        }
+    }
+
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
             Self::Native { .. } => Dialect::Gemini,
@@ -81,7 +100,12 @@ impl Task {
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, other: String) -> Result<(), Error> {
         match self {
-            Self::Native { model, .. } => *model = other,
+            Self::Native { model, tuned, .. } => {
+                if let Some([written, changed]) = &mut tuned.bodies {
+                    *changed = tuned.tuning.apply(written, &other);
+                }
+                *model = other;
+            }
             Self::Generation(generation) => generation.turn_to(other)?,
             Self::ModelList { .. } | Self::ModelGet { .. } => {}
         }
@@ -110,7 +134,7 @@ impl Task {
     /// The model of a chat, as the client names it, for the service that may take chats over.
     pub(crate) fn chat_model(&self) -> Option<&str> {
         match self {
-            Self::Generation(generation) if generation.form() == Form::Chat => Some(generation.asked_model()),
+            Self::Generation(generation) if generation.is_chat() => Some(generation.asked_model()),
             _ => None,
         }
     }
@@ -140,7 +164,7 @@ impl Task {
 
     pub(crate) fn method_and_path(&self) -> (Method, Cow<'_, str>) {
         match self {
-            Self::Native { call, model } => (Method::POST, call.path_and_query(model).into()),
+            Self::Native { call, model, .. } => (Method::POST, call.path_and_query(model).into()),
             Self::Generation(generation) => {
                 let path = model_path(Version::V1Beta, generation.model());
                 (Method::POST, format!("{path}:{}", generation.method()).into())
@@ -170,7 +194,7 @@ impl Task {
     /// The body for Gemini, where it is not the client's.
     pub(crate) fn translated_body(&self) -> Option<Bytes> {
         match self {
-            Self::Native { .. } => None,
+            Self::Native { tuned, .. } => tuned.bodies.as_ref().map(|[_, changed]| changed.clone()),
             Self::Generation(generation) => Some(generation.body()),
             Self::ModelList { .. } | Self::ModelGet { .. } => Some(Bytes::new()),
         }
@@ -237,11 +261,15 @@ impl Task {
         now: Timestamp,
     ) -> Result<(Response<Bytes>, Vec<Issued>), Error> {
         let config = gateway.config();
-        let keep = |model: &str| config.model_allowed(model);
+        let keep = |model: &str| config.model_allowed(config.parted(model).0);
         let created = now.as_secs();
         let mut content_type = "application/json";
         let mut fragment = None;
         let mut issued = Vec::new();
+        let body = match self {
+            Self::ModelList { .. } => with_suffixes(body, config.suffixes.listed())?,
+            _ => body,
+        };
         let body = match self {
             Self::Native { .. } => body,
             Self::Generation(generation) => {
@@ -276,6 +304,14 @@ impl Task {
             response.extensions_mut().insert(fragment);
         }
         Ok((response, issued))
+    }
+
+    /// What is kept of an answer for clients that go on from it; none where nothing is.
+    pub(crate) fn kept(&self, answer: &Bytes) -> Option<Answer> {
+        match self {
+            Self::Generation(generation) => generation.kept(answer),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
     }
 
     /// Under which name a good answer may be kept for a while; none for what is asked anew each time.

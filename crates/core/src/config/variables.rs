@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 51] = [
+pub const VARIABLES: [Variable; 55] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -187,6 +187,25 @@ pub const VARIABLES: [Variable; 51] = [
         "",
         "the models that are neither listed nor served, * and ? allowed",
     ),
+    variable(
+        Group::Models,
+        "LIBRA_SUFFIXES",
+        "",
+        "suffixes of models' names that lists show: -search, -nothinking, -thinking-8192, (high); off: none is read",
+    ),
+    variable(
+        Group::Models,
+        "LIBRA_SAFETY",
+        "client",
+        "what Gemini blocks where the client does not say: client, off, block-none, block-only-high and so on",
+    ),
+    variable(
+        Group::Models,
+        "LIBRA_SAFETY_CLIENTS",
+        "",
+        "client keys with a threshold of their own: off:KEY,block-only-high:KEY",
+    ),
+    variable(Group::Models, "LIBRA_SAFETY_CLIENTS_FILE", "", "a file with such entries, a line each"),
     variable(
         Group::Models,
         "LIBRA_SIGNATURES_IN_IDS",

@@ -69,6 +69,7 @@ fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Er
         logprobs: positive(chat.top_logprobs).filter(|_| chat.logprobs),
         response_mime_type: None,
         response_json_schema: None,
+        response_schema: None,
         response_modalities,
         image_config: chat.image_config().map(ImageConfig::AsWritten),
         media_resolution: chat.google().and_then(|google| google.media_resolution.as_deref()),
