@@ -198,7 +198,7 @@ impl KeyAudit {
         let key = &self.key.key;
         match answer {
             Ok((status, _, body)) if status.is_success() => match judge::whole(body, generates) {
-                judge::Verdict::Good => None,
+                judge::Verdict::Good | judge::Verdict::Spoiled => None,
                 judge::Verdict::Error => Some(failure::classify_event(body, model, key, now)),
                 judge::Verdict::ProjectDisabled => Some(Failure::new(
                     Class::ProjectSuspended,
@@ -281,6 +281,7 @@ impl State {
             Class::Internal
             | Class::Timeout
             | Class::Empty
+            | Class::Malformed
             | Class::Affinity
             | Class::Signature
             | Class::Request

@@ -15,6 +15,7 @@ mod projects;
 mod values;
 mod variables;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -33,7 +34,8 @@ pub use self::projects::{ModelLimits, ProjectSettings, Tier};
 pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};
 
 use self::lists::Source;
-use crate::secret::{ApiKey, KeySet};
+pub use crate::gemini::tuning::Safety;
+use crate::secret::{ApiKey, KeyId, KeySet};
 
 /// Everything that can be set. [`Config::default`] is what an empty environment gives.
 #[derive(Debug, Clone)]
@@ -69,10 +71,18 @@ pub struct Config {
     pub base_path: String,
     /// How many attempts a request gets at most: `LIBRA_MAX_ATTEMPTS`. None: every key once, at most 10.
     pub max_attempts: Option<u32>,
+    /// How many retries into what may be an overload a hundred requests are worth: `LIBRA_RETRY_BUDGET`. None: as
+    /// many as there are.
+    pub retry_budget: Option<u8>,
+    /// How long an attempt may show nothing before a second one begins beside it: `LIBRA_HEDGE_AFTER`. None: there
+    /// is never a second.
+    pub hedge_after: Option<Duration>,
     /// How long a stream may take to its first event: `LIBRA_FIRST_BYTE_TIMEOUT`.
     pub first_byte_timeout: Duration,
     /// How long an answer that is no stream may take: `LIBRA_ANSWER_TIMEOUT`.
     pub answer_timeout: Duration,
+    /// How long a client waits for a stream without any sign of life: `LIBRA_HEARTBEAT`. Zero: for ever.
+    pub heartbeat: Duration,
     /// How long a committed answer may be silent: `LIBRA_IDLE_TIMEOUT`.
     pub idle_timeout: Duration,
     /// How long a request may take until its answer begins, all attempts together: `LIBRA_DEADLINE`.
@@ -90,6 +100,12 @@ pub struct Config {
     pub model_fallbacks: Vec<ModelAlias>,
     /// Whether thought signatures go into the ids of calls, too: `LIBRA_SIGNATURES_IN_IDS`.
     pub signatures_in_ids: bool,
+    /// What may stand behind a model's name: `LIBRA_SUFFIXES`.
+    pub suffixes: Suffixes,
+    /// What Gemini is to block where the client does not say: `LIBRA_SAFETY`.
+    pub safety: Safety,
+    /// The same for some clients: `LIBRA_SAFETY_CLIENTS`.
+    pub safety_clients: HashMap<KeyId, Safety>,
     /// The models that are listed and served: `LIBRA_MODELS`. Empty: all.
     pub models: Vec<WildMatch>,
     /// The models that are neither listed nor served: `LIBRA_MODELS_DENY`.
@@ -133,8 +149,11 @@ impl Default for Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), values::DEFAULT_PORT),
             base_path: String::new(),
             max_attempts: None,
+            retry_budget: Some(20),
+            hedge_after: None,
             first_byte_timeout: Duration::from_secs(45),
             answer_timeout: Duration::from_secs(300),
+            heartbeat: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
             deadline: Duration::from_secs(600),
             replay_limit: 32 * values::MIB,
@@ -143,6 +162,9 @@ impl Default for Config {
             model_aliases: Vec::new(),
             model_fallbacks: Vec::new(),
             signatures_in_ids: false,
+            suffixes: Suffixes::Listed(Vec::new()),
+            safety: Safety::Client,
+            safety_clients: HashMap::new(),
             models: Vec::new(),
             models_deny: Vec::new(),
             verify: Verify::Open,
@@ -160,6 +182,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What Gemini is to block for a client that does not say.
+    pub fn safety_for(&self, client: KeyId) -> Safety {
+        self.safety_clients.get(&client).copied().unwrap_or(self.safety)
+    }
+
     /// Reads the settings.
     ///
     /// `lookup` gives a variable's value by its name; a blank value counts as none. `read_file` gives the text
@@ -215,8 +242,17 @@ impl Config {
             listen: listen(&source)?.unwrap_or(default.listen),
             base_path: source.value("LIBRA_BASE_PATH", values::base_path)?.unwrap_or(default.base_path),
             max_attempts: source.value("LIBRA_MAX_ATTEMPTS", values::attempts)?,
+            retry_budget: source
+                .value("LIBRA_RETRY_BUDGET", values::percent_or_none)?
+                .unwrap_or(default.retry_budget),
+            hedge_after: source
+                .value("LIBRA_HEDGE_AFTER", values::duration_or_none)?
+                .unwrap_or(default.hedge_after),
             first_byte_timeout: timeout("LIBRA_FIRST_BYTE_TIMEOUT", default.first_byte_timeout)?,
             answer_timeout: timeout("LIBRA_ANSWER_TIMEOUT", default.answer_timeout)?,
+            heartbeat: source
+                .value("LIBRA_HEARTBEAT", values::duration_or_none)?
+                .map_or(default.heartbeat, Option::unwrap_or_default),
             idle_timeout: timeout("LIBRA_IDLE_TIMEOUT", default.idle_timeout)?,
             deadline: timeout("LIBRA_DEADLINE", default.deadline)?,
             replay_limit: source
@@ -236,6 +272,11 @@ impl Config {
             signatures_in_ids: source
                 .value("LIBRA_SIGNATURES_IN_IDS", values::switch)?
                 .unwrap_or(default.signatures_in_ids),
+            suffixes: source.value("LIBRA_SUFFIXES", models::suffixes)?.unwrap_or(default.suffixes),
+            safety: source
+                .value("LIBRA_SAFETY", |text| values::choice(text, &SAFETY))?
+                .unwrap_or(default.safety),
+            safety_clients: keys.safety,
             models: source.value("LIBRA_MODELS", models::patterns)?.unwrap_or(default.models),
             models_deny: source.value("LIBRA_MODELS_DENY", models::patterns)?.unwrap_or(default.models_deny),
             verify: source
@@ -269,6 +310,16 @@ impl Config {
 
 /// What is held in memory where nobody knows how much there is, in bytes.
 pub const DEFAULT_MEMORY: u64 = 256 * values::MIB;
+
+/// The names of the thresholds.
+const SAFETY: [(&str, Safety); 6] = [
+    ("client", Safety::Client),
+    ("off", Safety::Off),
+    ("block-none", Safety::BlockNone),
+    ("block-only-high", Safety::BlockOnlyHigh),
+    ("block-medium-and-above", Safety::BlockMediumAndAbove),
+    ("block-low-and-above", Safety::BlockLowAndAbove),
+];
 
 /// The names of the strategies.
 const STRATEGIES: [(&str, Strategy); 5] = [
@@ -401,6 +452,25 @@ pub enum Strategy {
     Random,
     /// The one with the fewest requests under way, then the fewest ever.
     LeastUsed,
+}
+
+/// What may stand behind a model's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Suffixes {
+    /// Nothing: a name is a name.
+    Off,
+    /// Whatever [`suffix`](crate::suffix) knows; lists show models with these.
+    Listed(Vec<String>),
+}
+
+impl Suffixes {
+    /// The suffixes that lists show.
+    pub fn listed(&self) -> &[String] {
+        match self {
+            Self::Off => &[],
+            Self::Listed(listed) => listed,
+        }
+    }
 }
 
 /// Who may have keys checked.

@@ -23,6 +23,9 @@ pub enum Dialect {
     Anthropic,
 }
 
+/// The longest message, in bytes. Google's have up to some kilobytes; what is longer quotes the client's own words.
+const LONGEST_MESSAGE: usize = 8 << 10;
+
 /// A recovery within this time is worth an SDK's own retries.
 const SOON: Duration = Duration::from_secs(60);
 
@@ -94,9 +97,14 @@ pub struct UpstreamBody {
 }
 
 impl Error {
-    /// An error with nothing but a kind and a message.
+    /// An error with nothing but a kind and a message, which is cut where it is longer than anybody reads.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), param: None, retry_after: None, body: None }
+        let mut message = message.into();
+        if message.len() > LONGEST_MESSAGE {
+            message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+            message.push('…');
+        }
+        Self { kind, message, param: None, retry_after: None, body: None }
     }
 
     /// A request that is wrong in a field.

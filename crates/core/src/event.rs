@@ -29,6 +29,18 @@ pub enum Event {
         /// From the attempt's start.
         elapsed: Duration,
     },
+    /// A second attempt has begun beside one that keeps silent.
+    Hedged {
+        /// The client's request.
+        request: RequestId,
+        /// The key of the second.
+        key: KeyId,
+    },
+    /// Another attempt would have made sense, but retries have added as much to the load as they may.
+    RetriesUsedUp {
+        /// The client's request.
+        request: RequestId,
+    },
     /// Media that a request names by address could not be had.
     FetchFailed {
         /// The client's request.

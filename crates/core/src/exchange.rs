@@ -8,6 +8,8 @@
 //!      ─► Cancel(op)     drop it; nothing of it is wanted any more
 //!      ─► WaitUntil(t)   until something comes of what has been started, at most until t
 //!      ─► Queued(ticket) the same, or until the pool says that this ticket has its turn
+//!      ─► Open(head)     begin the response; what else comes of the exchange is for its body
+//!      ─► Ping(bytes)    send this in the response that has begun
 //!      ─► Reply(…)       the whole answer; the exchange is over
 //!      ─► Commit(op)     the answer is good: take the relay, give it what else comes of op
 //! ```
@@ -17,19 +19,24 @@
 
 mod attempt;
 mod fetch;
+mod heartbeat;
+mod hedge;
 mod parts;
+mod second_best;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 
 use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
 use self::fetch::Gathering;
+use self::heartbeat::Heartbeat;
 use self::parts::Parts;
+use self::second_best::SecondBest;
 use crate::affinity::Conversation;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
@@ -41,7 +48,7 @@ use crate::mark::Mark;
 use crate::memory::Held;
 use crate::pool::{Pick, ProjectId, Ticket, Want};
 use crate::relay::{Mode, Origin, Relay};
-use crate::retry::{Budget, DEFAULT_ATTEMPTS, GivenUp};
+use crate::retry::{self, Budget, DEFAULT_ATTEMPTS, GivenUp};
 use crate::secret::{ApiKey, KeyId};
 use crate::sse::{Decoder, Framing};
 use crate::task::Task;
@@ -117,9 +124,14 @@ pub enum Step {
         /// When patience ends.
         until: Timestamp,
     },
-    /// Answer this. The exchange is over.
+    /// Begin the response with this head: the client has waited long enough for a sign of life. The exchange goes on.
+    Open(Response<()>),
+    /// Send this in the response that has begun, at once.
+    Ping(Bytes),
+    /// Answer this. The exchange is over. Where the response has begun, only the body is sent.
     Reply(Response<Bytes>),
-    /// Take the [relay](Exchange::commit) of this operation; drop the others.
+    /// Take the [relay](Exchange::commit) of this operation; drop the others. Where the response has begun, the
+    /// relay's head is not sent.
     Commit {
         /// The operation that answers.
         op: OpId,
@@ -247,13 +259,19 @@ struct Single {
     held: Held,
     mark: Mark,
     times: Times,
+    /// For a client that waits for a stream.
+    heartbeat: Option<Heartbeat>,
     /// A place in the queue, while it waits in one.
     place: Option<Place>,
     /// How often it may still take one.
     queues_left: u8,
     budget: Budget,
+    /// Whether the next attempt adds to what may be an overload, and so has to fit the common budget.
+    adds_to_load: bool,
     /// How many attempts each model gets.
     attempts_a_model: u32,
+    /// How long one attempt may be silent before another begins beside it; none: as long as it likes.
+    hedge_after: Option<Duration>,
     /// Models to turn to when the present one cannot serve; the next one is last.
     further_models: Vec<String>,
     /// Whether the present model is one of those.
@@ -267,6 +285,7 @@ struct Single {
     conversation: Option<Conversation>,
     stay: Option<ProjectId>,
     failures: Vec<Failure>,
+    second_best: Option<SecondBest>,
     /// The media that it names by address.
     gathering: Gathering,
     running: Vec<Attempt>,
@@ -312,6 +331,15 @@ impl Single {
             Some(body) if task.model().is_some() => tokens::estimate(&body),
             _ => 1,
         };
+        let hedge_after = config.hedge_after.filter(|_| {
+            let sent = task.translated_body().or_else(|| body.clone());
+            matches!(access, Access::Pool { .. })
+                && task.generates()
+                && body.is_some()
+                && sent.is_some_and(|sent| hedge::may_be_sent_twice(&sent, &headers))
+        });
+        let ping = task.ping().filter(|_| !config.heartbeat.is_zero());
+        let heartbeat = ping.map(|ping| Heartbeat::new(config.heartbeat, ping));
         let times =
             Times { arrived: now, deadline: now + config.deadline, attempt, idle: config.idle_timeout };
         Self {
@@ -322,10 +350,13 @@ impl Single {
             held,
             mark,
             times,
+            heartbeat,
             place: None,
             queues_left: 2,
             budget: Budget::new(attempts),
+            adds_to_load: false,
             attempts_a_model: attempts,
+            hedge_after,
             further_models,
             turned: false,
             tried: Vec::new(),
@@ -334,6 +365,7 @@ impl Single {
             conversation,
             stay,
             failures: Vec::new(),
+            second_best: None,
             gathering: Gathering::Due,
             running: Vec::new(),
             cancel: Vec::new(),
@@ -346,15 +378,27 @@ impl Single {
         }
     }
 
+    /// What to do next.
     fn poll(&mut self, now: Timestamp) -> Step {
+        let step = self.advance(now);
+        let mark = self.mark;
+        match &mut self.heartbeat {
+            Some(heartbeat) => heartbeat.instead_of(step, || event_stream(mark), now),
+            None => step,
+        }
+    }
+
+    /// What to do next for the answer.
+    fn advance(&mut self, now: Timestamp) -> Step {
         if let Some(op) = self.cancel.pop() {
             return Step::Cancel(op);
         }
         if let Some(reply) = self.reply.take() {
             return Step::Reply(reply);
         }
-        if let Some(op) = self.running.iter().find(|attempt| attempt.is_proven(now)).map(|attempt| attempt.op)
-        {
+        if let Some(proven) = self.running.iter().find(|attempt| attempt.is_proven(now)) {
+            let op = proven.op;
+            self.note_winner(proven.lease.as_ref(), now);
             let others = self.running.iter().map(|attempt| attempt.op).filter(|&other| other != op);
             return Step::Commit { op, cancel: others.collect() };
         }
@@ -366,13 +410,16 @@ impl Single {
                 let failure = failure::timeout(now.since(attempt.started));
                 self.failed(attempt, failure, now);
             }
-            return self.poll(now);
+            return self.advance(now);
         }
         if let Some(at) = self.running.iter().position(|attempt| matches!(attempt.phase, Phase::Stale)) {
             return self.restart(at, now);
         }
+        if let Some(step) = self.hedge(now) {
+            return step;
+        }
         if let Some(deadline) = self.running.iter().map(|attempt| attempt.wakes_at()).min() {
-            return Step::WaitUntil(deadline);
+            return Step::WaitUntil(self.hedges_at().map_or(deadline, |hedge| hedge.min(deadline)));
         }
         if let Some(step) = self.take_over_at_once(now) {
             return step;
@@ -382,20 +429,28 @@ impl Single {
         }
         if self.budget.allows_another() && now < self.times.deadline {
             let guests = matches!(self.access, Access::Own(_));
-            if let Some(step) = self.wait_behind_others(now) {
+            // With an answer at hand, nothing is waited for.
+            let may_wait = self.second_best.is_none();
+            if let Some(step) = self.wait_behind_others(may_wait, now) {
                 return step;
             }
             let want = self.want();
             let pick = self.gateway.pool(guests).pick(&want, now);
             match pick {
                 Pick::Ready { lease, key } => {
+                    let lease = Lease { gateway: Arc::clone(&self.gateway), guests, id: lease, key };
+                    if !self.may_add_to_load(guests, now) {
+                        lease.unused(now);
+                        drop(lease);
+                        self.place = None;
+                        return self.give_up(now);
+                    }
                     if let Some(mut place) = self.place.take() {
                         place.served = true;
                     }
-                    let lease = Lease { gateway: Arc::clone(&self.gateway), guests, id: lease, key };
                     return self.start(lease, now);
                 }
-                Pick::CoolingDown { until } if until <= self.waits_until() => {
+                Pick::CoolingDown { until } if may_wait && until <= self.waits_until() => {
                     return if self.queues() { self.wait_in_queue(now) } else { Step::WaitUntil(until) };
                 }
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
@@ -403,6 +458,18 @@ impl Single {
         }
         self.place = None;
         self.give_up(now)
+    }
+
+    /// Whether the next attempt may be made, as far as the load is concerned.
+    fn may_add_to_load(&mut self, guests: bool, now: Timestamp) -> bool {
+        if !self.adds_to_load {
+            return true;
+        }
+        let may = self.gateway.retries(guests).take(now);
+        if !may {
+            self.events.push(Event::RetriesUsedUp { request: self.mark.id() });
+        }
+        may
     }
 
     fn want(&self) -> Want<'_> {
@@ -416,6 +483,11 @@ impl Single {
             tried: &self.tried,
             avoid: &self.avoid,
             stay: self.stay,
+            spare: false,
+            proven: matches!(
+                self.failures.last(),
+                Some(Failure { class: Class::Empty | Class::Malformed, .. })
+            ),
             paid: match &self.access {
                 Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
                 Access::Own(_) => false,
@@ -443,13 +515,13 @@ impl Single {
     }
 
     /// Where others wait for the model already, or its own turn has not come, a request waits too.
-    fn wait_behind_others(&mut self, now: Timestamp) -> Option<Step> {
+    fn wait_behind_others(&mut self, may_wait: bool, now: Timestamp) -> Option<Step> {
         if !self.queues() || now >= self.waits_until() {
             return None;
         }
         let ticket = self.place.as_ref().map(|place| place.ticket);
         let behind = self.gateway.pool(false).is_behind(self.task.model()?, ticket, now);
-        behind.then(|| self.wait_in_queue(now))
+        behind.then(|| if may_wait { self.wait_in_queue(now) } else { self.give_up(now) })
     }
 
     fn wait_in_queue(&mut self, now: Timestamp) -> Step {
@@ -476,17 +548,24 @@ impl Single {
             let retry_after = recovery.map(|at| at.since(now).max(Duration::from_secs(1)));
             let error = Error { retry_after, ..Error::new(Kind::Unavailable, QUEUE_FULL) };
             self.refuse(&error, now);
-            return self.poll(now);
+            return self.advance(now);
         };
         self.place = Some(Place { gateway: Arc::clone(&self.gateway), ticket, served: false });
         Step::Queued { ticket, until }
     }
 
     fn start(&mut self, lease: Lease, now: Timestamp) -> Step {
-        self.budget.spend();
+        if self.budget.made() == 0 {
+            self.gateway.retries(lease.is_guests()).earn();
+        }
         if let (Some(conversation), Some(project)) = (self.conversation, lease.project()) {
             self.gateway.affinity().served(conversation, project, now);
         }
+        self.begin(lease, now)
+    }
+
+    fn begin(&mut self, lease: Lease, now: Timestamp) -> Step {
+        self.budget.spend();
         self.tried.push(lease.key.id());
         let op = self.new_op();
         let request = self.request(&lease.key);
@@ -501,7 +580,7 @@ impl Single {
     fn restart(&mut self, at: usize, now: Timestamp) -> Step {
         if self.running[at].lease.as_ref().is_some_and(Lease::is_set_aside) {
             self.running.swap_remove(at);
-            return self.poll(now);
+            return self.advance(now);
         }
         let op = self.new_op();
         let attempt = &mut self.running[at];
@@ -522,6 +601,8 @@ impl Single {
         let translated = self.task.translated_body();
         if translated.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            // What the client accepts (sound, for one) is made here.
+            headers.remove(ACCEPT);
         }
         let body = translated.or_else(|| self.body.clone());
         upstream::to_gemini(&config.upstream, method, &path, headers, key, body)
@@ -541,10 +622,20 @@ impl Single {
                 if attempt.lease.is_some() {
                     self.events.extend(self.gateway.hear_date(&headers, attempt.started, now));
                 }
+                let is_events = || {
+                    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM))
+                };
                 attempt.phase = match attempt.lease {
                     Some(_) => self.task.phase_after_head(status, headers),
+                    // In a response that has begun, only events can follow.
+                    None if self.heartbeat.as_ref().is_some_and(Heartbeat::is_open)
+                        && !(status.is_success() && is_events()) =>
+                    {
+                        let message = format!("The service that stands in for Gemini answered {status}.");
+                        return self.refuse(&Error::new(Kind::from_status(status), message), now);
+                    }
                     // The custom service's answers pass through, whatever they are.
-                    None => Phase::Proven { status, headers, held: Vec::new() },
+                    None => Phase::Proven { status, headers, held: Vec::new(), ended: false },
                 };
                 return;
             }
@@ -587,6 +678,10 @@ impl Single {
                 let attempt = self.running.swap_remove(at);
                 self.refused(attempt, now);
             }
+            Over::Spoiled => {
+                let attempt = self.running.swap_remove(at);
+                self.spoiled(attempt, None, now);
+            }
             Over::Whole(body) => {
                 let attempt = self.running.swap_remove(at);
                 self.answer(attempt, body, now);
@@ -596,20 +691,21 @@ impl Single {
 
     /// An attempt has brought a whole answer.
     fn answer(&mut self, attempt: Attempt, body: Bytes, now: Timestamp) {
+        let failure = match judge::whole(&body, self.task.generates()) {
+            Verdict::Good => return self.give(attempt, body, now),
+            Verdict::Spoiled => return self.spoiled(attempt, Some(body), now),
+            Verdict::Empty => failure::empty(),
+            Verdict::Error => event_error(&body, attempt.lease.as_ref(), &self.task, now),
+            Verdict::ProjectDisabled => project_disabled(),
+            Verdict::Broken => failure::broken(),
+        };
+        self.failed(Attempt { phase: Phase::Sent, ..attempt }, failure, now);
+    }
+
+    /// Gives a whole answer to the client.
+    fn give(&mut self, attempt: Attempt, body: Bytes, now: Timestamp) {
         let Attempt { lease, started, phase, op, deadline } = attempt;
         let Phase::Holding { status, headers, .. } = phase else { return };
-        let judged = judge::whole(&body, self.task.generates());
-        let failure = match judged {
-            Verdict::Good => None,
-            Verdict::Empty => Some(failure::empty()),
-            Verdict::Error => Some(event_error(&body, lease.as_ref(), &self.task, now)),
-            Verdict::ProjectDisabled => Some(project_disabled()),
-            Verdict::Broken => Some(failure::broken()),
-        };
-        if let Some(failure) = failure {
-            let phase = Phase::Sent;
-            return self.failed(Attempt { op, lease, started, deadline, phase }, failure, now);
-        }
         let (response, issued) = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
             Ok(answer) => answer,
             Err(error) if error.kind == Kind::Blocked => {
@@ -629,6 +725,7 @@ impl Single {
         }
         let key = lease.as_ref().map(|lease| lease.key.id());
         let usage = if self.task.generates() { judge::usage(&body) } else { None };
+        self.note_winner(lease.as_ref(), now);
         if let Some(lease) = lease {
             lease.succeeded(self.task.model(), usage, now);
         }
@@ -661,6 +758,7 @@ impl Single {
         // Whatever else would come of it is not wanted.
         self.cancel.push(attempt.op);
         self.budget.learn(&failure);
+        self.adds_to_load = retry::adds_to_load(failure.class);
         let model = self.task.model().map(str::to_owned);
         self.events.push(Event::AttemptFailed {
             request: self.mark.id(),
@@ -677,6 +775,10 @@ impl Single {
                 if !failure.class.is_the_keys() {
                     self.avoid.extend(lease.project());
                 }
+                if failure.class == Class::Request {
+                    // Another one would be told the same.
+                    self.drop_running();
+                }
                 self.failures.push(failure);
             }
             None => {
@@ -688,6 +790,9 @@ impl Single {
     }
 
     fn give_up(&mut self, now: Timestamp) -> Step {
+        if let Some(step) = self.settle_for_second_best(now) {
+            return step;
+        }
         if let Some(step) = self.turn_to_next_model(now) {
             return step;
         }
@@ -731,12 +836,26 @@ impl Single {
         self.turned = true;
         self.tried.clear();
         self.avoid.clear();
+        // It has capacity of its own, and the operator wants it to be asked.
+        self.adds_to_load = false;
         self.budget.renew(self.attempts_a_model);
-        Some(self.poll(now))
+        Some(self.advance(now))
+    }
+
+    /// Whether the response has begun.
+    fn is_open(&self) -> bool {
+        self.heartbeat.as_ref().is_some_and(Heartbeat::is_open)
     }
 
     fn refuse(&mut self, error: &Error, now: Timestamp) {
         let mut response = error.response(self.task.dialect(), Some(self.mark.id()));
+        if self.is_open()
+            && let Some(mut encoder) = self.task.stream_encoder()
+        {
+            let mut said = Vec::new();
+            encoder.fail(error, self.mark.id(), &mut said);
+            *response.body_mut() = said.into();
+        }
         // Without `alt=sse` a stream is an array, and so is its error.
         if self.task.framing() == Some(Framing::Array) && error.body.is_none() && !self.task.is_translated() {
             let body = response.body_mut();
@@ -757,7 +876,7 @@ impl Single {
             request: self.mark.id(),
             dialect: self.task.dialect(),
             model: self.task.model().map(str::to_owned),
-            status: response.status(),
+            status: if self.is_open() { StatusCode::OK } else { response.status() },
             ending,
             attempts: self.budget.made(),
             key,
@@ -766,7 +885,7 @@ impl Single {
             elapsed: now.since(self.times.arrived),
         }));
         self.put_mark(response.headers_mut(), key);
-        self.cancel.extend(self.running.drain(..).map(|attempt| attempt.op));
+        self.drop_running();
         self.reply = Some(response);
     }
 
@@ -831,13 +950,12 @@ impl Single {
             Some(attempt) => (attempt.lease, attempt.phase),
             None => (None, Phase::Sent),
         };
-        let (status, headers, held) = match phase {
-            Phase::Proven { status, headers, held } | Phase::Judging { status, headers, held, .. } => {
-                (status, headers, held)
-            }
-            Phase::Holding { status, headers, chunks, .. } => (status, headers, chunks),
+        let (status, headers, held, ended) = match phase {
+            Phase::Proven { status, headers, held, ended } => (status, headers, held, ended),
+            Phase::Judging { status, headers, held, .. } => (status, headers, held, false),
+            Phase::Holding { status, headers, chunks, .. } => (status, headers, chunks, false),
             Phase::Stale | Phase::Sent | Phase::Refused { .. } => {
-                (StatusCode::BAD_GATEWAY, HeaderMap::new(), Vec::new())
+                (StatusCode::BAD_GATEWAY, HeaderMap::new(), Vec::new(), false)
             }
         };
         let mut headers = match &lease {
@@ -853,7 +971,7 @@ impl Single {
                     Some(encoder) => {
                         let content_type = HeaderValue::from_static(self.task.stream_content_type());
                         headers.insert(CONTENT_TYPE, content_type);
-                        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+                        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                         Mode::Translated { decoder, encoder: Box::new(encoder) }
                     }
                     None => Mode::Native { decoder, flowing: false },
@@ -872,7 +990,7 @@ impl Single {
             times: self.times,
             attempts: self.budget.made(),
         };
-        Relay::new((status, headers), mode, origin, held)
+        Relay::new((status, headers), mode, origin, held, ended)
     }
 
     fn take_events(&mut self) -> Vec<Event> {
@@ -894,6 +1012,22 @@ impl Single {
             elapsed: now.since(self.times.arrived),
         }));
     }
+}
+
+/// The content type of events.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+/// The head of a response that begins before its answer.
+fn event_stream(mark: Mark) -> Response<()> {
+    let mut head = Response::new(());
+    put_event_stream(head.headers_mut());
+    mark.put(head.headers_mut());
+    head
+}
+
+fn put_event_stream(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
 /// A chat body with another model. Everything else stays as it was written.

@@ -129,6 +129,11 @@ pub fn empty() -> Failure {
     }
 }
 
+/// A 200 that says nothing but that the model has spoiled its answer, a function call mostly. Nobody is to blame.
+pub fn malformed() -> Failure {
+    Failure::new(Class::Malformed, Elsewhere::All, "The model gave a malformed function call.")
+}
+
 /// A 200 whose body is no whole JSON: it broke off on its way. Treated like an empty answer, which it is to the client.
 pub fn broken() -> Failure {
     Failure { message: "The upstream's answer broke off.".to_owned(), ..empty() }
@@ -175,6 +180,8 @@ pub enum Class {
     Network,
     /// A 200 with nothing in it.
     Empty,
+    /// A 200 in which the model has spoiled its answer.
+    Malformed,
     /// Google does not serve the address this gateway speaks from (location, or an IP ban).
     Egress,
     /// The request names an object of another project, or one that is gone.

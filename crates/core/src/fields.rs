@@ -12,16 +12,19 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
         Ok(request) => return Ok(request),
         Err(error) => error,
     };
+    let unreadable = unreadable(&error);
     if !error.is_data() {
-        return Err(unreadable(&error));
+        return Err(unreadable);
     }
+    // It may quote a value as large as the body, and the next one will.
+    drop(error);
     let deserializer = &mut serde_json::Deserializer::from_slice(body);
     let Err(located) = serde_path_to_error::deserialize::<_, T>(deserializer) else {
-        return Err(unreadable(&error));
+        return Err(unreadable);
     };
     let param = located.path().to_string();
     // The path says better where it is than line and column do.
-    let reason = located.inner().to_string();
+    let reason = shortened(located.inner());
     let reason = reason.split(" at line ").next().unwrap_or_default();
     Err(match param.as_str() {
         "." => Error::new(Kind::BadRequest, format!("Invalid body: {reason}.")),
@@ -29,9 +32,63 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     })
 }
 
+/// How many values a body of JSON has, members of objects among them; about, where it is none.
+///
+/// Each takes memory of its own once it is read: three bytes, `{},`, may become hundreds.
+pub(crate) fn values(body: &[u8]) -> usize {
+    let mut count = 1;
+    let mut rest = body;
+    while let Some(quote) = memchr::memchr(b'"', rest) {
+        count += openings(&rest[..quote]);
+        rest = &rest[quote + 1..];
+        while let Some(end) = memchr::memchr2(b'"', b'\\', rest) {
+            let is_end = rest[end] == b'"';
+            rest = rest.get(end + if is_end { 1 } else { 2 }..).unwrap_or_default();
+            if is_end {
+                break;
+            }
+        }
+    }
+    count + openings(rest)
+}
+
+/// What begins a further value, outside of strings.
+fn openings(json: &[u8]) -> usize {
+    json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
+}
+
 /// In OpenAI's own words, and where it is.
 fn unreadable(error: &serde_json::Error) -> Error {
-    Error::new(Kind::BadRequest, format!("We could not parse the JSON body of your request. ({error})"))
+    let reason = shortened(error);
+    Error::new(Kind::BadRequest, format!("We could not parse the JSON body of your request. ({reason})"))
+}
+
+/// What an error says, cut where it quotes a value at length.
+fn shortened(error: &impl fmt::Display) -> String {
+    /// Enough for any words of the parser's own.
+    const LONGEST: usize = 500;
+    let mut text = Shortened { text: String::new(), left: LONGEST };
+    // It fails where the text is cut.
+    let _ = fmt::write(&mut text, format_args!("{error}"));
+    text.text
+}
+
+struct Shortened {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Shortened {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = text.floor_char_boundary(self.left);
+        self.text.push_str(&text[..end]);
+        self.left -= end;
+        if end < text.len() {
+            self.text.push('…');
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
 }
 
 /// `null` is as good as nothing.
@@ -149,4 +206,27 @@ where
     T: Deserialize<'de> + From<String>,
 {
     Ok(Option::<StringOr<T>>::deserialize(deserializer)?.map(|StringOr(value)| value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_outside_of_strings() {
+        let check = |json: &str, expected| assert_eq!(values(json.as_bytes()), expected, "{json}");
+        check("1", 1);
+        check("[]", 2);
+        check(r#"{"a":1,"b":[2,3]}"#, 5);
+        check(r#"["a,b","\"[{,","\\",""]"#, 5);
+        check(r#"["unfinished \"#, 2);
+        check("[[[[,,,", 8);
+    }
+
+    #[test]
+    fn what_an_error_quotes_is_cut() {
+        assert_eq!(shortened(&"words"), "words");
+        let long = shortened(&"é".repeat(1000));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (251, true));
+    }
 }

@@ -26,16 +26,20 @@ use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
 use crate::exchange::{Admitted, Exchange};
 use crate::fetch::{self, Kept};
+use crate::fields;
+use crate::gemini::tuning::Tuning;
 use crate::generation::{Asked, Form};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
+use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
 use crate::signatures::Signatures;
-use crate::task::Task;
+use crate::suffix::Wishes;
+use crate::task::{Task, Tuned};
 use crate::time::Timestamp;
 use crate::upstream;
 
@@ -58,6 +62,11 @@ const TRUSTED_KEYS: usize = 100;
 /// So many addresses are counted; when there are more, the count begins anew.
 const COUNTED_ADDRESSES: usize = 10_000;
 
+/// What a value of a body takes in memory once it is read and translated, about, and how many are not counted: a
+/// long conversation with many tools has some thousands.
+const VALUE: usize = 512;
+const FEW_VALUES: usize = 16_384;
+
 /// The longest name of a model. Google's are below 100 bytes.
 const MODEL_NAME: usize = 256;
 
@@ -74,6 +83,8 @@ pub struct Gateway {
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
+    /// For the pool, and for clients' own keys.
+    retries: [Mutex<CommonBudget>; 2],
     seed: u64,
     drawn: AtomicU64,
 }
@@ -99,6 +110,7 @@ pub enum DueNow {
 
 /// What a head leads to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made and taken apart once a request, at once")]
 pub enum Accepted {
     /// The answer, at once.
     Reply(Response<Bytes>),
@@ -115,6 +127,8 @@ pub enum Accepted {
 pub struct Intake {
     gateway: Arc<Gateway>,
     wanted: Wanted,
+    /// What is changed in a native body; of others it is known once they are read.
+    tuning: Tuning,
     access: Access,
     headers: HeaderMap,
     arrived: Timestamp,
@@ -148,6 +162,7 @@ impl Gateway {
         let settings =
             PoolSettings { strategy: config.strategy, projects: &config.projects, prices: &config.prices };
         let pool = Pool::new(&config.keys, settings, seed);
+        let retries = [(); 2].map(|()| Mutex::new(CommonBudget::new(config.retry_budget)));
         let memory = config.memory.unwrap_or(DEFAULT_MEMORY);
         let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
         Arc::new(Self {
@@ -161,6 +176,7 @@ impl Gateway {
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
+            retries,
             seed,
             drawn: AtomicU64::new(0),
         })
@@ -179,6 +195,11 @@ impl Gateway {
     /// Which project served which conversation last. Never held while something is waited for.
     pub(crate) fn affinity(&self) -> MutexGuard<'_, Affinity> {
         locked(&self.affinity)
+    }
+
+    /// What retries may add to the load of the pool, or of clients' own keys: nobody uses up the others'.
+    pub(crate) fn retries(&self, guests: bool) -> MutexGuard<'_, CommonBudget> {
+        locked(&self.retries[usize::from(guests)])
     }
 
     /// What was fetched lately. Never held while something is waited for.
@@ -341,14 +362,16 @@ impl Gateway {
             collection => Cow::Owned(format!("{collection}/{}", call.model)),
         };
         let model = self.served_model(&asked, operation)?.to_owned();
-        Ok(Task::Native { call, model })
+        Ok(Task::Native { call, model, tuned: Tuned::default() })
     }
 
-    /// The upstream's model that a client's name stands for.
+    /// The upstream's model that a client's name stands for, without what is wished for behind it.
     fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
-        let model = self.config.resolve_model(asked, operation);
+        // The client's own name for it goes into every event of an answer.
+        let (plain, _) = self.config.parted(asked);
+        let (model, _) = self.config.parted(self.config.resolve_model(plain, operation));
         let plausible = !model.is_empty()
-            && model.len() <= MODEL_NAME
+            && asked.len().max(model.len()) <= MODEL_NAME
             && !model.chars().any(char::is_control)
             && model.split('/').all(|part| !matches!(part, "." | ".." | ""));
         if plausible && self.config.model_allowed(model) {
@@ -384,21 +407,40 @@ impl Gateway {
             return Err(too_large(self.config.body_limit));
         }
         let encoded = head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-        let is_translated = matches!(wanted, Wanted::Generation(_));
-        if is_translated && encoded {
+        let mut tuning = self.tuning_of(&wanted, &access);
+        if encoded && tuning.wishes == Wishes::default() {
+            // What cannot be read stays as it is.
+            tuning = Tuning::default();
+        }
+        let is_read = matches!(wanted, Wanted::Generation(_)) || !tuning.is_nothing();
+        if is_read && encoded {
             let message = "A compressed body cannot be translated; send it without Content-Encoding.";
             return Err(Error::new(Kind::UnsupportedEncoding, message));
         }
         let headers = upstream::forwarded(head.headers);
         let held = self.memory.share();
-        let intake = Intake { gateway: Arc::clone(self), wanted, access, headers, arrived: now, held, mark };
+        let gateway = Arc::clone(self);
+        let intake = Intake { gateway, wanted, tuning, access, headers, arrived: now, held, mark };
         if length.is_none() && !head.headers.contains_key(TRANSFER_ENCODING) {
             return Ok(intake.whole(Bytes::new(), now).map_or_else(Accepted::Reply, Accepted::Stream));
         }
-        if !is_translated && length.is_some_and(|length| length > self.config.replay_limit) {
+        if !is_read && length.is_some_and(|length| length > self.config.replay_limit) {
             return Ok(intake.streamed().map_or_else(Accepted::Reply, Accepted::Stream));
         }
         Ok(Accepted::NeedBody(intake))
+    }
+
+    /// What is changed in a native body before it goes up.
+    fn tuning_of(&self, wanted: &Wanted, access: &Access) -> Tuning {
+        match wanted {
+            Wanted::Task(Task::Native { call, .. }) if call.method.generates() => Tuning {
+                wishes: self.config.wishes(&call.model, AliasFor::Chat),
+                safety: self.config.safety_for(access.client()),
+                // A client of Gemini's own dialect says itself whether it wants to see thoughts.
+                shows_thoughts: None,
+            },
+            Wanted::Task(_) | Wanted::Generation(_) => Tuning::default(),
+        }
     }
 
     fn ready(&self) -> Response<Bytes> {
@@ -497,6 +539,7 @@ impl Intake {
         let config = self.gateway.config();
         match self.wanted {
             Wanted::Generation(_) => config.body_limit,
+            Wanted::Task(_) if !self.tuning.is_nothing() => config.body_limit,
             Wanted::Task(_) => config.replay_limit.min(config.body_limit),
         }
     }
@@ -515,7 +558,7 @@ impl Intake {
 
     /// Whether a body can be passed on without being read whole.
     pub fn can_stream(&self) -> bool {
-        matches!(self.wanted, Wanted::Task(_))
+        matches!(self.wanted, Wanted::Task(_)) && self.tuning.is_nothing()
     }
 
     /// The exchange, with the whole body.
@@ -537,19 +580,34 @@ impl Intake {
     }
 
     fn exchange(self, body: Option<Bytes>, now: Timestamp) -> Result<Exchange, Error> {
-        let Self { gateway, wanted, access, headers, arrived, mut held, mark } = self;
+        let Self { gateway, wanted, tuning, access, headers, arrived, mut held, mark } = self;
         if body.is_none() {
             held.release();
         }
         let task = match (wanted, &body) {
-            (Wanted::Task(task), _) => task,
+            (Wanted::Task(_), None) if !tuning.is_nothing() => {
+                return Err(too_large(gateway.config().body_limit));
+            }
+            (Wanted::Task(task), None) => task,
+            (Wanted::Task(mut task), Some(body)) => {
+                task.tune(body, tuning);
+                task
+            }
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default();
                 let in_ids = gateway.config().signatures_in_ids;
+                // Apart from the body's own share, whose size says how much the client has sent.
+                let mut read = gateway.memory.share();
+                let size = read_size(body);
+                if !read.grow(size) {
+                    let never_fits = size as u64 > gateway.memory.limit();
+                    return Err(if never_fits { too_many_values() } else { no_room() });
+                }
                 let asked = Asked::read(form, body, content_type, &gateway.answer_id(), in_ids, now)?;
                 let custom = form == Form::Chat
+                    && asked.model().len() <= MODEL_NAME
                     && matches!(access, Access::Pool { .. })
                     && gateway
                         .config()
@@ -563,21 +621,28 @@ impl Intake {
                 };
                 let ids = asked.call_ids().into_iter();
                 let recalled = gateway.signatures().recall(access.client(), ids);
-                Task::Generation(Box::new(asked.translated_for(model, recalled)?))
+                let tuning = Tuning {
+                    wishes: gateway.config().wishes(asked.model(), AliasFor::Chat),
+                    safety: gateway.config().safety_for(access.client()),
+                    shows_thoughts: Some(true),
+                };
+                let generation = asked.translated_for(model, recalled, tuning)?;
+                if !read.grow(generation.body().len()) {
+                    return Err(no_room());
+                }
+                held.absorb(read);
+                Task::Generation(Box::new(generation))
             }
         };
         let mut body = body;
         if task.keeps_its_own() {
-            // What is needed of the body is in the task, which holds what goes up, too.
-            let translated = task.translated_body().map_or(0, |body| body.len());
-            if !held.grow(translated) {
-                return Err(no_room());
-            }
+            // What is needed of the body is in the task.
             body = Some(Bytes::new());
         }
         let asked = task.asked_model().unwrap_or_default();
         let mut further_models: Vec<String> = Vec::new();
         if task.takes_another_model() {
+            let (asked, _) = gateway.config().parted(asked);
             let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
             further_models.extend(further.map(str::to_owned));
             further_models.reverse();
@@ -598,18 +663,32 @@ impl Intake {
     }
 }
 
-pub(crate) fn too_large(limit: u64) -> Error {
-    let message =
-        format!("The body is larger than {limit} bytes (LIBRA_BODY_LIMIT). 请求体超过上限 {limit} 字节。");
-    Error::new(Kind::TooLarge, message)
+/// What a body takes once it is read, besides its bytes, where that is much. Of a form it is not.
+fn read_size(body: &[u8]) -> usize {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return 0;
+    }
+    fields::values(body).saturating_sub(FEW_VALUES).saturating_mul(VALUE)
 }
 
-/// What is told where the common memory is used up.
+/// The common memory is used up.
 pub(crate) fn no_room() -> Error {
     Error {
         retry_after: Some(Duration::from_secs(1)),
         ..Error::new(Kind::Unavailable, "The gateway holds too much at the moment. 网关当前负载过高。")
     }
+}
+
+fn too_many_values() -> Error {
+    let message =
+        "The body has more values than fit into memory (LIBRA_MEMORY). 请求体中的值过多，内存无法容纳。";
+    Error::new(Kind::TooLarge, message)
+}
+
+pub(crate) fn too_large(limit: u64) -> Error {
+    let message =
+        format!("The body is larger than {limit} bytes (LIBRA_BODY_LIMIT). 请求体超过上限 {limit} 字节。");
+    Error::new(Kind::TooLarge, message)
 }
 
 /// The answer to a request that got no further than its body.

@@ -9,6 +9,7 @@
 
 pub mod catalogue;
 pub mod draft;
+mod entries;
 pub mod finish;
 pub mod grounding;
 pub mod media;
@@ -22,4 +23,5 @@ pub mod response;
 pub mod schema;
 pub mod thinking;
 pub mod tools;
+pub mod tuning;
 pub mod turns;

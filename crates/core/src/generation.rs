@@ -13,6 +13,7 @@ use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
 use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
+use crate::gemini::tuning::Tuning;
 use crate::mark::RequestId;
 use crate::openai::chat::{self, ChatRequest};
 pub(crate) use crate::openai::endpoint::Fragment;
@@ -55,6 +56,8 @@ pub(crate) enum Part {
 pub(crate) struct Generation {
     asked: Asked,
     model: String,
+    /// What is changed in the body on its way up.
+    tuning: Tuning,
     /// What the gateway knows beside it.
     known: Known,
     /// For Gemini.
@@ -75,6 +78,14 @@ impl Form {
         match self {
             Self::Chat | Self::Endpoint(_) => Dialect::OpenAi,
             Self::Messages | Self::MessageTokens => Dialect::Anthropic,
+        }
+    }
+
+    /// What its clients pass over in a stream.
+    fn ping(self) -> &'static [u8] {
+        match self {
+            Self::Chat | Self::Endpoint(_) => b": ping\n\n",
+            Self::Messages | Self::MessageTokens => b"event: ping\ndata: {\"type\":\"ping\"}\n\n",
         }
     }
 
@@ -155,27 +166,49 @@ impl Asked {
         }
     }
 
-    /// Translates it for a model. `recalled` is what the gateway knows of its [calls](Self::call_ids).
+    /// Translates it for a model. `recalled` is what the gateway knows of its [calls](Self::call_ids), `tuning` what
+    /// is changed in what comes out.
     ///
     /// # Errors
     /// What cannot be said to Gemini.
-    pub(crate) fn translated_for(self, model: String, recalled: Recalled) -> Result<Generation, Error> {
+    pub(crate) fn translated_for(
+        mut self,
+        model: String,
+        recalled: Recalled,
+        tuning: Tuning,
+    ) -> Result<Generation, Error> {
+        if tuning.wishes.search {
+            self.expect_citations();
+        }
         let known = Known { recalled, ..Known::default() };
-        let written = self.to_gemini(&model, &known)?;
-        Ok(Generation { asked: self, model, known, written })
+        let written = self.to_gemini(&model, &known, &tuning)?;
+        Ok(Generation { asked: self, model, tuning, known, written })
     }
 
-    fn to_gemini(&self, model: &str, known: &Known) -> Result<Written, Error> {
+    /// The answer can have citations, though the request does not ask for search.
+    fn expect_citations(&mut self) {
         match self {
+            Self::Chat { context, .. } => context.expect_citations(),
+            Self::Messages { .. } | Self::MessageTokens { .. } | Self::Endpoint { .. } => {}
+        }
+    }
+
+    fn to_gemini(&self, model: &str, known: &Known, tuning: &Tuning) -> Result<Written, Error> {
+        let written = match self {
             Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
             Self::Messages { request, .. } => messages::to_gemini::request(request, model, known),
-            Self::MessageTokens { request } => messages::to_gemini::count(request, model, known),
+            // A count is of what the client wrote.
+            Self::MessageTokens { request } => return messages::to_gemini::count(request, model, known),
             // The parts will be translated for themselves.
             Self::Endpoint { request, part: Part::Whole, .. } if request.parts() > 1 => {
-                Ok(Written::default())
+                return Ok(Written::default());
+            }
+            Self::Endpoint { request, part, .. } if !request.generates() => {
+                return request.to_gemini(model, part.number(), &known.media);
             }
             Self::Endpoint { request, part, .. } => request.to_gemini(model, part.number(), &known.media),
-        }
+        }?;
+        Ok(Written { body: tuning.apply(&written.body, model), ..written })
     }
 }
 
@@ -217,6 +250,12 @@ impl Generation {
             Asked::Messages { .. } => Form::Messages,
             Asked::MessageTokens { .. } => Form::MessageTokens,
         }
+    }
+
+    /// What keeps a client patient that waits for events; none where it waits for one document.
+    pub(crate) fn ping(&self) -> Option<&'static [u8]> {
+        let in_events = self.streams() && self.content_type().starts_with("text/event-stream");
+        in_events.then(|| self.form().ping())
     }
 
     /// Gemini's method, as it stands in a path.
@@ -285,7 +324,7 @@ impl Generation {
             }
             _ => unreachable!("nothing else has parts"),
         };
-        asked.translated_for(self.model.clone(), Recalled::default())
+        asked.translated_for(self.model.clone(), Recalled::default(), self.tuning)
     }
 
     /// What a part's answer adds to the whole; none where it is the whole.
@@ -322,7 +361,7 @@ impl Generation {
     /// # Errors
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, model: String) -> Result<(), Error> {
-        self.written = self.asked.to_gemini(&model, &self.known)?;
+        self.written = self.asked.to_gemini(&model, &self.known, &self.tuning)?;
         self.model = model;
         Ok(())
     }
@@ -338,7 +377,7 @@ impl Generation {
     /// The request cannot be put to its model.
     pub(crate) fn place(&mut self, media: Media) -> Result<(), Error> {
         self.known.media = media;
-        self.written = self.asked.to_gemini(&self.model, &self.known)?;
+        self.written = self.asked.to_gemini(&self.model, &self.known, &self.tuning)?;
         Ok(())
     }
 

@@ -22,6 +22,8 @@ pub enum Verdict {
     Good,
     /// Nothing yet that a client could use.
     Empty,
+    /// An answer that says nothing but that the model has spoiled it: chance, and no fault of the key.
+    Spoiled,
     /// An error object in place of an answer.
     Error,
     /// The project is limited or disabled for policy violations, said by a finish reason (`PUP_LIMITED_DISABLED`).
@@ -66,11 +68,17 @@ pub fn content(json: &[u8]) -> Verdict {
             return Verdict::ProjectDisabled;
         }
         let parts = candidate.content.and_then(|content| content.parts).unwrap_or_default();
-        // STOP says that the model has spoken; where it has said nothing, that is no answer.
-        if parts.iter().any(Part::says_something)
-            || !matches!(reason, "" | "STOP" | "FINISH_REASON_UNSPECIFIED")
-        {
-            verdict = Verdict::Good;
+        let says_something = parts.iter().any(Part::says_something);
+        match reason {
+            _ if says_something => verdict = Verdict::Good,
+            // STOP says that the model has spoken; where it has said nothing, that is no answer.
+            "" | "STOP" | "FINISH_REASON_UNSPECIFIED" => {}
+            "MALFORMED_FUNCTION_CALL" | "MALFORMED_RESPONSE" | "UNEXPECTED_TOOL_CALL" => {
+                if verdict == Verdict::Empty {
+                    verdict = Verdict::Spoiled;
+                }
+            }
+            _ => verdict = Verdict::Good,
         }
     }
     verdict
@@ -261,7 +269,12 @@ mod tests {
         check(&part("", r#","finishReason":2"#), Verdict::Good);
         check(&part("", r#","finishReason":"MAX_TOKENS""#), Verdict::Good);
         check(r#"{"candidates":[{"content":{},"finishReason":"SAFETY","index":0}]}"#, Verdict::Good);
-        check(r#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}"#, Verdict::Good);
+        check(r#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}"#, Verdict::Spoiled);
+        check(&part(r#"{"text":"x"}"#, r#","finishReason":"MALFORMED_FUNCTION_CALL""#), Verdict::Good);
+        check(
+            r#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"},{"finishReason":"MAX_TOKENS"}]}"#,
+            Verdict::Good,
+        );
         check(r#"{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED"}]}"#, Verdict::ProjectDisabled);
         check(
             &part(r#"{"text":"x"}"#, r#","finishReason":"PUP_LIMITED_DISABLED""#),

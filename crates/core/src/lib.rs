@@ -35,6 +35,7 @@ pub mod route;
 pub mod secret;
 pub mod signatures;
 pub mod sse;
+pub mod suffix;
 mod task;
 pub mod time;
 pub mod tokens;

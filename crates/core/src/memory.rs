@@ -29,6 +29,11 @@ impl Memory {
         Held { memory: Arc::clone(self), bytes: 0 }
     }
 
+    /// How many bytes there are.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// How many bytes are held now.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
@@ -47,6 +52,11 @@ impl Held {
             self.bytes += more;
         }
         taken.is_ok()
+    }
+
+    /// Takes another share over.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 
     /// Gives everything back.
@@ -75,7 +85,11 @@ mod tests {
         assert!(!one.grow(usize::MAX));
         drop(one);
         assert_eq!(memory.held(), 40);
-        other.release();
+        let mut third = memory.share();
+        assert!(third.grow(30));
+        third.absorb(other);
+        assert_eq!(memory.held(), 70);
+        third.release();
         assert_eq!(memory.held(), 0);
     }
 }

@@ -17,6 +17,7 @@ mod learn;
 mod minutes;
 mod queue;
 mod table;
+mod together;
 mod view;
 mod window;
 
@@ -33,6 +34,7 @@ use self::minutes::Minutes;
 use self::queue::Queue;
 pub use self::queue::Ticket;
 use self::table::{Standing, Table};
+use self::together::Together;
 pub use self::view::{
     Candidate, Explanation, IncidentView, KeyCounts, KeyView, ModelView, Moment, Picked, PoolView,
     ProjectCounts, ProjectView, SetAsideView, Used, Verdict,
@@ -108,6 +110,7 @@ pub struct Pool {
     egress: Incident,
     overloads: HashMap<Box<str>, Incident>,
     verdicts: Verdicts,
+    together: Together,
     queue: Queue,
     leases: BTreeMap<LeaseId, Leased>,
     next_lease: u64,
@@ -286,6 +289,7 @@ impl Pool {
             egress: Incident::of_egress(),
             overloads: HashMap::new(),
             verdicts: Verdicts::default(),
+            together: Together::default(),
             queue: Queue::default(),
             leases: BTreeMap::new(),
             next_lease: 0,
@@ -462,6 +466,11 @@ impl Pool {
     /// Gives a key back. Twice does no harm.
     pub fn release(&mut self, lease: LeaseId) {
         let Some(leased) = self.leases.remove(&lease) else { return };
+        if let Some((model, project, _)) = &leased.charged
+            && let Some(cell) = self.tables.get_mut(model).and_then(|table| table.cell_mut(*project))
+        {
+            cell.meter.end();
+        }
         self.egress.ended(lease);
         self.overloads.values_mut().for_each(|overload| overload.ended(lease));
         if self.keys[leased.slot].key.id() == leased.key {
@@ -477,7 +486,10 @@ impl Pool {
             let cost = price.cost(usage.prompt, usage.total.saturating_sub(usage.prompt));
             self.spend(self.keys[leased.slot].project, 0, cost, now);
         }
-        self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
+        let settled = self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
+        if let Some((model, project)) = settled {
+            self.together.served(project, &model, lease.0, now);
+        }
     }
 
     /// Google has not counted the request of a lease against a quota.
@@ -485,14 +497,20 @@ impl Pool {
         self.settle(lease, now, Meter::refund);
     }
 
-    /// Changes what a lease was charged for, once.
-    fn settle(&mut self, lease: LeaseId, now: Timestamp, change: impl FnOnce(&mut Meter, Charge)) {
+    /// Changes what a lease was charged for, once. The quota family and the project that were.
+    fn settle(
+        &mut self,
+        lease: LeaseId,
+        now: Timestamp,
+        change: impl FnOnce(&mut Meter, Charge),
+    ) -> Option<(Box<str>, u32)> {
         let charged = self.leases.get_mut(&lease).and_then(|leased| leased.charged.take());
-        let Some((model, project, charge)) = charged else { return };
+        let (model, project, charge) = charged?;
         let standing = standing(&self.projects[project as usize]);
         if let Some(table) = self.tables.get_mut(&model) {
             table.change(project, standing, now, |cell| change(&mut cell.meter, charge));
         }
+        Some((model, project))
     }
 
     /// Changes what `least-used` orders by.
@@ -581,7 +599,10 @@ impl Pool {
         } else if self.strategy == Strategy::Headroom && self.capacity.is_none() {
             // The first proof that the model exists: from now on its requests are counted, this one included.
             let turn = self.next_lease;
-            self.change(model, project, now, |cell| cell.charge(1, turn, now));
+            self.change(model, project, now, |cell| {
+                cell.forgive();
+                cell.charge(1, turn, now)
+            });
         }
     }
 
@@ -597,7 +618,9 @@ impl Pool {
         if !is_counted(failure.class) {
             self.unused(lease, now);
         }
-        self.failed(key, model, failure, now)
+        let why = self.failed(key, model, failure, now);
+        self.look_for_kin(key, lease, model, failure, now);
+        why
     }
 
     /// Learns from a failure of `key`. Returns why the key (or its project) is now set aside, if it is.
@@ -865,7 +888,7 @@ impl Project {
 /// Whether Google counts a request that ended like this against a quota: what it has worked on, and what may have
 /// got that far.
 fn is_counted(class: Class) -> bool {
-    matches!(class, Class::Request | Class::Empty | Class::Timeout | Class::Signature)
+    matches!(class, Class::Request | Class::Empty | Class::Malformed | Class::Timeout | Class::Signature)
 }
 
 fn standing(project: &Project) -> Standing<'_> {

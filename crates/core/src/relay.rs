@@ -37,6 +37,8 @@ pub struct Relay {
     origin: Origin,
     /// What was held back while the answer was judged.
     held: Vec<Bytes>,
+    /// With that the upstream's body has ended.
+    all_held: bool,
     /// A reason to end was seen: a finish reason, or why the prompt was blocked.
     finished: bool,
     /// Whether any bytes of the body have gone to the client.
@@ -111,12 +113,20 @@ pub enum BodyEnd {
 }
 
 impl Relay {
-    pub(crate) fn new(head: (StatusCode, HeaderMap), mode: Mode, origin: Origin, held: Vec<Bytes>) -> Self {
+    /// `held` was held back while the answer was judged; `all_held`: it is all of the upstream's body.
+    pub(crate) fn new(
+        head: (StatusCode, HeaderMap),
+        mode: Mode,
+        origin: Origin,
+        held: Vec<Bytes>,
+        all_held: bool,
+    ) -> Self {
         Self {
             head: Some(head),
             mode,
             origin,
             held,
+            all_held,
             finished: false,
             begun: false,
             torn: false,
@@ -138,6 +148,11 @@ impl Relay {
         let whole = if held.len() == 1 { held.remove(0) } else { Bytes::from(held.concat()) };
         let piece = if whole.is_empty() { Piece::more(Bytes::new()) } else { self.push(whole, now) };
         self.begun = self.begun || !piece.bytes.is_empty();
+        if self.all_held && piece.next == Next::More {
+            let last = self.finish(&BodyEnd::Complete, now);
+            let bytes = [piece.bytes, last.bytes].concat().into();
+            return (response, Piece { bytes, next: last.next });
+        }
         (response, piece)
     }
 

@@ -3,8 +3,11 @@
 //! A key that can be told from the others by its fault is left behind at once, without a wait; a request that
 //! every project would refuse costs no second attempt.
 
+mod common;
+
 use std::time::Duration;
 
+pub(crate) use self::common::{CommonBudget, adds_to_load};
 use crate::error::{Error, Kind};
 use crate::failure::{Class, Elsewhere, Failure};
 use crate::time::Timestamp;
@@ -19,6 +22,9 @@ const EMPTY_ANSWERS: u32 = 3;
 /// What the client's way back takes at least. The wait is told in whole seconds, and this decides which.
 const WAY: Duration = Duration::from_millis(150);
 
+/// Malformed function calls that are followed by another attempt: some prompts make the model fail always.
+const MALFORMED_ANSWERS: u32 = 2;
+
 /// The attempts of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
@@ -28,12 +34,14 @@ pub struct Budget {
     sensible: u32,
     /// How many of them brought an empty answer.
     empty: u32,
+    /// How many, a malformed function call.
+    malformed: u32,
 }
 
 impl Budget {
     /// At most `most` attempts.
     pub fn new(most: u32) -> Self {
-        Self { made: 0, most: most.max(1), sensible: u32::MAX, empty: 0 }
+        Self { made: 0, most: most.max(1), sensible: u32::MAX, empty: 0, malformed: 0 }
     }
 
     /// Counts an attempt that begins.
@@ -47,6 +55,9 @@ impl Budget {
         if failure.class == Class::Empty {
             self.empty += 1;
         }
+        if failure.class == Class::Malformed {
+            self.malformed += 1;
+        }
         self.sensible = self.sensible.min(match failure.elsewhere {
             Elsewhere::None => 0,
             Elsewhere::One => 1,
@@ -56,7 +67,10 @@ impl Budget {
 
     /// Whether another attempt makes sense.
     pub fn allows_another(&self) -> bool {
-        self.made < self.most && self.sensible > 0 && self.empty <= EMPTY_ANSWERS
+        self.made < self.most
+            && self.sensible > 0
+            && self.empty <= EMPTY_ANSWERS
+            && self.malformed <= MALFORMED_ANSWERS
     }
 
     /// Begins anew with so many more attempts, for another model.
@@ -64,6 +78,7 @@ impl Budget {
         self.most = self.made + more.max(1);
         self.sensible = u32::MAX;
         self.empty = 0;
+        self.malformed = 0;
     }
 
     /// How many attempts have begun.
@@ -94,7 +109,7 @@ impl GivenUp<'_> {
             Class::QuotaMinute | Class::QuotaDay | Class::QuotaUnnamed => 1,
             Class::Overloaded => 2,
             Class::Timeout => 3,
-            Class::Internal | Class::Unknown | Class::Empty | Class::Network => 4,
+            Class::Internal | Class::Unknown | Class::Empty | Class::Malformed | Class::Network => 4,
             Class::QuotaNone | Class::ModelForbidden | Class::ModelClosed | Class::ProjectBilling => 5,
             Class::KeyInvalid
             | Class::KeyLeaked

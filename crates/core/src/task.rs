@@ -12,8 +12,9 @@ use crate::anthropic;
 use crate::error::{Dialect, Error};
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
-use crate::gemini::catalogue::trimmed;
+use crate::gemini::catalogue::{trimmed, with_suffixes};
 use crate::gemini::remote::{Media, Remote};
+use crate::gemini::tuning::Tuning;
 use crate::generation::{Encoder, Form, Generation};
 use crate::openai::models;
 use crate::route::{ModelCall, Version, model_path};
@@ -25,7 +26,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(crate) enum Task {
     /// A method on a model, in Google's own terms: bytes up, bytes down.
-    Native { call: ModelCall, model: String },
+    Native { call: ModelCall, model: String, tuned: Tuned },
     /// An answer of the model in the terms of another dialect.
     Generation(Box<Generation>),
     /// The list of models.
@@ -34,7 +35,24 @@ pub(crate) enum Task {
     ModelGet { dialect: Dialect, version: Version, model: String, asked: String },
 }
 
+/// What is changed in a native body on its way up, if anything is.
+#[derive(Debug, Default)]
+pub(crate) struct Tuned {
+    tuning: Tuning,
+    /// The client's body and what has become of it; none where it goes as it is.
+    bodies: Option<[Bytes; 2]>,
+}
+
 impl Task {
+    /// Changes a native body that is there whole, for every model that it may go to.
+    pub(crate) fn tune(&mut self, body: &Bytes, with: Tuning) {
+        if let Self::Native { model, tuned, .. } = self
+            && !with.is_nothing()
+        {
+            *tuned = Tuned { tuning: with, bodies: Some([body.clone(), with.apply(body, model)]) };
+        }
+    }
+
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
             Self::Native { .. } => Dialect::Gemini,
@@ -81,7 +99,12 @@ impl Task {
     /// The request cannot be put to that model.
     pub(crate) fn turn_to(&mut self, other: String) -> Result<(), Error> {
         match self {
-            Self::Native { model, .. } => *model = other,
+            Self::Native { model, tuned, .. } => {
+                if let Some([written, changed]) = &mut tuned.bodies {
+                    *changed = tuned.tuning.apply(written, &other);
+                }
+                *model = other;
+            }
             Self::Generation(generation) => generation.turn_to(other)?,
             Self::ModelList { .. } | Self::ModelGet { .. } => {}
         }
@@ -140,7 +163,7 @@ impl Task {
 
     pub(crate) fn method_and_path(&self) -> (Method, Cow<'_, str>) {
         match self {
-            Self::Native { call, model } => (Method::POST, call.path_and_query(model).into()),
+            Self::Native { call, model, .. } => (Method::POST, call.path_and_query(model).into()),
             Self::Generation(generation) => {
                 let path = model_path(Version::V1Beta, generation.model());
                 (Method::POST, format!("{path}:{}", generation.method()).into())
@@ -170,7 +193,7 @@ impl Task {
     /// The body for Gemini, where it is not the client's.
     pub(crate) fn translated_body(&self) -> Option<Bytes> {
         match self {
-            Self::Native { .. } => None,
+            Self::Native { tuned, .. } => tuned.bodies.as_ref().map(|[_, changed]| changed.clone()),
             Self::Generation(generation) => Some(generation.body()),
             Self::ModelList { .. } | Self::ModelGet { .. } => Some(Bytes::new()),
         }
@@ -180,6 +203,15 @@ impl Task {
     pub(crate) fn stream_encoder(&self) -> Option<Encoder> {
         match self {
             Self::Generation(generation) => generation.encoder(),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// What keeps a client patient that waits for a stream. None in Google's own protocol, which knows nothing of the
+    /// kind.
+    pub(crate) fn ping(&self) -> Option<&'static [u8]> {
+        match self {
+            Self::Generation(generation) => generation.ping(),
             Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
@@ -218,6 +250,7 @@ impl Task {
                 held: Vec::new(),
                 size: 0,
                 since: None,
+                spoiled: false,
             },
             None => Phase::Holding { status, headers, chunks: Vec::new(), size: 0 },
         }
@@ -237,11 +270,15 @@ impl Task {
         now: Timestamp,
     ) -> Result<(Response<Bytes>, Vec<Issued>), Error> {
         let config = gateway.config();
-        let keep = |model: &str| config.model_allowed(model);
+        let keep = |model: &str| config.model_allowed(config.parted(model).0);
         let created = now.as_secs();
         let mut content_type = "application/json";
         let mut fragment = None;
         let mut issued = Vec::new();
+        let body = match self {
+            Self::ModelList { .. } => with_suffixes(body, config.suffixes.listed())?,
+            _ => body,
+        };
         let body = match self {
             Self::Native { .. } => body,
             Self::Generation(generation) => {

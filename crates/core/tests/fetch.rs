@@ -368,9 +368,21 @@ fn all_together_have_a_bound_too() {
         says(200, &[("cache-control", "no-store")], &[b"\x89PNG\r\n\x1a\n", &[0; 1600]])
     });
     assert_eq!(world.send(&chat(&[image("https://a.example/1")])).status, 200);
-    let seen = world.send(&chat(&[image("https://a.example/1"), image("https://a.example/2")]));
-    assert_eq!(seen.status, 400);
-    assert!(seen.text().contains("all files of the request are larger than 3000 bytes"), "{}", seen.text());
+    for parts in
+        [["https://a.example/1", "https://a.example/2"], ["https://a.example/1", "https://a.example/1"]]
+    {
+        let seen = world.send(&chat(&parts.map(image)));
+        assert_eq!(seen.status, 400);
+        assert!(
+            seen.text().contains("all files of the request are larger than 3000 bytes"),
+            "{}",
+            seen.text()
+        );
+    }
+    // The same of what is known from before.
+    world.harness.web = Box::new(|_| says(200, &[], &[b"\x89PNG\r\n\x1a\n", &[0; 1600]]));
+    assert_eq!(world.send(&chat(&[image("https://a.example/3")])).status, 200);
+    assert_eq!(world.send(&chat(&[image("https://a.example/3"), image("https://a.example/3")])).status, 400);
 }
 
 #[test]

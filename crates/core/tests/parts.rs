@@ -218,7 +218,9 @@ fn speech(format: &str) -> Call {
 #[test]
 fn speech_comes_as_it_is_made() {
     let check = |format: &str, content_type: &str, expected: &[u8]| {
-        let seen = Harness::new(config(&["one"])).send(&speech(format), |request| {
+        let call = speech(format).with("accept", "application/octet-stream");
+        let seen = Harness::new(config(&["one"])).send(&call, |request| {
+            assert!(!request.headers().contains_key("accept"), "what the client accepts is made here");
             let whole = format!("{SOUND},\"finishReason\":\"STOP\"}}]}}");
             match request.uri().query() {
                 Some("alt=sse") => Canned::sse(format!("data: {SOUND}}}]}}\r\n\r\ndata: {whole}\r\n\r\n")),

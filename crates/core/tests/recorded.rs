@@ -66,6 +66,7 @@ fn recording(path: &Path) -> Option<Recording> {
         headers: Vec::new(),
         chunks: vec![Bytes::from(response["body"].as_str()?.to_owned())],
         end: harness::End::Complete,
+        after: std::time::Duration::ZERO,
     };
     let generates = method.is_some_and(|method| method.ends_with("enerateContent"));
     Some(Recording { name, call, answer, generates })

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -12,7 +13,7 @@ use libra_core::relay::{BodyEnd, Next, Piece, Relay};
 use libra_core::time::Timestamp;
 
 use crate::clock;
-use crate::drive::poll_data;
+use crate::drive::{Drive, Turn, poll_data};
 use crate::telemetry;
 
 /// The body of an answer.
@@ -21,6 +22,8 @@ pub(crate) enum AnswerBody {
     Whole(Bytes),
     /// A committed answer as it comes.
     Relay(Box<RelayBody>),
+    /// A response that has begun before its answer.
+    Open(OpenBody),
     /// Results as they come.
     Stream(BoxStream<'static, Bytes>),
 }
@@ -28,10 +31,6 @@ pub(crate) enum AnswerBody {
 impl AnswerBody {
     pub(crate) fn whole(bytes: Bytes) -> Self {
         Self::Whole(bytes)
-    }
-
-    pub(crate) fn relay(relay: RelayBody) -> Self {
-        Self::Relay(Box::new(relay))
     }
 }
 
@@ -47,6 +46,7 @@ impl Body for AnswerBody {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Relay(relay) => relay.poll_data(context).map(|data| data.map(|data| data.map(Frame::data))),
+            Self::Open(open) => open.poll_data(context).map(|data| data.map(|data| data.map(Frame::data))),
             Self::Stream(stream) => {
                 stream.poll_next_unpin(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -60,7 +60,52 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Relay(_) | Self::Stream(_) => SizeHint::default(),
+            Self::Relay(_) | Self::Open(_) | Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A response that has begun while its exchange goes on: signs of life, and then the answer.
+pub(crate) enum OpenBody {
+    /// No answer is committed. The drive comes back with what it has brought.
+    Driving(BoxFuture<'static, (Drive, Turn)>),
+    /// An answer is on its way.
+    Relay(Box<RelayBody>),
+    /// All is said.
+    Over,
+}
+
+impl OpenBody {
+    pub(crate) fn new(mut drive: Drive) -> Self {
+        Self::Driving(Box::pin(async move {
+            let turn = drive.next().await;
+            (drive, turn)
+        }))
+    }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
+        loop {
+            let (drive, turn) = match self {
+                Self::Driving(driving) => ready!(driving.as_mut().poll(context)),
+                Self::Relay(relay) => return relay.poll_data(context),
+                Self::Over => return Poll::Ready(None),
+            };
+            let said = match turn {
+                Turn::Open(_) => Bytes::new(),
+                Turn::Ping(bytes) => bytes,
+                Turn::Reply(reply) => {
+                    *self = Self::Over;
+                    return Poll::Ready(Some(Ok(reply.into_body())));
+                }
+                Turn::Relay(_, relay) => {
+                    *self = Self::Relay(relay);
+                    continue;
+                }
+            };
+            *self = Self::new(drive);
+            if !said.is_empty() {
+                return Poll::Ready(Some(Ok(said)));
+            }
         }
     }
 }

@@ -14,72 +14,116 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
 
-use crate::body::{AnswerBody, RelayBody};
+use crate::body::{AnswerBody, OpenBody, RelayBody};
 use crate::clock;
 use crate::fetch::{Fetch, Fetcher};
 use crate::telemetry;
 use crate::upstream::{Answer, ClientBody, SendError, Upstream};
 use crate::waiting::Waiting;
 
-/// Drives an exchange to its answer. `body` is the client's, where it is streamed.
+/// Drives an exchange to its answer, or to where the response has to begin. `body` is the client's, where it is
+/// streamed.
 pub(crate) async fn drive(
     exchange: Exchange,
-    upstream: &Upstream,
-    fetcher: &Fetcher,
+    upstream: &Arc<Upstream>,
+    fetcher: &Arc<Fetcher>,
     waiting: &Arc<Waiting>,
-    mut body: Option<ClientBody>,
+    body: Option<ClientBody>,
 ) -> Response<AnswerBody> {
-    let mut exchange = Watched(Some(exchange));
-    let mut operations = Operations::default();
-    let mut sleep = pin!(clock::Sleep::default());
-    loop {
-        let Some(running) = &mut exchange.0 else { unreachable!("the loop ends with the exchange") };
-        match running.poll(clock::now()) {
-            Step::Start(op, Op::Upstream(request)) => {
-                let answer = upstream.send(request, &mut body);
-                operations.running.push((op, Operation::Sent(answer)));
-            }
-            Step::Start(op, Op::Fetch(request)) => {
-                let fetch = fetcher.send(request);
-                operations.running.push((op, Operation::Fetching(fetch)));
-            }
-            Step::Cancel(op) => operations.cancel(op),
-            Step::WaitUntil(until) => {
-                sleep.as_mut().set_deadline(until);
-                let outcome = poll_fn(|context| match operations.poll_next(context) {
-                    Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-                    Poll::Pending => sleep.as_mut().poll_elapsed(context).map(|()| None),
-                });
-                if let Some((op, outcome)) = outcome.await {
-                    running.handle(op, outcome, clock::now());
+    let mut drive = Drive {
+        exchange: Watched(Some(exchange)),
+        operations: Operations::default(),
+        upstream: Arc::clone(upstream),
+        fetcher: Arc::clone(fetcher),
+        waiting: Arc::clone(waiting),
+        body,
+    };
+    match drive.next().await {
+        Turn::Open(head) => head.map(|()| AnswerBody::Open(OpenBody::new(drive))),
+        Turn::Ping(bytes) => Response::new(AnswerBody::whole(bytes)),
+        Turn::Reply(reply) => reply.map(AnswerBody::whole),
+        Turn::Relay(head, relay) => head.map(|()| AnswerBody::Relay(relay)),
+    }
+}
+
+/// An exchange that is being driven.
+pub(crate) struct Drive {
+    exchange: Watched,
+    operations: Operations,
+    upstream: Arc<Upstream>,
+    fetcher: Arc<Fetcher>,
+    waiting: Arc<Waiting>,
+    body: Option<ClientBody>,
+}
+
+/// What comes of driving, for the client.
+pub(crate) enum Turn {
+    /// The response begins, and the exchange goes on.
+    Open(Response<()>),
+    /// A sign of life in it.
+    Ping(Bytes),
+    /// All of the answer.
+    Reply(Response<Bytes>),
+    /// An answer that streams.
+    Relay(Response<()>, Box<RelayBody>),
+}
+
+impl Drive {
+    /// Does what the exchange says, until there is something for the client.
+    pub(crate) async fn next(&mut self) -> Turn {
+        let mut sleep = pin!(clock::Sleep::default());
+        let operations = &mut self.operations;
+        loop {
+            let Some(running) = &mut self.exchange.0 else { unreachable!("the loop ends with the exchange") };
+            match running.poll(clock::now()) {
+                Step::Start(op, Op::Upstream(request)) => {
+                    let answer = self.upstream.send(request, &mut self.body);
+                    operations.running.push((op, Operation::Sent(answer)));
                 }
-            }
-            Step::Queued { ticket, until } => {
-                let wait = waiting.begin(ticket);
-                sleep.as_mut().set_deadline(until);
-                let outcome = poll_fn(|context| {
-                    if wait.poll_turn(context).is_ready() {
-                        return Poll::Ready(None);
-                    }
-                    match operations.poll_next(context) {
+                Step::Start(op, Op::Fetch(request)) => {
+                    let fetch = self.fetcher.send(request);
+                    operations.running.push((op, Operation::Fetching(fetch)));
+                }
+                Step::Cancel(op) => operations.cancel(op),
+                Step::WaitUntil(until) => {
+                    sleep.as_mut().set_deadline(until);
+                    let outcome = poll_fn(|context| match operations.poll_next(context) {
                         Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
                         Poll::Pending => sleep.as_mut().poll_elapsed(context).map(|()| None),
+                    });
+                    if let Some((op, outcome)) = outcome.await {
+                        running.handle(op, outcome, clock::now());
                     }
-                });
-                if let Some((op, outcome)) = outcome.await {
-                    running.handle(op, outcome, clock::now());
                 }
-            }
-            Step::Reply(reply) => {
-                exchange.take();
-                return reply.map(AnswerBody::whole);
-            }
-            Step::Commit { op, .. } => {
-                let Some(exchange) = exchange.take() else { unreachable!("it was there above") };
-                let mut relay = exchange.commit(op);
-                let (head, first) = relay.begin(clock::now());
-                let upstream = operations.take_body(op);
-                return head.map(|()| AnswerBody::relay(RelayBody::new(relay, first, upstream)));
+                Step::Queued { ticket, until } => {
+                    let wait = self.waiting.begin(ticket);
+                    sleep.as_mut().set_deadline(until);
+                    let outcome = poll_fn(|context| {
+                        if wait.poll_turn(context).is_ready() {
+                            return Poll::Ready(None);
+                        }
+                        match operations.poll_next(context) {
+                            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+                            Poll::Pending => sleep.as_mut().poll_elapsed(context).map(|()| None),
+                        }
+                    });
+                    if let Some((op, outcome)) = outcome.await {
+                        running.handle(op, outcome, clock::now());
+                    }
+                }
+                Step::Open(head) => return Turn::Open(head),
+                Step::Ping(bytes) => return Turn::Ping(bytes),
+                Step::Reply(reply) => {
+                    self.exchange.take();
+                    return Turn::Reply(reply);
+                }
+                Step::Commit { op, .. } => {
+                    let Some(exchange) = self.exchange.take() else { unreachable!("it was there above") };
+                    let mut relay = exchange.commit(op);
+                    let (head, first) = relay.begin(clock::now());
+                    let upstream = std::mem::take(operations).take_body(op);
+                    return Turn::Relay(head, Box::new(RelayBody::new(relay, first, upstream)));
+                }
             }
         }
     }

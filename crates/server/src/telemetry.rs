@@ -63,6 +63,13 @@ pub(crate) fn record(events: Vec<Event>) {
                     ),
                 }
             }
+            Event::Hedged { request, key } => {
+                tracing::debug!(%request, %key, "a second attempt, as the first keeps silent");
+            }
+            Event::RetriesUsedUp { request } => tracing::info!(
+                %request,
+                "no other key was tried: the retry budget is used up"
+            ),
             Event::ClockOff { behind_seconds: 0 } => {
                 tracing::info!("the local clock is right again, by the date of Google's answers");
             }

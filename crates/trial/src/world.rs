@@ -221,6 +221,8 @@ impl<'a> World<'a> {
                     self.tasks[number] = Some(task);
                     return;
                 }
+                // A trial's clients speak Gemini's own protocol, in which no response begins before its answer.
+                Step::Open(_) | Step::Ping(_) => {}
                 Step::Reply(reply) => {
                     let ended = client::replied(&reply, self.now);
                     return self.end(number, &task, ended);

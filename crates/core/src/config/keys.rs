@@ -1,13 +1,14 @@
 //! The pool and the client keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::lists::{Source, split, tables};
 use super::projects::{self, ProjectSettings, Said, Tier, agree};
-use super::{ConfigError, Notice, PoolKey};
+use super::{ConfigError, Notice, PoolKey, SAFETY, values};
+use crate::gemini::tuning::Safety;
 use crate::secret::{ApiKey, KeyId, KeySet};
 
 /// The most keys that a list may hold.
@@ -30,6 +31,8 @@ pub(super) struct Keys {
     pub(super) clients: KeySet,
     /// Those among them that are held to paid projects.
     pub(super) paid_only: KeySet,
+    /// Thresholds for some of them.
+    pub(super) safety: HashMap<KeyId, Safety>,
     pub(super) projects: Vec<ProjectSettings>,
 }
 
@@ -43,7 +46,10 @@ pub(super) fn read_all(
     let clients = read(source, ["LIBRA_CLIENTS", "TRUSTED_API_KEYS"], Entries::Plain)?;
     let paid_only = read_one(source, "LIBRA_PAID_CLIENTS", Entries::Plain)?;
     let paid_only = paid_only.unwrap_or_else(|| List::new("LIBRA_PAID_CLIENTS"));
-    for list in [&pool, &clients, &paid_only] {
+    let with_safety = read_one(source, "LIBRA_SAFETY_CLIENTS", Entries::WithProjects)?;
+    let with_safety = with_safety.unwrap_or_else(|| List::new("LIBRA_SAFETY_CLIENTS"));
+    let safety = with_safety.thresholds()?;
+    for list in [&pool, &clients, &paid_only, &with_safety] {
         if list.duplicates > 0 {
             notices.push(Notice::Duplicates { variable: list.variable, count: list.duplicates });
         }
@@ -52,7 +58,7 @@ pub(super) fn read_all(
     if short > 0 {
         notices.push(Notice::ShortKeys { variable: pool.variable, count: short });
     }
-    for list in [&clients, &paid_only] {
+    for list in [&clients, &paid_only, &with_safety] {
         let short = list.shorter_than(SHORTEST_CLIENT_KEY);
         if short > 0 {
             notices.push(Notice::GuessableClients { variable: list.variable, count: short });
@@ -60,7 +66,7 @@ pub(super) fn read_all(
     }
     let variable = pool.variable;
     let mut entries = pool.entries;
-    let clients: KeySet = clients.keys().chain(paid_only.keys()).cloned().collect();
+    let clients: KeySet = clients.keys().chain(paid_only.keys()).chain(with_safety.keys()).cloned().collect();
     let paid_only: KeySet = paid_only.keys().cloned().collect();
     match (entries.is_empty(), clients.is_empty()) {
         (false, true) => notices.push(Notice::PoolClosed),
@@ -86,7 +92,7 @@ pub(super) fn read_all(
         notices.push(Notice::PaidClientsWithoutPaidProject);
     }
     let pool = entries.into_iter().map(|entry| entry.key).collect();
-    Ok(Keys { pool, clients, paid_only, projects })
+    Ok(Keys { pool, clients, paid_only, safety, projects })
 }
 
 fn has_paid_key(entries: &[Entry], projects: &[ProjectSettings]) -> bool {
@@ -191,6 +197,19 @@ impl List {
 
     fn keys(&self) -> impl Iterator<Item = &ApiKey> {
         self.entries.iter().map(|entry| &entry.key.key)
+    }
+
+    /// What stands before the keys, where it is a threshold.
+    fn thresholds(&self) -> Result<HashMap<KeyId, Safety>, ConfigError> {
+        let threshold = |(index, entry): (usize, &Entry)| {
+            let word = entry.key.project.as_deref().filter(|_| entry.said.is_none());
+            let word = word.ok_or_else(|| "needs a threshold before its key, as in off:KEY".to_owned());
+            let safety = word.and_then(|word| values::choice(word, &SAFETY)).map_err(|problem| {
+                ConfigError::new(self.variable, format!("entry {}: {problem}", index + 1))
+            })?;
+            Ok((entry.key.key.id(), safety))
+        };
+        self.entries.iter().enumerate().map(threshold).collect()
     }
 
     /// Takes an entry in, or says what is wrong with it without showing it.

@@ -6,8 +6,10 @@ use serde_json::Value;
 use wildmatch::WildMatch;
 
 use super::lists::{is_blank, is_quote, json_error, split};
+use super::values;
 use super::variables::quoted;
-use super::{Config, ModelAlias};
+use super::{Config, ModelAlias, Suffixes};
+use crate::suffix::{self, Wishes};
 
 /// What chat models of other services become: the Flash model of November 2026.
 const CHAT: &str = "gemini-3.8-flash";
@@ -24,6 +26,9 @@ const MAX_PATTERNS: usize = 1000;
 
 /// The most models that one request turns to; each has attempts of its own.
 const MAX_FURTHER: usize = 10;
+
+/// The most suffixes that are listed: each makes the list of models longer by itself.
+const MAX_SUFFIXES: usize = 16;
 
 /// The longest model name or pattern, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -86,6 +91,26 @@ impl Config {
         if patterns.iter().any(|pattern| pattern.matches(requested)) { model } else { requested }
     }
 
+    /// A model's name without its suffixes, and what they wish for. A name that is an alias as it stands has none.
+    pub fn parted<'a>(&self, name: &'a str) -> (&'a str, Wishes) {
+        let is_alias = || {
+            self.model_aliases.iter().any(|alias| alias.pattern.pattern().eq_ignore_ascii_case(bare(name)))
+        };
+        match self.suffixes {
+            Suffixes::Off => (name, Wishes::default()),
+            Suffixes::Listed(_) => {
+                let parted = suffix::parted(name);
+                if parted.0 == name || is_alias() { (name, Wishes::default()) } else { parted }
+            }
+        }
+    }
+
+    /// What a client's name of a model wishes for, and what the alias that it goes by does.
+    pub fn wishes(&self, requested: &str, operation: AliasFor) -> Wishes {
+        let (plain, wishes) = self.parted(requested);
+        wishes.or(self.parted(self.resolve_model(plain, operation)).1)
+    }
+
     /// The models to turn to where `served`, the one that `requested` was resolved to, cannot serve: the others
     /// of the user's alias, then the fallbacks of `served` and of each of those. Each once, none that is not
     /// allowed, at most [`MAX_FURTHER`]; the fallbacks of fallbacks are not followed.
@@ -96,13 +121,13 @@ impl Config {
         };
         // Tuned models have no alias, whatever their last name is.
         let others = match of(&self.model_aliases, bare(requested)) {
-            [first, others @ ..] if first == served => others,
+            [first, others @ ..] if self.parted(first).0 == served => others,
             _ => &[],
         };
         let chosen = std::iter::once(served).chain(others.iter().map(String::as_str));
         let fallbacks = chosen.flat_map(|model| of(&self.model_fallbacks, model));
         let mut further: Vec<&'a str> = Vec::new();
-        for model in others.iter().chain(fallbacks).map(String::as_str) {
+        for model in others.iter().chain(fallbacks).map(|model| self.parted(model).0) {
             if further.len() == MAX_FURTHER {
                 break;
             }
@@ -134,6 +159,28 @@ impl Config {
         let listed = |patterns: &[WildMatch]| patterns.iter().any(|pattern| pattern.matches(model));
         (self.models.is_empty() || listed(&self.models)) && !listed(&self.models_deny)
     }
+}
+
+/// `LIBRA_SUFFIXES`: the suffixes that lists show, or `off`.
+pub(super) fn suffixes(text: &str) -> Result<Suffixes, String> {
+    if values::switch(text) == Ok(false) {
+        return Ok(Suffixes::Off);
+    }
+    let mut listed = Vec::new();
+    for entry in split(text).iter() {
+        let name = format!("m{entry}");
+        if suffix::parted(&name).0 != "m" {
+            return Err(format!(
+                "{} is no suffix; write -search, -nothinking, -thinking-8192, (high) or the like, or off",
+                quoted(entry)
+            ));
+        }
+        if listed.len() == MAX_SUFFIXES {
+            return Err(format!("holds more than {MAX_SUFFIXES} suffixes"));
+        }
+        listed.push(entry.to_owned());
+    }
+    Ok(Suffixes::Listed(listed))
 }
 
 /// `pattern=model,model;pattern=model`, or a JSON object of patterns to a model or an array of models.
@@ -204,12 +251,13 @@ pub(super) fn pattern(text: &str) -> Result<WildMatch, String> {
     Ok(WildMatch::new_case_insensitive(text))
 }
 
-/// A Gemini model's name, fit to stand in a path.
+/// A Gemini model's name, fit to stand in a path; perhaps with suffixes.
 pub(super) fn name(text: &str) -> Result<String, String> {
     let text = bare(text);
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '@');
-    let climbs = text.split('/').any(|segment| matches!(segment, "" | "." | ".."));
-    if text.len() > MAX_NAME_BYTES || climbs || !text.chars().all(fits) {
+    let (plain, _) = suffix::parted(text);
+    let climbs = plain.split('/').any(|segment| matches!(segment, "" | "." | ".."));
+    if text.len() > MAX_NAME_BYTES || climbs || !plain.chars().all(fits) {
         return Err(format!("{} is no model name: letters, digits and -_./@ are allowed", quoted(text)));
     }
     Ok(text.to_owned())

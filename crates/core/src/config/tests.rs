@@ -334,6 +334,24 @@ fn times_and_sizes_are_read_with_their_units() {
     {
         bad(&[("LIBRA_IDLE_TIMEOUT", text)]);
     }
+    let beat = |text: &str, millis: u64| {
+        let config = good(&[("LIBRA_HEARTBEAT", text)]);
+        assert_eq!(config.heartbeat, Duration::from_millis(millis), "{text}");
+    };
+    beat("2s", 2000);
+    beat("off", 0);
+    let budget = |text: &str, percent: Option<u8>| {
+        assert_eq!(good(&[("LIBRA_RETRY_BUDGET", text)]).retry_budget, percent, "{text}");
+    };
+    budget("35%", Some(35));
+    budget("35 %", Some(35));
+    budget("100", Some(100));
+    budget("0", Some(0));
+    budget("off", None);
+    for text in ["101%", "-1", "half", "2.5%", "%"] {
+        let said = bad(&[("LIBRA_RETRY_BUDGET", text)]);
+        assert!(said.ends_with("is no share from 0% to 100%, nor off"), "{said}");
+    }
     let wait = |text: &str, millis: u64| {
         let config = good(&[("LIBRA_QUEUE_WAIT", text)]);
         assert_eq!(config.queue_wait, Duration::from_millis(millis), "{text}");

@@ -58,6 +58,18 @@ pub(super) fn duration_or_none(text: &str) -> Result<Option<Duration>, String> {
     duration(text).map(Some).map_err(|problem| format!("{problem}, or 0 for none"))
 }
 
+/// A share in percent, up to a hundred; off: none.
+pub(super) fn percent_or_none(text: &str) -> Result<Option<u8>, String> {
+    if switch(text) == Ok(false) && text != "0" {
+        return Ok(None);
+    }
+    let number = text.strip_suffix(['%', '％']).unwrap_or(text).trim_end();
+    match number.parse::<u8>() {
+        Ok(percent) if percent <= 100 => Ok(Some(percent)),
+        _ => Err(format!("{} is no share from 0% to 100%, nor off", quoted(text))),
+    }
+}
+
 /// How many requests may wait.
 pub(super) fn queue_size(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|size| (1..=LONGEST_QUEUE).contains(size)).ok_or_else(|| {

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 51] = [
+pub const VARIABLES: [Variable; 58] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -123,6 +123,18 @@ pub const VARIABLES: [Variable; 51] = [
     ),
     variable(
         Group::Attempts,
+        "LIBRA_RETRY_BUDGET",
+        "20%",
+        "retries after overload, silence or empty answers, as a share of all requests; off: no bound",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_HEDGE_AFTER",
+        "",
+        "how long an attempt may show nothing before a second one begins beside it; not set: there is no second",
+    ),
+    variable(
+        Group::Attempts,
         "LIBRA_FIRST_BYTE_TIMEOUT",
         "45s",
         "how long a stream may take to its first event",
@@ -132,6 +144,12 @@ pub const VARIABLES: [Variable; 51] = [
         "LIBRA_ANSWER_TIMEOUT",
         "300s",
         "how long an answer that is no stream may take",
+    ),
+    variable(
+        Group::Attempts,
+        "LIBRA_HEARTBEAT",
+        "10s",
+        "how long a client waits for a stream (not Gemini's own) without a sign of life; 0: for ever",
     ),
     variable(
         Group::Attempts,
@@ -187,6 +205,25 @@ pub const VARIABLES: [Variable; 51] = [
         "",
         "the models that are neither listed nor served, * and ? allowed",
     ),
+    variable(
+        Group::Models,
+        "LIBRA_SUFFIXES",
+        "",
+        "suffixes of models' names that lists show: -search, -nothinking, -thinking-8192, (high); off: none is read",
+    ),
+    variable(
+        Group::Models,
+        "LIBRA_SAFETY",
+        "client",
+        "what Gemini blocks where the client does not say: client, off, block-none, block-only-high and so on",
+    ),
+    variable(
+        Group::Models,
+        "LIBRA_SAFETY_CLIENTS",
+        "",
+        "client keys with a threshold of their own: off:KEY,block-only-high:KEY",
+    ),
+    variable(Group::Models, "LIBRA_SAFETY_CLIENTS_FILE", "", "a file with such entries, a line each"),
     variable(
         Group::Models,
         "LIBRA_SIGNATURES_IN_IDS",

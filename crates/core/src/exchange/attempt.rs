@@ -60,9 +60,11 @@ pub(crate) enum Phase {
         held: Vec<Bytes>,
         size: usize,
         since: Option<Timestamp>,
+        /// It says that the model has spoiled it, and nothing else so far.
+        spoiled: bool,
     },
-    /// Good.
-    Proven { status: StatusCode, headers: HeaderMap, held: Vec<Bytes> },
+    /// Good. `ended`: no more of it will come.
+    Proven { status: StatusCode, headers: HeaderMap, held: Vec<Bytes>, ended: bool },
 }
 
 /// A key in use. Given back when dropped, whatever happens.
@@ -81,6 +83,8 @@ pub(super) enum Over {
     /// Gemini has answered with a no, which is for the client.
     Declined(Error),
     Refused,
+    /// A stream that says nothing but that the model has spoiled it. It is proven, for want of a better one.
+    Spoiled,
     Whole(Bytes),
 }
 
@@ -91,6 +95,11 @@ impl Attempt {
             Phase::Judging { since: Some(since), .. } => now.since(*since) >= JUDGED_WITHIN,
             _ => false,
         }
+    }
+
+    /// Whether nothing of an answer has come.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(&self.phase, Phase::Sent | Phase::Judging { since: None, .. })
     }
 
     pub(super) fn wakes_at(&self) -> Timestamp {
@@ -124,10 +133,10 @@ impl Attempt {
                     return Over::Failed(Failure::new(Class::Unknown, Elsewhere::None, message));
                 }
                 let (status, headers) = (*status, std::mem::take(headers));
-                self.phase = Phase::Proven { status, headers, held: std::mem::take(chunks) };
+                self.phase = Phase::Proven { status, headers, held: std::mem::take(chunks), ended: false };
                 Over::NotYet
             }
-            Phase::Judging { status, headers, decoder, held, size, since } => {
+            Phase::Judging { status, headers, decoder, held, size, since, spoiled } => {
                 *size += chunk.len();
                 held.push(chunk.clone());
                 decoder.push(chunk);
@@ -144,6 +153,7 @@ impl Attempt {
                             proven = true;
                             break;
                         }
+                        Verdict::Spoiled => *spoiled = true,
                         Verdict::Empty | Verdict::Broken => {}
                         Verdict::ProjectDisabled => return Over::Failed(project_disabled()),
                         Verdict::Error => {
@@ -153,7 +163,7 @@ impl Attempt {
                 }
                 if proven {
                     let (status, headers) = (*status, std::mem::take(headers));
-                    self.phase = Phase::Proven { status, headers, held: std::mem::take(held) };
+                    self.phase = Phase::Proven { status, headers, held: std::mem::take(held), ended: false };
                 }
                 Over::NotYet
             }
@@ -172,7 +182,7 @@ impl Attempt {
                 let mut chunks = std::mem::take(chunks);
                 Over::Whole(if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() })
             }
-            Phase::Judging { status, headers, decoder, held, .. } => {
+            Phase::Judging { status, headers, decoder, held, spoiled, .. } => {
                 let rest = crate::sse::Frame::of_rest(decoder.framing(), decoder.rest());
                 let verdict = rest.data().map(|data| (judge::content(&data), data));
                 match verdict {
@@ -186,13 +196,24 @@ impl Attempt {
                             return Over::Declined(error);
                         }
                         let (status, headers) = (*status, std::mem::take(headers));
-                        self.phase = Phase::Proven { status, headers, held: std::mem::take(held) };
+                        self.phase =
+                            Phase::Proven { status, headers, held: std::mem::take(held), ended: true };
                         Over::NotYet
+                    }
+                    verdict if *spoiled || matches!(verdict, Some((Verdict::Spoiled, _))) => {
+                        let (status, headers) = (*status, std::mem::take(headers));
+                        let held = std::mem::take(held);
+                        self.phase = Phase::Proven { status, headers, held, ended: true };
+                        Over::Spoiled
                     }
                     _ => Over::Failed(failure::empty()),
                 }
             }
-            Phase::Proven { .. } | Phase::Stale => Over::NotYet,
+            Phase::Proven { ended, .. } => {
+                *ended = true;
+                Over::NotYet
+            }
+            Phase::Stale => Over::NotYet,
             Phase::Sent => Over::Failed(failure::network("the connection ended without an answer")),
         }
     }
@@ -236,6 +257,11 @@ impl Lease {
         if let (Some(usage), Some(model)) = (usage, model) {
             pool.used(self.id, model, usage, now);
         }
+    }
+
+    /// The key was not used after all.
+    pub(super) fn unused(&self, now: Timestamp) {
+        self.gateway.pool(self.guests).unused(self.id, now);
     }
 
     /// The attempt has failed. What the pool concludes comes back as events.

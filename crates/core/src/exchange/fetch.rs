@@ -3,7 +3,6 @@
 //! A file that cannot be had is the request's fault: no key has been chosen yet, and none is struck.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +19,7 @@ use crate::config::{Config, Fetch};
 use crate::error::{Error, Kind};
 use crate::event::Event;
 use crate::fetch::address::Address;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, no_room};
 use crate::gemini::media_type;
 use crate::gemini::remote::{Accepts, Media, Medium, Place, Remote};
 use crate::memory::Held;
@@ -56,7 +55,7 @@ pub(super) struct Fetching {
     wanted: Vec<Remote>,
     running: Vec<Download>,
     media: Media,
-    /// How many bytes have come, of all files.
+    /// How many bytes have come, of all files, each as often as it stands in the request.
     size: u64,
     deadline: Timestamp,
 }
@@ -109,7 +108,7 @@ impl Single {
                 Ok(Some(fetching)) => Box::new(fetching),
                 Err(error) => {
                     self.refuse(&error, now);
-                    return Some(self.poll(now));
+                    return Some(self.advance(now));
                 }
             },
         };
@@ -126,7 +125,7 @@ impl Single {
             Err(error) => {
                 self.cancel.extend(fetching.operations());
                 self.refuse(&error, now);
-                Some(self.poll(now))
+                Some(self.advance(now))
             }
         }
     }
@@ -183,7 +182,8 @@ impl Single {
             };
             let kept = self.gateway.media().find(&address.uri().to_string(), now);
             if let Some(kept) = kept.filter(|kept| kept.fits(remote.place.accepts)) {
-                fetching.size += kept.size() / 4 * 3;
+                fetching.size =
+                    fetching.size.saturating_add((kept.size() / 4 * 3).saturating_mul(remote.times));
                 if fetching.size > together(self.gateway.config()) {
                     return Err(self.no_file(
                         &remote.place,
@@ -315,7 +315,7 @@ impl Download {
             Outcome::Head(status, headers) => self.begin(status, &headers, config, gateway.share())?,
             Outcome::Chunk(chunk) => {
                 let State::Coming { bytes, held, .. } = &mut self.state else { return Ok(Progress::More) };
-                *size += chunk.len() as u64;
+                *size = size.saturating_add((chunk.len() as u64).saturating_mul(self.remote.times));
                 if (bytes.len() + chunk.len()) as u64 > config.fetch_limit {
                     return Err(too_large(config).into());
                 }
@@ -408,13 +408,6 @@ fn bad_request(place: &Place, message: String) -> Error {
         Accepts::Documents => Kind::BadRequest,
     };
     Error { param: Some(place.param.clone()), ..Error::new(kind, message) }
-}
-
-fn no_room() -> Error {
-    Error {
-        retry_after: Some(Duration::from_secs(1)),
-        ..Error::new(Kind::Unavailable, "The gateway holds too much at the moment. 网关当前负载过高。")
-    }
 }
 
 fn word(accepts: Accepts) -> &'static str {

@@ -144,6 +144,8 @@ impl Parts {
                         queued = Some(ticket);
                         until
                     }
+                    // Parts are no streams, whose clients alone hear signs of life.
+                    Step::Open(_) | Step::Ping(_) => continue,
                     Step::Reply(reply) => {
                         self.over(at, reply, now);
                         break;

@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::request::{Content, GenerateContentRequest, GenerationConfig, Part, Role};
-use super::schema::Schema;
+use super::schema::{Form, Schema};
 use super::tools::Tools;
 
 /// Gemini takes no more.
@@ -35,7 +35,11 @@ impl<'a> Draft<'a> {
                     tools = Tools::default();
                 }
                 config.response_mime_type = Some("application/json");
-                config.response_json_schema = json;
+                if model.takes_json_schema() {
+                    config.response_json_schema = json;
+                } else {
+                    config.response_schema = json.map(|schema| schema.in_form(Form::OpenApi));
+                }
             } else {
                 system.push(Part::text(instruction(json)));
             }

@@ -152,6 +152,21 @@ impl Model {
         }
     }
 
+    /// Whether it takes JSON Schema; before, it is OpenAPI's subset.
+    pub fn takes_json_schema(self) -> bool {
+        self.family != Family::Gemini || self.is_gemini(2, 0)
+    }
+
+    /// Whether it takes safety settings.
+    pub fn takes_safety_settings(self) -> bool {
+        !self.speaks
+    }
+
+    /// Whether it can search the web.
+    pub fn searches(self) -> bool {
+        self.is_gemini(2, 0) && !self.draws && !self.speaks
+    }
+
     /// Whether it gives more than one answer to a request.
     pub fn gives_several_answers(self) -> bool {
         !(self.family == Family::Gemini && self.version >= (4, 0))

@@ -39,6 +39,8 @@ pub struct Remote {
     pub address: String,
     /// Where it stands first.
     pub place: Place,
+    /// In how many places it stands. What is fetched stands in all of them.
+    pub times: u64,
 }
 
 /// Something that was fetched.
@@ -128,15 +130,18 @@ impl Places {
             return;
         }
         match self.numbers.get(file_uri.as_ref()) {
-            // What may stand in one place has to do in the other.
-            Some(&number) if place.accepts == Accepts::Media => {
-                self.remote[number].place.accepts = Accepts::Media;
+            Some(&number) => {
+                let known = &mut self.remote[number];
+                known.times += 1;
+                // What may stand in one place has to do in the other.
+                if place.accepts == Accepts::Media {
+                    known.place.accepts = Accepts::Media;
+                }
             }
-            Some(_) => {}
             None => {
                 let address = file_uri.clone().into_owned();
                 self.numbers.insert(address.clone(), self.remote.len());
-                self.remote.push(Remote { address, place: place.clone() });
+                self.remote.push(Remote { address, place: place.clone(), times: 1 });
             }
         }
     }

@@ -216,6 +216,9 @@ pub struct FunctionDeclaration<'a> {
     /// JSON schema of the arguments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters_json_schema: Option<Schema<'a>>,
+    /// The same in OpenAPI's form; never both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Schema<'a>>,
 }
 
 /// `ToolConfig`.
@@ -296,6 +299,9 @@ pub struct GenerationConfig<'a> {
     /// JSON schema of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_json_schema: Option<Schema<'a>>,
+    /// The same in OpenAPI's form; never both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_schema: Option<Schema<'a>>,
     /// `TEXT`, `IMAGE`, `AUDIO`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub response_modalities: Vec<&'static str>,

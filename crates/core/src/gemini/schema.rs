@@ -1,284 +1,222 @@
-//! JSON schemas as Gemini takes them in `parametersJsonSchema` and `responseJsonSchema`.
+//! JSON schemas as Gemini takes them.
 //!
-//! Those two fields take standard JSON Schema, so only what is refused or misread is changed: meta keywords go,
-//! `const` becomes an `enum` of one, `definitions` become `$defs`, what stands beside a `$ref` goes (Gemini
-//! allows nothing there), an `allOf` of one is that one, arrays get `items`, and `required` names only what
-//! there is. A *property* that is called like a keyword is a property, and is left alone.
+//! `parametersJsonSchema` and `responseJsonSchema` take standard JSON Schema, as far as it says what Gemini can hold
+//! itself to. A client's schema is [cleaned](clean) into that: what it accepts, the cleaned one accepts. Old models,
+//! and what Gemini refused before, get the [subset of OpenAPI](subset) that `parameters` and `responseSchema` take.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::fmt;
+mod clean;
+mod subset;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// Schemas nested deeper are passed on as they are. Google's own bound on nesting is far below.
-const DEEPEST: u8 = 64;
+use self::clean::Node;
 
 /// A client's schema, cleaned while it is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema<'a> {
     raw: &'a RawValue,
-    depth: u8,
+    form: Form<'a>,
+}
+
+/// In which form a schema goes up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form<'a> {
+    /// JSON Schema, for `parametersJsonSchema` and `responseJsonSchema`.
+    #[default]
+    JsonSchema,
+    /// The same without a keyword that Gemini has refused.
+    Without(&'a str),
+    /// OpenAPI's, for `parameters` and `responseSchema`.
+    OpenApi,
 }
 
 impl<'a> Schema<'a> {
     /// Takes a schema as the client wrote it.
     pub fn new(raw: &'a RawValue) -> Self {
-        Self { raw, depth: 0 }
+        Self { raw, form: Form::JsonSchema }
     }
 
-    fn at<'b>(self, raw: &'b RawValue) -> Schema<'b> {
-        Schema { raw, depth: self.depth + 1 }
+    /// The same in another form.
+    pub fn in_form(self, form: Form<'a>) -> Self {
+        Self { form, ..self }
     }
 }
 
 impl PartialEq for Schema<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.raw.get() == other.raw.get()
+        self.raw.get() == other.raw.get() && self.form == other.form
     }
 }
 
 impl Serialize for Schema<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.depth >= DEEPEST {
-            return self.raw.serialize(serializer);
-        }
-        let Some(mut entries) = Entries::of(self.raw) else {
-            // `true` and `false` are schemas too; Gemini knows only objects.
-            return serializer.serialize_map(Some(0))?.end();
-        };
-        entries.inline_single_all_of();
-        let mut map = serializer.serialize_map(None)?;
-        if entries.get("$ref").is_some() {
-            for (key, value) in entries.0.iter().filter(|(key, _)| key.starts_with('$') && !is_meta(key)) {
-                self.write(&mut map, key, value, &entries)?;
+        let mut node = Node::of(self.raw);
+        match self.form {
+            Form::JsonSchema => node.serialize(serializer),
+            Form::Without(keyword) => {
+                node.remove(keyword);
+                node.serialize(serializer)
             }
-            return map.end();
-        }
-        for (key, value) in entries.0.iter().filter(|(key, _)| !is_meta(key)) {
-            self.write(&mut map, key, value, &entries)?;
-        }
-        let is_array = entries.get("type").is_some_and(|kind| kind.get() == r#""array""#);
-        if is_array && entries.get("items").is_none() && entries.get("prefixItems").is_none() {
-            map.serialize_entry("items", &Everything {})?;
-        }
-        map.end()
-    }
-}
-
-impl Schema<'_> {
-    /// One keyword and its value.
-    fn write<M: serde::ser::SerializeMap>(
-        self,
-        map: &mut M,
-        key: &str,
-        value: &RawValue,
-        siblings: &Entries<'_>,
-    ) -> Result<(), M::Error> {
-        match key {
-            "properties" | "patternProperties" | "$defs" | "dependentSchemas" => {
-                map.serialize_entry(key, &Named(self.at(value)))
-            }
-            "definitions" if siblings.get("$defs").is_none() => {
-                map.serialize_entry("$defs", &Named(self.at(value)))
-            }
-            "items" | "anyOf" | "oneOf" | "allOf" | "prefixItems" if value.get().starts_with('[') => {
-                map.serialize_entry(key, &List(self.at(value)))
-            }
-            "items" | "contains" | "propertyNames" | "not" | "if" | "then" | "else" => {
-                map.serialize_entry(key, &self.at(value))
-            }
-            "additionalProperties" | "unevaluatedProperties" if value.get().starts_with('{') => {
-                map.serialize_entry(key, &self.at(value))
-            }
-            "$ref" => match serde_json::from_str::<Cow<'_, str>>(value.get()) {
-                Ok(reference) if reference.starts_with("#/definitions/") => {
-                    map.serialize_entry(key, &reference.replace("#/definitions/", "#/$defs/"))
-                }
-                _ => map.serialize_entry(key, value),
-            },
-            "const" if siblings.get("enum").is_some() => Ok(()),
-            "const" if value.get() == "null" => map.serialize_entry("type", "null"),
-            "const" => map.serialize_entry("enum", &[value]),
-            "enum" => {
-                // `null` is a matter of the type; in an enumeration Gemini wants strings and numbers.
-                let mut values: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
-                values.retain(|value| value.get() != "null");
-                if values.is_empty() { Ok(()) } else { map.serialize_entry(key, &values) }
-            }
-            "required" => {
-                let (Some(properties), Ok(required)) = (
-                    siblings.get("properties").and_then(Entries::of),
-                    serde_json::from_str::<Vec<Cow<'_, str>>>(value.get()),
-                ) else {
-                    return map.serialize_entry(key, value);
-                };
-                let names = properties.names();
-                let known: Vec<_> =
-                    required.into_iter().filter(|name| names.contains(name.as_ref())).collect();
-                map.serialize_entry(key, &known)
-            }
-            _ => map.serialize_entry(key, value),
+            Form::OpenApi => subset::OpenApi::of(&node).serialize(serializer),
         }
     }
 }
-
-/// An object whose values are schemas and whose keys are names.
-struct Named<'a>(Schema<'a>);
-
-impl Serialize for Named<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(entries) = Entries::of(self.0.raw) else {
-            return self.0.raw.serialize(serializer);
-        };
-        let mut map = serializer.serialize_map(Some(entries.0.len()))?;
-        for (name, schema) in &entries.0 {
-            map.serialize_entry(name, &self.0.at(schema))?;
-        }
-        map.end()
-    }
-}
-
-/// An array of schemas.
-struct List<'a>(Schema<'a>);
-
-impl Serialize for List<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Ok(schemas) = serde_json::from_str::<Vec<&RawValue>>(self.0.raw.get()) else {
-            return self.0.raw.serialize(serializer);
-        };
-        let mut list = serializer.serialize_seq(Some(schemas.len()))?;
-        for schema in schemas {
-            list.serialize_element(&self.0.at(schema))?;
-        }
-        list.end()
-    }
-}
-
-/// The schema that everything satisfies.
-#[derive(serde::Serialize)]
-struct Everything {}
-
-/// Keywords about the schema itself, and those of other systems.
-fn is_meta(key: &str) -> bool {
-    matches!(key, "$schema" | "$id" | "id" | "$comment" | "$vocabulary" | "strict") || key.starts_with("x-")
-}
-
-/// The entries of an object in their order.
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'a> Entries<'a> {
-    fn of(raw: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
-    }
-
-    fn get(&self, key: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
-    }
-
-    fn names(&self) -> BTreeSet<&str> {
-        self.0.iter().map(|(name, _)| name.as_ref()).collect()
-    }
-
-    /// Pydantic wraps a reference that has a description: `{"allOf": [{"$ref": …}], "description": …}`.
-    fn inline_single_all_of(&mut self) {
-        let Some(list) = self.get("allOf") else { return };
-        let Ok([single]) = serde_json::from_str::<[&RawValue; 1]>(list.get()) else { return };
-        let Some(inner) = Entries::of(single) else { return };
-        self.0.retain(|(key, _)| key != "allOf");
-        let known = self.names();
-        let new: Vec<_> = inner.0.into_iter().filter(|(key, _)| !known.contains(key.as_ref())).collect();
-        self.0.extend(new);
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0).min(64));
-                while let Some((Key(key), value)) = map.next_entry()? {
-                    entries.push((key, value));
-                }
-                Ok(entries)
-            }
-        }
-
-        deserializer.deserialize_map(Object).map(Self)
-    }
-}
-
-/// A key that borrows where it can.
-#[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(schema: &str, expected: &str) {
+    fn written(schema: &str, form: Form<'_>) -> String {
         let raw: &RawValue = serde_json::from_str(schema).expect("valid JSON");
-        assert_eq!(serde_json::to_string(&Schema::new(raw)).expect("writes"), expected);
+        serde_json::to_string(&Schema::new(raw).in_form(form)).expect("writes")
+    }
+
+    fn check(schema: &str, expected: &str) {
+        assert_eq!(written(schema, Form::JsonSchema), expected, "{schema}");
+        assert_eq!(written(expected, Form::JsonSchema), expected, "what is clean stays as it is");
     }
 
     #[test]
-    fn meta_keywords_go_and_the_rest_stays() {
+    fn what_says_nothing_to_gemini_goes_and_the_rest_stays() {
         check(
             r#"{"$schema":"http://json-schema.org/draft-07/schema#","$id":"a","type":"object","strict":true,
                 "properties":{"city":{"type":"string","x-order":1,"$comment":"c"}},"required":["city"],
                 "additionalProperties":false}"#,
             r#"{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}"#,
         );
-    }
-
-    #[test]
-    fn properties_that_are_called_like_keywords_are_properties() {
         check(
-            r#"{"type":"object","properties":{"$schema":{"type":"string"},"id":{"type":"string"},"const":{"type":"integer"},"required":{"type":"boolean"},"x-y":true,"items":{"const":"a"}},"required":["const","id"]}"#,
-            r#"{"type":"object","properties":{"$schema":{"type":"string"},"id":{"type":"string"},"const":{"type":"integer"},"required":{"type":"boolean"},"x-y":{},"items":{"enum":["a"]}},"required":["const","id"]}"#,
-        );
-    }
-
-    #[test]
-    fn what_gemini_misreads_is_put_otherwise() {
-        check(r#"{"const":"only"}"#, r#"{"enum":["only"]}"#);
-        check(
-            r#"{"type":["string","null"],"enum":["c","f",null]}"#,
-            r#"{"type":["string","null"],"enum":["c","f"]}"#,
-        );
-        check(r#"{"type":"array"}"#, r#"{"type":"array","items":{}}"#);
-        check(
-            r#"{"type":"array","items":{"type":"array"}}"#,
-            r#"{"type":"array","items":{"type":"array","items":{}}}"#,
+            r#"{"type":"integer","exclusiveMinimum":0,"maximum":9,"multipleOf":3,"description":"How many."}"#,
+            r#"{"type":"integer","description":"How many. (multipleOf: 3)","minimum":0,"maximum":9}"#,
         );
         check(
-            r##"{"definitions":{"A":{"type":"string"}},"properties":{"a":{"$ref":"#/definitions/A","description":"d"}}}"##,
-            r##"{"$defs":{"A":{"type":"string"}},"properties":{"a":{"$ref":"#/$defs/A"}}}"##,
-        );
-        check(
-            r##"{"properties":{"a":{"allOf":[{"$ref":"#/$defs/A"}],"title":"t"}}}"##,
-            r##"{"properties":{"a":{"$ref":"#/$defs/A"}}}"##,
-        );
-        check(
-            r#"{"properties":{"a":{}},"required":["a","b"]}"#,
-            r#"{"properties":{"a":{}},"required":["a"]}"#,
+            r#"{"patternProperties":{"^x":{}},"additionalProperties":false}"#,
+            r#"{"description":"(patternProperties: {\"^x\":{}})"}"#,
         );
         check("true", "{}");
     }
 
     #[test]
+    fn of_equal_keys_the_last_counts() {
+        check(
+            r#"{"type":"object","required":["a"],"properties":{"a":{}},"required":["b"],"\u0074ype":"string"}"#,
+            r#"{"type":"string","properties":{"a":{}}}"#,
+        );
+    }
+
+    #[test]
+    fn properties_that_are_called_like_keywords_are_properties() {
+        check(
+            r#"{"type":"object","properties":{"$schema":{"type":"string"},"id":{"type":"string"},"const":{"type":"integer"},"not":{"type":"string"},"title":{"type":"string"},"required":{"type":"boolean"},"x-y":true,"items":{"const":"a"}},"required":["const","not","title","id"]}"#,
+            r#"{"type":"object","properties":{"$schema":{"type":"string"},"id":{"type":"string"},"const":{"type":"integer"},"not":{"type":"string"},"title":{"type":"string"},"required":{"type":"boolean"},"x-y":{},"items":{"type":"string","enum":["a"]}},"required":["const","not","title","id"]}"#,
+        );
+    }
+
+    #[test]
+    fn constants_and_enumerations() {
+        check(r#"{"const":"only"}"#, r#"{"type":"string","enum":["only"]}"#);
+        check(r#"{"const":null}"#, r#"{"type":"null"}"#);
+        check(r#"{"const":true}"#, r#"{"type":"boolean","description":"(one of: [true])"}"#);
+        check(r#"{"enum":[1,2]}"#, r#"{"type":"number","enum":[1,2]}"#);
+        check(r#"{"enum":["a",1]}"#, r#"{"description":"(one of: [\"a\",1])"}"#);
+        check(
+            r#"{"type":["string","null"],"enum":["c","f",null]}"#,
+            r#"{"anyOf":[{"type":"string","enum":["c","f"]},{"type":"null"}]}"#,
+        );
+        check(r#"{"type":"string","nullable":true}"#, r#"{"type":["string","null"]}"#);
+    }
+
+    #[test]
+    fn arrays() {
+        check(r#"{"type":"array"}"#, r#"{"type":"array","items":{}}"#);
+        check(
+            r#"{"type":"array","items":[{"type":"string"}],"additionalItems":{"type":"integer"}}"#,
+            r#"{"type":"array","items":{"type":"integer"},"prefixItems":[{"type":"string"}]}"#,
+        );
+        check(
+            r#"{"type":"array","items":{"type":"array"}}"#,
+            r#"{"type":"array","items":{"type":"array","items":{}}}"#,
+        );
+        check(
+            r#"{"properties":{"a":{}},"required":["a","b"]}"#,
+            r#"{"properties":{"a":{}},"required":["a"]}"#,
+        );
+    }
+
+    #[test]
+    fn references_are_inlined_and_cycles_are_cut() {
+        check(
+            r##"{"definitions":{"A":{"type":"string"}},"properties":{"a":{"$ref":"#/definitions/A","description":"d"}}}"##,
+            r#"{"properties":{"a":{"type":"string","description":"d"}}}"#,
+        );
+        check(
+            r##"{"$defs":{"N":{"type":"object","properties":{"next":{"$ref":"#/$defs/N"},"v":{"type":"integer"}}}},"$ref":"#/$defs/N"}"##,
+            r#"{"type":"object","properties":{"next":{"type":"object"},"v":{"type":"integer"}}}"#,
+        );
+        check(
+            r##"{"properties":{"a/b~c":{"type":"string"},"x":{"$ref":"#/properties/a~1b~0c"},"y":{"$ref":"#"},"z":{"$ref":"https://a/b"}}}"##,
+            r#"{"properties":{"a/b~c":{"type":"string"},"x":{"type":"string"},"y":{},"z":{}}}"#,
+        );
+        // Twenty definitions, each naming the next one twice, would be a million schemas.
+        let doubling: Vec<String> = (0..20)
+            .map(|n| {
+                let next = n + 1;
+                format!(r##""d{n}":{{"properties":{{"a":{{"$ref":"#/$defs/d{next}"}},"b":{{"$ref":"#/$defs/d{next}"}}}}}}"##)
+            })
+            .collect();
+        let doubling = format!(r##"{{"$defs":{{{},"d20":{{}}}},"$ref":"#/$defs/d0"}}"##, doubling.join(","));
+        assert!(written(&doubling, Form::JsonSchema).len() < 500_000);
+    }
+
+    #[test]
+    fn what_all_have_to_satisfy_is_merged() {
+        check(
+            r##"{"$defs":{"A":{"type":"object","properties":{"a":{"type":"number"}},"required":["a"]}},
+                "allOf":[{"$ref":"#/$defs/A"},{"properties":{"a":{"type":"integer","title":"t"},"b":{"type":"string"}},"required":["b"]}],"title":"T"}"##,
+            r#"{"type":"object","title":"T","properties":{"a":{"type":"integer","title":"t"},"b":{"type":"string"}},"required":["a","b"]}"#,
+        );
+        check(
+            r#"{"oneOf":[{"type":"string"},{"type":"null"}],"default":null}"#,
+            r#"{"default":null,"anyOf":[{"type":"string"},{"type":"null"}]}"#,
+        );
+        check(r#"{"anyOf":[{"type":"string"}],"title":"t"}"#, r#"{"type":"string","title":"t"}"#);
+    }
+
+    #[test]
+    fn the_subset_of_openapi() {
+        let check = |schema, expected| assert_eq!(written(schema, Form::OpenApi), expected, "{schema}");
+        check(
+            r#"{"type":"object","properties":{"a":{"type":["string","null"],"format":"uri","minLength":1},"n":{"enum":[1,2]},"t":{"type":"array","prefixItems":[{"type":"string"}]},"any":{}},"required":["a"],"additionalProperties":false}"#,
+            r#"{"type":"OBJECT","properties":{"a":{"type":"STRING","minLength":1,"nullable":true,"description":"(format: \"uri\")"},"n":{"type":"STRING","enum":["1","2"]},"t":{"type":"ARRAY","items":{"type":"STRING"}},"any":{"type":"STRING"}},"required":["a"]}"#,
+        );
+        check(
+            r#"{"type":["string","integer","null"]}"#,
+            r#"{"nullable":true,"anyOf":[{"type":"STRING"},{"type":"INTEGER"}]}"#,
+        );
+        check(
+            r#"{"anyOf":[{"type":"string","format":"date-time"},{"type":"null"}]}"#,
+            r#"{"type":"STRING","format":"date-time","nullable":true}"#,
+        );
+        check(r#"{"type":"object"}"#, r#"{"type":"OBJECT"}"#);
+    }
+
+    #[test]
+    fn a_refused_keyword_goes_everywhere() {
+        let schema = r#"{"type":"object","properties":{"minimum":{"type":"integer","minimum":1}},"additionalProperties":false}"#;
+        assert_eq!(
+            written(schema, Form::Without("minimum")),
+            r#"{"type":"object","properties":{"minimum":{"type":"integer"}},"additionalProperties":false}"#
+        );
+        assert_eq!(
+            written(schema, Form::Without("additionalProperties")),
+            r#"{"type":"object","properties":{"minimum":{"type":"integer","minimum":1}}}"#
+        );
+    }
+
+    #[test]
     fn deep_nesting_is_bounded() {
         let deep = format!("{}{}", r#"{"items":"#.repeat(5_000), "{}".to_owned() + &"}".repeat(5_000));
-        check(&deep, &deep);
+        let clean = written(&deep, Form::JsonSchema);
+        assert!(clean.starts_with(r#"{"items":{"items":"#) && clean.len() < 1_000, "{}", clean.len());
     }
 }

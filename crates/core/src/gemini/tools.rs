@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::model::Model;
 use super::names::FunctionNames;
 use super::request::{Empty, FunctionCallingConfig, FunctionDeclaration, Mode, Tool, ToolConfig};
-use super::schema::Schema;
+use super::schema::{Form, Schema};
 
 /// A function of the client.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +88,10 @@ impl<'a> Tools<'a> {
             config.function_calling_config = choice.config(names);
             config.include_server_side_tool_invocations = !built_in.is_empty();
             tools.push(Tool {
-                function_declarations: functions.iter().map(|function| function.declaration(names)).collect(),
+                function_declarations: functions
+                    .iter()
+                    .map(|function| function.declaration(names, model))
+                    .collect(),
                 ..Tool::default()
             });
         }
@@ -134,12 +137,17 @@ impl<'a> Tools<'a> {
 }
 
 impl<'a> Function<'a> {
-    fn declaration(&self, names: &'a FunctionNames) -> FunctionDeclaration<'a> {
-        let parameters = self.parameters.filter(|parameters| parameters.get() != "null");
+    fn declaration(&self, names: &'a FunctionNames, model: Model) -> FunctionDeclaration<'a> {
+        let parameters = self.parameters.filter(|parameters| parameters.get() != "null").map(Schema::new);
+        let (json_schema, open_api) = match model.takes_json_schema() {
+            true => (parameters, None),
+            false => (None, parameters.map(|schema| schema.in_form(Form::OpenApi))),
+        };
         FunctionDeclaration {
             name: names.to_gemini(self.name),
             description: self.description.filter(|description| !description.is_empty()),
-            parameters_json_schema: parameters.map(Schema::new),
+            parameters_json_schema: json_schema,
+            parameters: open_api,
         }
     }
 }

@@ -54,6 +54,9 @@ pub struct Turns<'a> {
     pub contents: Vec<Content<'a>>,
     /// So many calls had lost their signatures.
     pub stand_ins: u32,
+    /// So many parts of the last turn are known to hold no call, or its first call is signed.
+    looked_at: usize,
+    is_signed: bool,
 }
 
 impl<'a> Turns<'a> {
@@ -80,7 +83,7 @@ impl<'a> Turns<'a> {
                     next_call += group.len();
                     if !group.is_empty() {
                         let results = results(group, &mut sayings, model);
-                        turns.contents.push(Content { role: Some(Role::User), parts: results });
+                        turns.open(Role::User, results);
                     }
                 }
                 Some(Saying::Result(orphan)) => turns.say(Role::User, orphan.into_words()),
@@ -96,18 +99,29 @@ impl<'a> Turns<'a> {
         if parts.is_empty() {
             return;
         }
+        // They come first; a turn may have a hundred thousand parts behind.
         let holds_results =
-            |turn: &Content<'_>| turn.parts.iter().any(|part| part.function_response.is_some());
+            |turn: &Content<'_>| turn.parts.first().is_some_and(|part| part.function_response.is_some());
         match self.contents.last_mut() {
             Some(last) if last.role == Some(role) && !holds_results(last) => last.parts.append(&mut parts),
-            _ => self.contents.push(Content { role: Some(role), parts }),
+            _ => self.open(role, parts),
         }
+    }
+
+    fn open(&mut self, role: Role, parts: Vec<Part<'a>>) {
+        self.contents.push(Content { role: Some(role), parts });
+        (self.looked_at, self.is_signed) = (0, false);
     }
 
     /// Gemini 3 wants the first call of every step signed.
     fn sign_first_call(&mut self) {
-        let stood_in = self.contents.last_mut().is_some_and(signatures::stand_in);
-        self.stand_ins += u32::from(stood_in);
+        let Some(last) = self.contents.last_mut().filter(|_| !self.is_signed) else { return };
+        // Where nothing is between two of the model's words they are one turn, and that may become long.
+        self.is_signed = last.parts[self.looked_at..].iter().any(|part| part.function_call.is_some());
+        self.looked_at = last.parts.len();
+        if self.is_signed {
+            self.stand_ins += u32::from(signatures::stand_in(last));
+        }
     }
 
     /// What Gemini wants of a conversation's beginning and end.
@@ -206,6 +220,17 @@ fn results<'a>(calls: &[Call<'a>], sayings: &mut [Option<Saying<'a>>], model: Mo
     }
     parts.append(&mut beside);
     parts
+}
+
+/// Texts as one, a line each at least.
+pub fn joined<'a>(mut texts: impl Iterator<Item = Cow<'a, str>>) -> Cow<'a, str> {
+    let first = texts.next().unwrap_or_default();
+    texts.fold(first, |joined, text| {
+        let mut joined = joined.into_owned();
+        joined.push('\n');
+        joined.push_str(&text);
+        Cow::Owned(joined)
+    })
 }
 
 impl<'a> CallResult<'a> {

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::incident::Gate;
-use super::table::{Rank, Table};
+use super::table::{Cell, Rank, Table};
 use super::{Key, LeaseId, Pool, ProjectId, standing};
 use crate::config::Strategy;
 use crate::secret::{ApiKey, KeyId};
@@ -37,6 +37,10 @@ pub struct Want<'a> {
     pub avoid: &'a [ProjectId],
     /// The project that served this conversation last.
     pub stay: Option<ProjectId>,
+    /// Only where there is room to spare: not of a project that failed lately, nor of one to be avoided.
+    pub spare: bool,
+    /// Rather a project that has given a good answer lately than one of which nothing is known.
+    pub proven: bool,
     /// Only projects whose tier is paid: what goes to free ones may be used for training.
     pub paid: bool,
     /// The client's own keys; none where the pool serves.
@@ -106,6 +110,20 @@ impl Pool {
         pick
     }
 
+    /// Chooses and leases a key for an attempt that can as well be left out: one with room to spare, and only where
+    /// nobody waits for the model.
+    pub fn pick_spare(&mut self, want: &Want<'_>, now: Timestamp) -> Option<(LeaseId, ApiKey)> {
+        let model = want.model?;
+        let overload = self.overloads.get(model).map_or(Gate::Open, |overload| overload.gate(now));
+        if self.queue.waits_for(model) || [self.egress.gate(now), overload] != [Gate::Open; 2] {
+            return None;
+        }
+        match self.pick(&Want { spare: true, ..*want }, now) {
+            Pick::Ready { lease, key } => Some((lease, key)),
+            Pick::CoolingDown { .. } | Pick::Rejected { .. } => None,
+        }
+    }
+
     /// By room: the project with the most of it, spread evenly.
     fn pick_project(&mut self, want: &Want<'_>, now: Timestamp) -> Pick {
         if self.usable.is_empty() {
@@ -157,6 +175,15 @@ impl Pool {
         }
         let mut crowded = None;
         let ready: Vec<(Rank, u32)> = table.ready().take(LOOKED_AT).collect();
+        for &(rank, project) in ready.iter().filter(|_| want.proven) {
+            if !rank.is_penalised()
+                && table.cell(project).is_some_and(Cell::is_proven)
+                && let Some(slot) = self.next_key(project, want)
+                && table.room(project, tokens, now) <= now
+            {
+                return Ok((project, slot));
+            }
+        }
         let mut ready = ready.into_iter().peekable();
         let mut place = table.fresh_from;
         let mut in_front = true;
@@ -176,6 +203,9 @@ impl Pool {
                 (None, Some(known)) => *known,
                 (None, None) => break,
             };
+            if want.spare && best.0.is_penalised() {
+                break;
+            }
             let project = best.1;
             if fresh == Some(best) {
                 place += 1;
@@ -362,7 +392,7 @@ impl Pool {
         if recovery < Timestamp::NEVER {
             last_resort = None;
         }
-        match chosen.or(penalised).or(last_resort) {
+        match chosen.or_else(|| penalised.filter(|_| !want.spare)).or(last_resort) {
             Some(slot) => {
                 if !guests && matches!(self.strategy, Strategy::Headroom | Strategy::RoundRobin) {
                     let next = self.usable.partition_point(|&usable| usable <= slot);
@@ -418,7 +448,8 @@ impl Pool {
         table: Option<&Table>,
         now: Timestamp,
     ) -> Standing {
-        if want.tried.contains(&key.key.id()) {
+        let avoided = want.spare && want.avoid.contains(&self.projects[key.project as usize].id);
+        if avoided || want.tried.contains(&key.key.id()) {
             return Standing::Tried;
         }
         if key.set_aside.is_some() || (want.paid && !self.projects[key.project as usize].is_paid()) {

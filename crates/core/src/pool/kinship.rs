@@ -126,7 +126,7 @@ impl Pool {
         self.by_id.get(&key).copied().ok_or(Kept::NoSuchKey(key))
     }
 
-    fn say(&mut self, change: StateChange, now: Timestamp) {
+    pub(super) fn say(&mut self, change: StateChange, now: Timestamp) {
         self.apply(&change, now);
         self.changed(change);
     }
@@ -190,6 +190,7 @@ impl Pool {
             kept.today.requests += today.requests;
             kept.today.cost += today.cost;
         }
+        self.together.forget(second);
         self.project_numbers.insert(id, first);
         let numbers = self.project_numbers.values_mut().filter(|number| **number == second);
         numbers.for_each(|number| *number = first);
@@ -255,6 +256,8 @@ impl Pool {
         }
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         self.keys[slot].project = number;
+        self.together.forget(project);
+        self.together.forget(number);
         self.project_numbers.insert(own, number);
         let stays = self.projects[project as usize].id;
         self.project_numbers.insert(stays, project);

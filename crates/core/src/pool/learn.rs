@@ -1,8 +1,11 @@
 //! What the pool concludes from failures beyond a rest: incidents, limits, families, and keys that are not to blame.
 
 use super::incident::Incident;
-use super::{MANY_VERDICTS, MAX_MODELS, Pool, StateChange, VERDICTS_TOGETHER, Verdicts, standing};
-use crate::failure::{Class, Failure, Why};
+use super::together::Refusal;
+use super::{
+    By, LeaseId, MANY_VERDICTS, MAX_MODELS, Pool, StateChange, VERDICTS_TOGETHER, Verdicts, standing,
+};
+use crate::failure::{Class, Consequence, Failure, LimitKind, Why};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
 
@@ -64,7 +67,8 @@ impl Pool {
     pub(super) fn heard(&mut self, project: u32, model: &str, free_at: Timestamp, now: Timestamp) {
         let own = self.change(model, project, now, |cell| cell.meter.heard(free_at, now)).flatten();
         // Where keys may share a project unknown, the own count is not the project's.
-        let is_whole = self.projects[project as usize].name.is_some();
+        let told = &self.projects[project as usize];
+        let is_whole = told.known || told.name.is_some();
         let Some(own) = own.or_else(|| self.minutes.fixed().map(|_| free_at)).filter(|_| is_whole) else {
             return;
         };
@@ -78,6 +82,38 @@ impl Pool {
             for project in projects {
                 table.change(project, standing(&self.projects[project as usize]), now, |_| ());
             }
+        }
+    }
+
+    /// Where a quota of the minute was refused before its time, somebody else uses it: who does may show now.
+    pub(super) fn look_for_kin(
+        &mut self,
+        key: KeyId,
+        lease: LeaseId,
+        model: Option<&str>,
+        failure: &Failure,
+        now: Timestamp,
+    ) {
+        let (Some(model), Consequence::RestModel(until)) = (model, failure.consequence) else { return };
+        if self.capacity.is_some() || failure.class != Class::QuotaMinute {
+            return;
+        }
+        // Tokens prove nothing: a small request may be served where a large one was refused.
+        let [limit] = failure.limits.as_slice() else { return };
+        let Some(&slot) = self.by_id.get(&key) else { return };
+        let project = self.keys[slot].project;
+        let family = self.family(model).to_owned();
+        let counts = self.change(&family, project, now, |cell| cell.meter.sent_and_served(now));
+        let Some((sent, served)) = counts else { return };
+        // A few requests may be counted differently there and here.
+        if limit.kind != LimitKind::RequestsPerMinute || sent + 1 >= limit.value {
+            return;
+        }
+        let last_lease = self.next_lease;
+        let refusal = Refusal { project, lease: lease.0, last_lease, until, served, limit: limit.value };
+        for other in self.together.surprised(&refusal, &family, now) {
+            let (project, other) = (self.projects[project as usize].id, self.projects[other as usize].id);
+            self.say(StateChange::Joined { project, other, by: By::Quotas, at: now }, now);
         }
     }
 

@@ -64,6 +64,8 @@ pub(super) struct Cell {
     rest_until: Timestamp,
     penalty_until: Timestamp,
     penalties: u32,
+    /// Whether it has given a good answer since it last failed.
+    proven: bool,
     turn: u64,
     /// Not before then while room is given out evenly.
     pause_until: Timestamp,
@@ -92,6 +94,13 @@ impl Rank {
     /// The rank of a project of which nothing is known yet with this model.
     pub(super) fn fresh(priority: u8) -> Self {
         Self { penalised: false, priority, load: 0, turn: 0 }
+    }
+}
+
+impl Rank {
+    /// Whether it has failed lately.
+    pub(super) fn is_penalised(self) -> bool {
+        self.penalised
     }
 }
 
@@ -346,7 +355,12 @@ impl Cell {
         let longest = LONGEST_PENALTY.as_secs_f64();
         let wait = f64::from(1_u32 << self.penalties.min(6)).min(longest) * (0.5 + chance);
         self.penalties = self.penalties.saturating_add(1);
+        self.proven = false;
         self.penalty_until = self.penalty_until.max(now + Duration::from_secs_f64(wait));
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven
     }
 
     pub(super) fn penalised(&self, now: Timestamp) -> bool {
@@ -360,6 +374,7 @@ impl Cell {
 
     /// A good answer ends penalties; a rest ends in its own time.
     pub(super) fn forgive(&mut self) {
+        self.proven = true;
         self.penalties = 0;
         self.penalty_until = Timestamp::EPOCH;
     }

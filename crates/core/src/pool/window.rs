@@ -224,6 +224,11 @@ impl Meter {
         }
     }
 
+    /// A request has ended without a word of what it has used: it counts as it was estimated.
+    pub(super) fn end(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
     /// When a request of so many tokens may be sent without a doubt: `now`, or later.
     pub(super) fn room(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
         self.free(tokens, WAY, now)
@@ -370,6 +375,12 @@ impl Meter {
     /// Tokens since midnight, as of the last look at the clock.
     pub(super) fn tokens_today(&self) -> u64 {
         self.day.tokens
+    }
+
+    /// Requests of the running minute: all, and those that were certainly served.
+    pub(super) fn sent_and_served(&mut self, now: Timestamp) -> (u64, u64) {
+        self.minute.expire(now);
+        (self.minute.requests, self.minute.requests.saturating_sub(self.under_way))
     }
 
     /// Requests and tokens in the running minute, requests and the end of the running day.

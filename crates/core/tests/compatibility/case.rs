@@ -37,6 +37,8 @@ pub(crate) enum Outcome {
     Becomes(Vec<(&'static str, Value)>),
     /// Gemini is told the same as without it.
     Ignored,
+    /// Likewise, as it says in which form the answer is to come.
+    OfAnswer,
     /// The client is told that it is wrong.
     Refused { param: &'static str },
 }
@@ -81,6 +83,11 @@ impl Asked {
     /// Refused, with this field named.
     pub(crate) fn refused(self, param: &'static str) -> Self {
         Self { outcome: Outcome::Refused { param }, ..self }
+    }
+
+    /// Says in which form the answer is to come.
+    pub(crate) fn of_answer(self) -> Self {
+        Self { outcome: Outcome::OfAnswer, ..self }
     }
 
     pub(crate) fn says(self, english: &'static str, chinese: &'static str) -> Self {

@@ -14,11 +14,14 @@ use crate::case::{Answered, Asked, Dialect, Outcome};
 
 mod case;
 mod chat;
+mod endpoints;
 mod messages;
 mod page;
 
 fn dialects() -> Vec<Dialect> {
-    vec![chat::dialect(), messages::dialect()]
+    let mut dialects = vec![chat::dialect(), messages::dialect()];
+    dialects.extend(endpoints::dialects());
+    dialects
 }
 
 /// Tries a case of a request.
@@ -31,7 +34,7 @@ fn check_request(dialect: &Dialect, case: &Asked) {
         }
         (Outcome::Refused { .. }, Ok(body)) => panic!("{what} is not refused: {body}"),
         (_, Err(error)) => panic!("{what} is refused: {error}"),
-        (Outcome::Ignored, Ok(body)) => {
+        (Outcome::Ignored | Outcome::OfAnswer, Ok(body)) => {
             let without = (dialect.request)(&dialect.body(&json!({})), case.model).expect("a plain request");
             assert_eq!(body, without, "{what} is not ignored");
         }

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::case::{Answered, Asked, Dialect, Outcome, Words};
 
 const TITLE: Words = [
-    "# Compatibility\n\n[中文](compatibility.zh-CN.md)\n\nWhat becomes of every field. The tables are written from tests: each line is a case that is tried, for the model that it names (where it names none, for `gemini-3.5-flash`).\n\n- *taken*: goes to Gemini as it is\n- *mapped*: is said to Gemini in its own words\n- *ignored*: accepted, and without effect\n- *refused*: answered with 400 and the field's name\n\nWhat is struck through is not there.\n\nA field that is not listed is ignored. A value of the wrong type is refused.\n",
-    "# 兼容性\n\n[English](compatibility.md)\n\n每个字段如何处理。表格由测试生成：每一行都是实际验证过的用例，针对其中注明的模型（未注明时为 `gemini-3.5-flash`）。\n\n- *直接采用*：原样发给 Gemini\n- *转换*：用 Gemini 自己的方式表达\n- *忽略*：接受，但没有效果\n- *拒绝*：返回 400，并指出字段名\n\n带删除线的表示不会出现。\n\n未列出的字段会被忽略；类型不对的值会被拒绝。\n",
+    "# Compatibility\n\n[中文](compatibility.zh-CN.md)\n\nWhat becomes of every field. The tables are written from tests: each line is a case that is tried, for the model that it names (where it names none, for `gemini-3.5-flash`).\n\n- *taken*: goes to Gemini as it is\n- *mapped*: is said to Gemini in its own words\n- *of the answer*: says in which form the answer comes; Gemini is told the same without it\n- *ignored*: accepted, and without effect\n- *refused*: answered with 400 and the field's name\n\nWhat is struck through is not there.\n\nA field that is not listed is ignored. A value of the wrong type is refused.\n",
+    "# 兼容性\n\n[English](compatibility.md)\n\n每个字段如何处理。表格由测试生成：每一行都是实际验证过的用例，针对其中注明的模型（未注明时为 `gemini-3.5-flash`）。\n\n- *直接采用*：原样发给 Gemini\n- *转换*：用 Gemini 自己的方式表达\n- *用于响应*：决定响应的形式，发给 Gemini 的内容不变\n- *忽略*：接受，但没有效果\n- *拒绝*：返回 400，并指出字段名\n\n带删除线的表示不会出现。\n\n未列出的字段会被忽略；类型不对的值会被拒绝。\n",
 ];
 
 /// The page in a language: 0 is English, 1 Chinese.
@@ -39,11 +39,12 @@ fn request_row(case: &Asked, language: usize) -> String {
         Outcome::Becomes(_) if case.is_taken() => ["taken", "直接采用"],
         Outcome::Becomes(_) => ["mapped", "转换"],
         Outcome::Ignored => ["ignored", "忽略"],
+        Outcome::OfAnswer => ["of the answer", "用于响应"],
         Outcome::Refused { .. } => ["refused", "拒绝"],
     };
     let becomes = match &case.outcome {
         Outcome::Becomes(places) => places_of(places),
-        Outcome::Ignored | Outcome::Refused { .. } => String::new(),
+        Outcome::Ignored | Outcome::OfAnswer | Outcome::Refused { .. } => String::new(),
     };
     let mut remark = case.remark[language].to_owned();
     if case.model != "gemini-3.5-flash" {

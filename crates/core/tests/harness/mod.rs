@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use libra_core::config::{Config, PoolKey, Strategy};
 use libra_core::event::Event;
 use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
@@ -34,6 +34,8 @@ pub struct Canned {
     pub headers: Vec<(&'static str, String)>,
     pub chunks: Vec<Bytes>,
     pub end: End,
+    /// How long it takes to come.
+    pub after: Duration,
 }
 
 /// How an answer ends.
@@ -58,6 +60,7 @@ impl Canned {
             headers: Vec::new(),
             chunks: vec![body.into()],
             end: End::Complete,
+            after: Duration::ZERO,
         }
     }
 
@@ -66,12 +69,16 @@ impl Canned {
     }
 
     pub fn nothing(end: End) -> Self {
-        Self { status: 0, content_type: "", headers: Vec::new(), chunks: Vec::new(), end }
+        Self { status: 0, chunks: Vec::new(), ..Self::json(200, "") }.ending(end)
     }
 
     pub fn with(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    pub fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
     }
 
     pub fn ending(self, end: End) -> Self {
@@ -102,6 +109,8 @@ pub struct Seen {
     /// The key of each call, in order.
     pub calls: Vec<String>,
     pub took: Duration,
+    /// When the response began and each sign of life came, from the beginning, where that was before the answer.
+    pub beats: Vec<Duration>,
     pub events: Vec<Event>,
 }
 
@@ -196,8 +205,9 @@ pub fn config(keys: &[&str]) -> Config {
         // Without a pool the client is served with its own key.
         clients: keys.iter().map(|_| ApiKey::new(CLIENT)).collect(),
         strategy: Strategy::RoundRobin,
-        // The queue has tests of its own.
+        // The queue and signs of life have tests of their own.
         queue_wait: Duration::ZERO,
+        heartbeat: Duration::ZERO,
         ..Config::default()
     }
 }
@@ -207,8 +217,31 @@ impl Harness {
         Self { gateway: Gateway::new(config, 1), now: START, web: Box::new(no_web) }
     }
 
+    /// The exchange of a call that is let in.
+    pub fn exchange(&self, call: &Call) -> Exchange {
+        self.accept(call).unwrap_or_else(|reply| panic!("{reply:?}"))
+    }
+
     /// Sends a call; `upstream` answers each request that goes up.
     pub fn send(&mut self, call: &Call, mut upstream: impl FnMut(&Request<Option<Bytes>>) -> Canned) -> Seen {
+        let reply = match self.accept(call) {
+            Ok(exchange) => return self.drive(exchange, &mut upstream),
+            Err(reply) => reply,
+        };
+        let (head, body) = reply.into_parts();
+        Seen {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.to_vec(),
+            reset: false,
+            calls: Vec::new(),
+            took: Duration::ZERO,
+            beats: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn accept(&self, call: &Call) -> Result<Exchange, Response<Bytes>> {
         let headers: HeaderMap = call
             .headers
             .iter()
@@ -220,24 +253,11 @@ impl Harness {
         let uri = call.path.parse().expect("a path");
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let head = Head { method: &call.method, uri: &uri, headers: &headers, peer };
-        let reply = match self.gateway.accept(&head, self.now) {
-            Accepted::Reply(reply) => reply,
-            Accepted::Stream(exchange) => return self.drive(exchange, &mut upstream),
-            Accepted::NeedBody(intake) => match intake.whole(call.body.clone(), self.now) {
-                Ok(exchange) => return self.drive(exchange, &mut upstream),
-                Err(reply) => reply,
-            },
+        match self.gateway.accept(&head, self.now) {
+            Accepted::Reply(reply) => Err(reply),
+            Accepted::Stream(exchange) => Ok(exchange),
+            Accepted::NeedBody(intake) => intake.whole(call.body.clone(), self.now),
             Accepted::Verify(_) => panic!("a verification has no exchange"),
-        };
-        let (head, body) = reply.into_parts();
-        Seen {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.to_vec(),
-            reset: false,
-            calls: Vec::new(),
-            took: Duration::ZERO,
-            events: Vec::new(),
         }
     }
 
@@ -249,7 +269,9 @@ impl Harness {
         let began = self.now;
         let mut calls = Vec::new();
         let mut events = Vec::new();
-        let mut running: Vec<(OpId, VecDeque<Outcome>)> = Vec::new();
+        let mut beats = Vec::new();
+        let mut open: Option<Response<Vec<u8>>> = None;
+        let mut running: Vec<(OpId, Timestamp, VecDeque<Outcome>)> = Vec::new();
         for _ in 0..100_000 {
             let step = exchange.poll(self.now);
             events.extend(exchange.take_events());
@@ -258,13 +280,18 @@ impl Harness {
                     let key = request.headers().get("x-goog-api-key");
                     let key = key.or_else(|| request.headers().get("authorization"));
                     calls.push(key.map_or("", |key| key.to_str().expect("ASCII")).to_owned());
-                    running.push((op, outcomes(upstream(&request))));
+                    let canned = upstream(&request);
+                    running.push((op, self.now + canned.after, outcomes(canned)));
                 }
-                Step::Start(op, Op::Fetch(request)) => running.push((op, (self.web)(&request).into())),
-                Step::Cancel(op) => running.retain(|(running, _)| *running != op),
+                Step::Start(op, Op::Fetch(request)) => {
+                    running.push((op, self.now, (self.web)(&request).into()));
+                }
+                Step::Cancel(op) => running.retain(|(running, ..)| *running != op),
                 Step::WaitUntil(until) => {
-                    let next =
-                        running.iter_mut().find_map(|(op, outcomes)| Some((*op, outcomes.pop_front()?)));
+                    let now = self.now;
+                    let next = next_outcome(&mut running, now);
+                    let coming = running.iter().filter(|(.., rest)| !rest.is_empty()).map(|(_, at, _)| *at);
+                    let until = coming.min().map_or(until, |at| until.min(at.max(now)));
                     match next {
                         Some((op, outcome)) => exchange.handle(op, outcome, self.now),
                         None => {
@@ -276,9 +303,7 @@ impl Harness {
                 }
                 Step::Queued { ticket, until } => {
                     assert!(until >= self.now, "waiting for the past");
-                    let next =
-                        running.iter_mut().find_map(|(op, outcomes)| Some((*op, outcomes.pop_front()?)));
-                    if let Some((op, outcome)) = next {
+                    if let Some((op, outcome)) = next_outcome(&mut running, self.now) {
                         exchange.handle(op, outcome, self.now);
                         continue;
                     }
@@ -293,24 +318,40 @@ impl Harness {
                         );
                     }
                 }
+                Step::Open(head) => {
+                    assert!(open.is_none(), "the response begins twice");
+                    beats.push(self.now.since(began));
+                    open = Some(head.map(|()| Vec::new()));
+                }
+                Step::Ping(bytes) => {
+                    beats.push(self.now.since(began));
+                    open.as_mut().expect("a response that has begun").body_mut().extend_from_slice(&bytes);
+                }
                 Step::Reply(reply) => {
-                    let (head, body) = reply.into_parts();
+                    let (head, mut body) = reply.map(|body| body.to_vec()).into_parts();
+                    let (head, before) = open.map_or((head, Vec::new()), Response::into_parts);
+                    body.splice(..0, before);
                     return Seen {
                         status: head.status.as_u16(),
                         headers: head.headers,
-                        body: body.to_vec(),
+                        body,
                         reset: false,
                         calls,
                         took: self.now.since(began),
+                        beats,
                         events,
                     };
                 }
-                Step::Commit { op, .. } => {
-                    let at = running.iter().position(|(running, _)| *running == op).expect("a running op");
-                    let mut rest = running.swap_remove(at).1;
+                Step::Commit { op, cancel } => {
+                    let at = running.iter().position(|(running, ..)| *running == op).expect("a running op");
+                    let (.., mut rest) = running.swap_remove(at);
+                    running.retain(|(running, ..)| !cancel.contains(running));
+                    assert!(running.iter().all(|(.., rest)| rest.is_empty()), "an operation is forgotten");
                     let mut relay = exchange.commit(op);
                     let (head, mut piece) = relay.begin(self.now);
-                    let mut body = piece.bytes.to_vec();
+                    let (head, ()) = head.into_parts();
+                    let (head, mut body) = open.map_or((head, Vec::new()), Response::into_parts);
+                    body.extend_from_slice(&piece.bytes);
                     while piece.next == Next::More {
                         piece = match rest.pop_front() {
                             Some(Outcome::Chunk(chunk)) => relay.push(chunk, self.now),
@@ -324,7 +365,6 @@ impl Harness {
                         body.extend_from_slice(&piece.bytes);
                     }
                     events.extend(relay.take_events());
-                    let (head, ()) = head.into_parts();
                     return Seen {
                         status: head.status.as_u16(),
                         headers: head.headers,
@@ -332,6 +372,7 @@ impl Harness {
                         reset: piece.next == Next::Reset,
                         calls,
                         took: self.now.since(began),
+                        beats,
                         events,
                     };
                 }
@@ -339,6 +380,15 @@ impl Harness {
         }
         panic!("the exchange does not end");
     }
+}
+
+/// What comes next of the operations under way, by then.
+fn next_outcome(
+    running: &mut [(OpId, Timestamp, VecDeque<Outcome>)],
+    now: Timestamp,
+) -> Option<(OpId, Outcome)> {
+    let here = running.iter_mut().filter(|(_, at, _)| *at <= now);
+    here.into_iter().find_map(|(op, _, rest)| Some((*op, rest.pop_front()?)))
 }
 
 fn outcomes(canned: Canned) -> VecDeque<Outcome> {

@@ -156,7 +156,7 @@ proptest! {
         let seen = harness.send(&call, |_| {
             number += 1;
             let chunks: Vec<Bytes> = pieces.iter().cloned().map(Bytes::from).collect();
-            Canned { status: statuses[number % statuses.len()], content_type: kind, headers: Vec::new(), chunks, end }
+            Canned { status: statuses[number % statuses.len()], content_type: kind, headers: Vec::new(), chunks, end, after: std::time::Duration::ZERO }
         });
         prop_assert!(seen.calls.len() <= 6);
         prop_assert!(!String::from_utf8_lossy(&seen.body).contains("pool-key-number"));

@@ -4,4 +4,5 @@ mod costs;
 mod edges;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod hostile;
 mod machine;

@@ -26,7 +26,7 @@ pub fn request(messages: &MessagesRequest, model: &str, known: &Known) -> Result
     let names = messages.function_names();
     let turns::Conversation { system, sayings } =
         turns::translate(&messages.system, messages.messages(), model, &names, &known.recalled)?;
-    let Turns { contents, stand_ins } = Turns::of(sayings, model);
+    let Turns { contents, stand_ins, .. } = Turns::of(sayings, model);
     let draft = Draft {
         system,
         contents,

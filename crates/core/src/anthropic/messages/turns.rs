@@ -12,7 +12,7 @@ use crate::gemini::model::Model;
 use crate::gemini::names::FunctionNames;
 use crate::gemini::remote::Accepts;
 use crate::gemini::request::{FunctionCall, Outcome, Part};
-use crate::gemini::turns::{CallResult, Key, Saying};
+use crate::gemini::turns::{self, CallResult, Key, Saying};
 use crate::signatures::Recalled;
 
 /// What Claude Code writes into its system prompt for the bill. It differs from one request to the next, so that
@@ -110,9 +110,7 @@ fn result<'a>(block: &'a Block, place: Place<'_>) -> Result<CallResult<'a>, Erro
         push_parts(inner, Place { within: Some(&place), name: "content", index }, &mut parts)?;
     }
     let (texts, media): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part.text.is_some());
-    let mut texts = texts.into_iter().filter_map(|part| part.text);
-    let first = texts.next().unwrap_or_default();
-    let text = texts.fold(first, |joined, text| Cow::Owned(format!("{joined}\n{text}")));
+    let text = turns::joined(texts.into_iter().filter_map(|part| part.text));
     let outcome = if block.is_error { Outcome::Error { error: text } } else { Outcome::of_text(text) };
     Ok(CallResult { of: Key::Id(block.tool_use_id.as_deref().unwrap_or_default()), outcome, media })
 }

@@ -210,6 +210,11 @@ fn annotations<'p, 'a: 'p>(
 }
 
 impl Context {
+    /// The model may search, though the request does not say so.
+    pub fn expect_citations(&mut self) {
+        self.grounded = true;
+    }
+
     /// Whether a function, by Gemini's name, is a custom tool of the client's.
     fn is_custom(&self, name: &str) -> bool {
         !self.custom.is_empty() && self.custom.contains(self.names.to_client(name))

@@ -27,7 +27,7 @@ pub fn request(chat: &ChatRequest, model: &str, known: &Known) -> Result<Written
     let names = chat.function_names();
     let turns::Conversation { system, sayings } =
         turns::translate(chat.messages(), model, &names, &known.recalled)?;
-    let Turns { contents, stand_ins } = Turns::of(sayings, model);
+    let Turns { contents, stand_ins, .. } = Turns::of(sayings, model);
     let tools = tools::translate(chat, model, &names)?;
     let draft = Draft { system, contents, tools, config: sampling(chat, model)?, json: json_form(chat)? };
     let google = chat.google();
@@ -69,6 +69,7 @@ fn sampling(chat: &ChatRequest, model: Model) -> Result<GenerationConfig<'_>, Er
         logprobs: positive(chat.top_logprobs).filter(|_| chat.logprobs),
         response_mime_type: None,
         response_json_schema: None,
+        response_schema: None,
         response_modalities,
         image_config: chat.image_config().map(ImageConfig::AsWritten),
         media_resolution: chat.google().and_then(|google| google.media_resolution.as_deref()),

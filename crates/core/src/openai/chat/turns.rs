@@ -14,7 +14,7 @@ use crate::gemini::model::Model;
 use crate::gemini::names::FunctionNames;
 use crate::gemini::remote::Accepts;
 use crate::gemini::request::{FunctionCall, Outcome, Part};
-use crate::gemini::turns::{CallResult, Key, Saying};
+use crate::gemini::turns::{self, CallResult, Key, Saying};
 use crate::signatures::Recalled;
 
 /// A conversation, and what stands above it.
@@ -65,9 +65,7 @@ fn keys(message: &Message) -> Vec<Key<'_>> {
 
 /// All text of a result.
 fn joined(content: &Words) -> Cow<'_, str> {
-    let mut texts = content.texts();
-    let first = texts.next().unwrap_or_default();
-    texts.fold(Cow::Borrowed(first), |joined, text| Cow::Owned(format!("{joined}\n{text}")))
+    turns::joined(content.texts().map(Cow::Borrowed))
 }
 
 fn content_parts(message: &Message, index: usize) -> Result<Vec<Part<'_>>, Error> {
