@@ -25,6 +25,8 @@ Usage: cargo xtask TASK
   bench [--quick] [SCENARIO…]       libra beside nginx and a bare hyper proxy; `cargo xtask bench --help` says more
   pool-report [--seeds N] [SCENARIO…]
                                     what the pool must show in virtual time, and what it shows, over 100 seeds
+  pool-report --loopback [SCENARIO…]
+                                    the same scenarios, shortened, with the real server and a clock that runs fast
   fuzz [SECONDS] [TARGET]           the fuzz targets (default: 60 seconds each), with a nightly compiler and cargo-fuzz
 ";
 

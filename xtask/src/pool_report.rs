@@ -4,8 +4,22 @@ use std::process::Command;
 
 use xtask::command::{self, cargo, target};
 
+/// Run over loopback, with the real server.
+const LOOPBACK: &str = "--loopback";
+
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    command::run(cargo().args(["build", "--release", "--package", "libra-trial"]))?;
-    let trials = target().join("release/libra-trial");
-    command::run(Command::new(trials).current_dir(command::root()).args(arguments))
+    let loopback = arguments.iter().any(|argument| argument == LOOPBACK);
+    let mut build = cargo();
+    build.args(["build", "--release", "--package", "libra-trial"]);
+    if loopback {
+        build.args(["--package", "libra"]);
+    }
+    command::run(&mut build)?;
+    let programs = target().join("release");
+    let mut trials = Command::new(programs.join("libra-trial"));
+    trials.current_dir(command::root());
+    if loopback {
+        trials.arg(LOOPBACK).arg(programs.join("libra"));
+    }
+    command::run(trials.args(arguments.iter().filter(|argument| *argument != LOOPBACK)))
 }

@@ -1,10 +1,15 @@
 //! `/admin`: what the operator may ask the gateway. Without a token set, there is no such path.
+//!
+//! A question is answered from the head; a change of the pool comes as a JSON body.
+
+mod change;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response};
 use serde::Serialize;
 
+pub(crate) use self::change::{Change, MOST_BYTES};
 use crate::error::{Dialect, Error, Kind};
 use crate::gateway::{Gateway, Head};
 use crate::secret::ApiKey;
@@ -21,6 +26,10 @@ fn page_of(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timestamp) -> Re
                        需要管理令牌（LIBRA_ADMIN_TOKEN），以 Authorization: Bearer 发送。";
         return Err(Error::new(Kind::Unauthorized, message));
     }
+    if Change::at(page).is_some() {
+        let message = format!("/admin/{page} takes POST, not {}.", head.method);
+        return Err(Error::new(Kind::MethodNotAllowed, message));
+    }
     let question = match page {
         "pool" | "explain" if ![Method::GET, Method::HEAD].contains(head.method) => {
             let message = format!("/admin/{page} takes GET, not {}.", head.method);
@@ -28,7 +37,11 @@ fn page_of(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timestamp) -> Re
         }
         "pool" => return json(&gateway.view(now)),
         "explain" => Question::parse(head.uri.query().unwrap_or(""))?,
-        _ => return Err(Error::new(Kind::NotFound, "There is /admin/pool and /admin/explain.")),
+        _ => {
+            let message = "There is /admin/pool and /admin/explain (GET), /admin/projects/join and \
+                           /admin/projects/split (POST).";
+            return Err(Error::new(Kind::NotFound, message));
+        }
     };
     json(&gateway.explain(&question.model, question.tokens, now)?)
 }

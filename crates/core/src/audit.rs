@@ -1,8 +1,8 @@
 //! What a pool is worth right now: the few requests that find out, and what their answers come to.
 //!
 //! An audit asks each key at most `1 + models` things ([`most_requests`]): one countTokens, which shows a dead
-//! key and costs no quota, then one short generateContent a model. It writes nothing and uploads nothing. A
-//! key that proves dead is asked nothing more.
+//! key and costs no quota, then one short generateContent a model. It writes nothing and uploads nothing, unless
+//! somebody asks for a [probe of the projects](crate::project_probe). A key that proves dead is asked nothing more.
 //!
 //! [`KeyAudit`] is the audit of one key, [`summarize`] puts all of them together. How it is shown is a shell's
 //! matter.
@@ -15,7 +15,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request, Uri};
 
-pub use self::summary::{ModelSummary, NamedLimit, Projects, Standing, Summary, project_of_each, summarize};
+pub use self::summary::{
+    ModelSummary, NamedLimit, Projects, Standing, Summary, project_of_each, summarize, take_in,
+};
 use crate::check::CheckAnswer;
 use crate::config::PoolKey;
 use crate::failure::{self, Answer, Class, Consequence, Failure, Limit};

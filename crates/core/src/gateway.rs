@@ -19,6 +19,7 @@ use http::{Method, Response, StatusCode, Uri};
 
 use crate::admin;
 use crate::affinity::Affinity;
+use crate::answers;
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
@@ -33,7 +34,8 @@ use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
-use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
+use crate::openai::responses::store::Answers;
+use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, StateChange, Ticket};
 use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
@@ -80,6 +82,7 @@ pub struct Gateway {
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
     signatures: Mutex<Signatures>,
+    answers: Mutex<Answers>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -140,6 +143,7 @@ pub struct Intake {
 enum Wanted {
     /// To be read and translated once the body is there.
     Generation(Form),
+    Admin(admin::Change),
     Task(Task),
 }
 
@@ -173,6 +177,7 @@ impl Gateway {
             strangers: Mutex::default(),
             affinity: Mutex::default(),
             signatures: Mutex::new(Signatures::new(memory)),
+            answers: Mutex::new(Answers::new(memory)),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -212,6 +217,11 @@ impl Gateway {
         locked(&self.signatures)
     }
 
+    /// The answers that clients go on from. Never held while something is waited for.
+    pub(crate) fn answers(&self) -> MutexGuard<'_, Answers> {
+        locked(&self.answers)
+    }
+
     /// What is known of the local clock's error.
     pub fn skew(&self) -> Skew {
         self.google_clock.skew()
@@ -235,6 +245,11 @@ impl Gateway {
     pub fn pool_size(&self) -> (usize, usize) {
         let pool = self.pool(false);
         (pool.len(), pool.usable())
+    }
+
+    /// How many projects the keys belong to, as far as is known.
+    pub fn project_counts(&self) -> ProjectCounts {
+        self.pool(false).project_counts()
     }
 
     /// The state of the pool.
@@ -320,7 +335,13 @@ impl Gateway {
     ) -> Result<Accepted, Error> {
         match route.operation {
             Operation::Admin { page } if self.config.admin_token.is_some() => {
-                Ok(Accepted::Reply(admin::answer(self, head, &page, now)))
+                match admin::Change::asked(self, head, &page) {
+                    // Nobody but the administration has a part in it: there are no keys to serve it with.
+                    Some(change) => {
+                        self.intake_for(head, Wanted::Admin(change), Access::Own(Vec::new()), mark, now)
+                    }
+                    None => Ok(Accepted::Reply(admin::answer(self, head, &page, now))),
+                }
             }
             Operation::Admin { .. } => {
                 let (path, base) = (head.uri.path(), &self.config.base_path);
@@ -332,6 +353,11 @@ impl Gateway {
             Operation::Ready => Ok(Accepted::Reply(self.ready())),
             Operation::Verify { format } => self.verification(head, format, mark, now),
             Operation::Generation(form) => self.intake(head, Wanted::Generation(form), mark, now),
+            Operation::Answer { id, act } => {
+                let access = Presented::find(head.uri, head.headers).access(&self.config)?;
+                let query = head.uri.query().unwrap_or("");
+                answers::answer(self, access.client(), &id, act, query, now).map(Accepted::Reply)
+            }
             Operation::Model(call) => {
                 let task = self.native(call)?;
                 self.intake(head, Wanted::Task(task), mark, now)
@@ -439,7 +465,7 @@ impl Gateway {
                 // A client of Gemini's own dialect says itself whether it wants to see thoughts.
                 shows_thoughts: None,
             },
-            Wanted::Task(_) | Wanted::Generation(_) => Tuning::default(),
+            Wanted::Task(_) | Wanted::Generation(_) | Wanted::Admin(_) => Tuning::default(),
         }
     }
 
@@ -512,7 +538,7 @@ impl Gateway {
     }
 
     /// What makes an answer's identifier: never the same twice in one process, nor likely in two.
-    fn answer_id(&self) -> String {
+    pub(crate) fn answer_id(&self) -> String {
         let mut chance = self.chance();
         format!("{:016x}{:08x}", chance.u64(..), chance.u32(..))
     }
@@ -530,6 +556,7 @@ impl Intake {
         match &self.wanted {
             Wanted::Generation(form) => form.dialect(),
             Wanted::Task(task) => task.dialect(),
+            Wanted::Admin(_) => Dialect::OpenAi,
         }
     }
 
@@ -541,12 +568,16 @@ impl Intake {
             Wanted::Generation(_) => config.body_limit,
             Wanted::Task(_) if !self.tuning.is_nothing() => config.body_limit,
             Wanted::Task(_) => config.replay_limit.min(config.body_limit),
+            Wanted::Admin(_) => admin::MOST_BYTES,
         }
     }
 
     /// The largest body that is taken at all, in bytes.
     pub fn body_limit(&self) -> u64 {
-        self.gateway.config().body_limit
+        match self.wanted {
+            Wanted::Admin(_) => admin::MOST_BYTES,
+            Wanted::Generation(_) | Wanted::Task(_) => self.gateway.config().body_limit,
+        }
     }
 
     /// Takes the room for `more` bytes of the body from the common budget. False: there is not so much left; a
@@ -564,9 +595,17 @@ impl Intake {
     /// The exchange, with the whole body.
     ///
     /// # Errors
-    /// The answer to a body that cannot be understood.
+    /// The answer, where there is nothing to exchange: to a body that cannot be understood, or to a change that the
+    /// administration has asked for.
     pub fn whole(self, body: Bytes, now: Timestamp) -> Result<Exchange, Response<Bytes>> {
         let (dialect, mark) = (self.dialect(), self.mark);
+        if let Wanted::Admin(change) = self.wanted {
+            let answer = change.answer(&self.gateway, &body, now).map(|mut answer| {
+                mark.put_served(answer.headers_mut(), 0, None);
+                answer
+            });
+            return Err(answer.unwrap_or_else(|error| refusal(&error, dialect, mark)));
+        }
         self.exchange(Some(body), now).map_err(|error| refusal(&error, dialect, mark))
     }
 
@@ -593,11 +632,12 @@ impl Intake {
                 task.tune(body, tuning);
                 task
             }
+            // One that is not read whole.
+            (Wanted::Admin(_), _) => return Err(too_large(admin::MOST_BYTES)),
             (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
             (Wanted::Generation(form), Some(body)) => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default();
-                let in_ids = gateway.config().signatures_in_ids;
                 // Apart from the body's own share, whose size says how much the client has sent.
                 let mut read = gateway.memory.share();
                 let size = read_size(body);
@@ -605,8 +645,9 @@ impl Intake {
                     let never_fits = size as u64 > gateway.memory.limit();
                     return Err(if never_fits { too_many_values() } else { no_room() });
                 }
-                let asked = Asked::read(form, body, content_type, &gateway.answer_id(), in_ids, now)?;
-                let custom = form == Form::Chat
+                let client = (&*gateway, access.client());
+                let asked = Asked::read(form, body, content_type, client, &mut held, now)?;
+                let custom = asked.is_chat()
                     && asked.model().len() <= MODEL_NAME
                     && matches!(access, Access::Pool { .. })
                     && gateway

@@ -6,6 +6,7 @@
 
 mod admin;
 mod affinity;
+mod answers;
 pub mod anthropic;
 pub mod audit;
 pub mod auth;
@@ -29,6 +30,7 @@ pub mod memory;
 pub mod multipart;
 pub mod openai;
 pub mod pool;
+pub mod project_probe;
 pub mod relay;
 pub mod retry;
 pub mod route;

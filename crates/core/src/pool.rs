@@ -14,6 +14,7 @@ mod health;
 mod incident;
 mod kinship;
 mod learn;
+mod least_used;
 mod minutes;
 mod queue;
 mod table;
@@ -22,6 +23,7 @@ mod view;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::change::{By, StateChange};
@@ -98,8 +100,8 @@ pub struct Pool {
     turns: Vec<Turn>,
     /// The slots of the keys that are not set aside, ascending.
     usable: Vec<usize>,
-    /// By (in flight, used, slot), for `least-used` only.
-    ranking: BTreeSet<(u32, u64, usize)>,
+    /// The keys that are not set aside, for `least-used` only.
+    ranking: BTreeSet<least_used::Load>,
     /// What is known by model or quota family.
     tables: HashMap<Box<str>, Table>,
     /// The quota family of a model, where Google has named another one.
@@ -206,7 +208,7 @@ struct Leased {
     key: KeyId,
     until: Timestamp,
     /// Where the request was counted.
-    charged: Option<(Box<str>, u32, Charge)>,
+    charged: Option<(Arc<str>, u32, Charge)>,
 }
 
 /// Verdicts about keys since the last success: where many fall at once, it is not the keys.
@@ -425,7 +427,7 @@ impl Pool {
         self.keys[slot].set_aside.as_ref().map(|aside| aside.why)
     }
 
-    fn lease(&mut self, slot: usize, charged: Option<(Box<str>, u32, Charge)>, now: Timestamp) -> LeaseId {
+    fn lease(&mut self, slot: usize, charged: Option<(Arc<str>, u32, Charge)>, now: Timestamp) -> LeaseId {
         self.next_lease += 1;
         let id = LeaseId(self.next_lease);
         self.rerank(slot, |key| {
@@ -467,7 +469,7 @@ impl Pool {
     pub fn release(&mut self, lease: LeaseId) {
         let Some(leased) = self.leases.remove(&lease) else { return };
         if let Some((model, project, _)) = &leased.charged
-            && let Some(cell) = self.tables.get_mut(model).and_then(|table| table.cell_mut(*project))
+            && let Some(cell) = self.tables.get_mut(&**model).and_then(|table| table.cell_mut(*project))
         {
             cell.meter.end();
         }
@@ -503,11 +505,12 @@ impl Pool {
         lease: LeaseId,
         now: Timestamp,
         change: impl FnOnce(&mut Meter, Charge),
-    ) -> Option<(Box<str>, u32)> {
+    ) -> Option<(Arc<str>, u32)> {
         let charged = self.leases.get_mut(&lease).and_then(|leased| leased.charged.take());
         let (model, project, charge) = charged?;
         let standing = standing(&self.projects[project as usize]);
-        if let Some(table) = self.tables.get_mut(&model) {
+        let family = self.families.get(&*model).map_or(&*model, AsRef::as_ref);
+        if let Some(table) = self.tables.get_mut(family) {
             table.change(project, standing, now, |cell| change(&mut cell.meter, charge));
         }
         Some((model, project))
@@ -516,12 +519,33 @@ impl Pool {
     /// Changes what `least-used` orders by.
     fn rerank(&mut self, slot: usize, change: impl FnOnce(&mut Key)) {
         let key = &mut self.keys[slot];
-        let before = (key.in_flight, key.used, slot);
+        let before = least_used::load(key, slot);
         change(key);
-        let after = (key.in_flight, key.used, slot);
+        let after = least_used::load(key, slot);
         if self.ranking.remove(&before) {
             self.ranking.insert(after);
+            let orders = self.tables.values_mut().filter_map(|table| table.awake.as_mut());
+            orders.for_each(|awake| awake.rerank(before, after));
         }
+    }
+
+    /// Takes a key that is set aside out of the order of `least-used`.
+    fn unrank(&mut self, slot: usize) {
+        let load = least_used::load(&self.keys[slot], slot);
+        self.ranking.remove(&load);
+        let orders = self.tables.values_mut().filter_map(|table| table.awake.as_mut());
+        orders.for_each(|awake| awake.set_aside(load));
+    }
+
+    /// Takes a key that is back into the order of `least-used`.
+    fn rank(&mut self, slot: usize) {
+        if self.strategy != Strategy::LeastUsed || self.capacity.is_some() {
+            return;
+        }
+        let load = least_used::load(&self.keys[slot], slot);
+        self.ranking.insert(load);
+        let orders = self.tables.values_mut().filter_map(|table| table.awake.as_mut());
+        orders.for_each(|awake| awake.restore(load));
     }
 
     fn standing_of(&self, project: u32) -> Standing<'_> {
@@ -735,6 +759,7 @@ impl Pool {
                     self.probes.insert((aside.probe_at, slot));
                 }
                 self.keys[slot].set_aside = Some(aside);
+                self.unrank(slot);
                 self.keys[slot].proven = false;
                 if let Ok(at) = self.usable.binary_search(&slot) {
                     self.usable.remove(at);
@@ -754,6 +779,7 @@ impl Pool {
                 self.unschedule(slot);
                 self.keys[slot].strikes = 0;
                 if self.keys[slot].set_aside.take().is_some() {
+                    self.rank(slot);
                     if let Err(at) = self.usable.binary_search(&slot) {
                         self.usable.insert(at, slot);
                     }

@@ -64,7 +64,9 @@ fn the_token_opens_and_browsers_stay_out() {
     check(Method::GET, "/admin/explain?model=..", BEARER, 404, "is not served here");
     check(Method::GET, "/admin/else", BEARER, 404, "There is /admin/pool");
     check(Method::POST, "/admin/pool", BEARER, 405, "takes GET");
-    for path in ["/admin", "/admin/pool", "/admin/explain?model=m", "/admin/else"] {
+    check(Method::GET, "/admin/projects/join", BEARER, 405, "takes POST");
+    check(Method::POST, "/admin/projects/split", BEARER, 400, "Send JSON");
+    for path in ["/admin", "/admin/pool", "/admin/explain?model=m", "/admin/else", "/admin/projects/join"] {
         for method in [Method::GET, Method::POST, Method::OPTIONS] {
             for wrong in ["Bearer token-of-the-administratio", "Bearer client-key", "Bearer ", "token", ""] {
                 check(method.clone(), path, wrong, 401, "LIBRA_ADMIN_TOKEN");
@@ -184,4 +186,46 @@ fn a_clients_own_keys_are_no_projects_of_the_pool() {
     let call = Call::native().with("x-libra-admin", TOKEN);
     let seen = harness.send(&call, |_| Canned::json(200, GOOD));
     assert_eq!((seen.header("x-libra-attempts"), seen.header("x-libra-project")), (Some("1"), None));
+}
+
+#[test]
+fn keys_are_joined_and_split_by_hand() {
+    let keys =
+        ["a-key-that-is-long", "b-key-that-is-long", "team:c-key-that-is-long", "team:d-key-that-is-long"];
+    let pool_key = |text: &&str| match text.split_once(':') {
+        Some((project, key)) => {
+            PoolKey { key: ApiKey::new(key), project: Some(project.to_owned()), label: None }
+        }
+        None => PoolKey { label: Some(format!("label of {}", &text[..1])), ..ApiKey::new(text).into() },
+    };
+    let config = Config { keys: keys.iter().map(pool_key).collect(), ..administered() };
+    let mut harness = Harness::new(config);
+    let name = |key: &str| ApiKey::new(key).id().to_string();
+    let [a, b, c, d] = keys.map(|key| name(key.rsplit(':').next().expect("a key")));
+    let mut tell = |page: &str, body: String| {
+        let call = call(Method::POST, &format!("/admin/projects/{page}"), BEARER);
+        let seen = harness.send(&Call { body: body.into(), ..call }, never);
+        assert!(!seen.text().contains("-key-that-is-long"), "{}", seen.text());
+        (seen.status, seen.text().to_owned())
+    };
+    let mut check = |page: &str, names: &[&str], expected: (u16, &str)| {
+        let (status, body) = tell(page, serde_json::json!({ "keys": names }).to_string());
+        assert!(status == expected.0 && body.contains(expected.1), "{page} {names:?}: {status} {body}");
+    };
+    check("join", &[&a, &b], (200, "4 keys = 2 projects"));
+    check("split", &[&a[..12]], (200, "4 keys = 3 projects"));
+    check("split", &[&a], (400, "a project of its own already"));
+    check("join", &[&a, "team"], (200, "4 keys = 2 projects"));
+    check("split", &["team"], (200, "4 keys = 4 projects"));
+    check("join", &[&c, &d, &c], (200, "4 keys = 3 projects"));
+    check("split", &["team"], (200, "4 keys = 4 projects"));
+    check("join", &["label of a", &b], (200, "4 keys = 3 projects"));
+    check("join", &[&a], (400, "at least two keys"));
+    check("join", &[&a, "nobody"], (400, "Name 2 of the list is no key and no project"));
+    check("join", &[&a, "key-"], (400, "Name 2 of the list is no key and no project"));
+    check("join", &["a-key-that-is-long", &b], (400, "Name 1 of the list is a key itself"));
+    check("split", &[], (400, "Name a key"));
+    for body in ["", "[]", "{\"keys\": 5}", "{\"keys\": [], \"more\": 1}", "{"] {
+        assert_eq!(tell("join", body.to_owned()).0, 400, "{body}");
+    }
 }

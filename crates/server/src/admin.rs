@@ -1,4 +1,4 @@
-//! `libra pool` and `libra explain`: ask the running gateway, and show what it says.
+//! `libra pool` and `libra explain`: ask the running gateway, and show what it says; or tell it which keys share a project.
 
 mod text;
 
@@ -6,14 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::uri::Scheme;
 use http::{Request, StatusCode, Uri};
 use jiff::tz::TimeZone;
-use libra_core::pool::{Explanation, PoolView};
-use serde_json::Value;
+use libra_core::pool::{Explanation, PoolView, ProjectCounts};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-use crate::cli::{Asked, Question};
+use crate::cli::{Asked, PoolChange, PoolOptions, Question};
 use crate::settings::{Proxies, Settings};
 use crate::upstream::Upstream;
 use crate::{BAD_USAGE, StartError, checks, say};
@@ -21,12 +22,27 @@ use crate::{BAD_USAGE, StartError, checks, say};
 /// More than the largest pool takes, with every model.
 const MOST_BYTES: usize = 1 << 30;
 
-/// `libra pool`.
+/// `libra pool`, `libra pool join` and `libra pool split`.
 ///
 /// # Errors
-/// The gateway does not run, has no administration, or does not take the token.
-pub(crate) async fn pool(settings: &Settings, asked: &Asked) -> Result<ExitCode, StartError> {
+/// The gateway does not run, has no administration, does not take the token, or refuses the change.
+pub(crate) async fn pool(settings: &Settings, options: &PoolOptions) -> Result<ExitCode, StartError> {
+    let asked = &options.asked;
     let Some(gateway) = Gateway::find(settings, asked) else { return Ok(ExitCode::from(BAD_USAGE)) };
+    if let Some(change) = &options.change {
+        let (path, keys) = match change {
+            PoolChange::Join { keys } => ("/admin/projects/join", keys),
+            PoolChange::Split { keys } => ("/admin/projects/split", keys),
+        };
+        let answer = gateway.tell(path, &json!({ "keys": keys })).await?;
+        if asked.json {
+            say(&answer);
+        } else {
+            let changed: Changed = gateway.read(&answer)?;
+            say(&format!("Projects  {}", changed.projects.summary));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let answer = gateway.ask("/admin/pool").await?;
     if asked.json {
         say(&answer);
@@ -71,6 +87,12 @@ fn escaped(byte: u8) -> String {
     }
 }
 
+/// What the gateway says to a change.
+#[derive(Deserialize)]
+struct Changed {
+    projects: ProjectCounts,
+}
+
 /// The running gateway, as this command reaches it.
 struct Gateway {
     /// Scheme, authority and path, without a slash at the end.
@@ -103,8 +125,17 @@ impl Gateway {
 
     /// What the gateway says at this path.
     async fn ask(&self, path: &str) -> Result<String, StartError> {
+        self.send(Request::get(format!("{}{path}", self.base)).body(Some(Bytes::new()))?).await
+    }
+
+    /// What the gateway says to this.
+    async fn tell(&self, path: &str, what: &Value) -> Result<String, StartError> {
+        let request = Request::post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
+        self.send(request.body(Some(what.to_string().into()))?).await
+    }
+
+    async fn send(&self, mut request: Request<Option<Bytes>>) -> Result<String, StartError> {
         let base = &self.base;
-        let mut request = Request::get(format!("{base}{path}")).body(Some(Bytes::new()))?;
         request.headers_mut().insert(AUTHORIZATION, self.token.clone());
         let answer = checks::ask_up_to(MOST_BYTES, request, &self.upstream).await;
         let (status, _, body) = answer.map_err(|problem| {

@@ -1,9 +1,10 @@
 //! `libra audit`: what a pool is worth now.
 //!
-//! It reads only: nothing is uploaded, changed or kept. What is asked and what answers mean is core's
+//! It reads only, unless `--probe-projects` is given: nothing is uploaded, changed or kept. What is asked and what answers mean is core's
 //! ([`libra_core::audit`]); here are the pool's sources, the sending, and what is shown.
 
 mod json;
+mod projects;
 mod source;
 mod text;
 
@@ -18,6 +19,7 @@ use jiff::tz::TimeZone;
 use libra_core::audit::{HOPELESS_AFTER, KeyAudit, KeyReport, MAX_MODELS, Summary, most_requests, summarize};
 use libra_core::check::CONCURRENT;
 use libra_core::config::PoolKey;
+use libra_core::project_probe;
 use libra_core::time::Timestamp;
 
 use self::source::Pool;
@@ -36,6 +38,8 @@ struct Audit {
     reports: Vec<KeyReport>,
     summary: Summary,
     requests: Requests,
+    /// Whether it was probed which keys share a project.
+    probed: bool,
     /// When it ended.
     at: Timestamp,
 }
@@ -71,11 +75,20 @@ pub(crate) async fn run(mut settings: Settings, options: &AuditOptions) -> Resul
     let upstream = Upstream::new(&settings.proxies);
     let mut requests =
         Requests { most: most_requests(pool.keys.len(), models.len()), sent: 0, given_up: false };
-    eprintln!("{}", text::announcement(pool.keys.len(), models.len(), requests.most));
-    let reports = ask_all(&pool.keys, &models, &settings.config.upstream, &upstream, &mut requests).await;
+    if options.probe_projects {
+        requests.most += project_probe::most_requests(pool.keys.len());
+    }
+    let announced = text::announcement(pool.keys.len(), models.len(), requests.most, options.probe_projects);
+    eprintln!("{announced}");
+    let mut reports = ask_all(&pool.keys, &models, &settings.config.upstream, &upstream, &mut requests).await;
+    if options.probe_projects && !requests.given_up {
+        let origin = &settings.config.upstream;
+        requests.sent += projects::probe(&pool.keys, &mut reports, origin, &upstream).await;
+    }
     let summary = summarize(&reports, &models);
     let healthy = summary.is_healthy();
-    let audit = Audit { pool, models, reports, summary, requests, at: clock::now() };
+    let probed = options.probe_projects;
+    let audit = Audit { pool, models, reports, summary, requests, probed, at: clock::now() };
     if options.json {
         say(&json::object(&audit).to_string());
     } else {

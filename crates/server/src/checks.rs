@@ -90,7 +90,7 @@ pub(crate) async fn look_after_pool(gateway: Arc<Gateway>, upstream: Arc<Upstrea
         drop(gateway.take_changes());
         let now = clock::now();
         let next = gateway.next_deadline(now).unwrap_or(now + ROUND);
-        let wait = next.since(now).clamp(Duration::from_millis(2), ROUND);
+        let wait = clock::real(next.since(now)).clamp(Duration::from_millis(2), ROUND);
         let _ = tokio::time::timeout(wait, waiting.changed()).await;
     }
 }

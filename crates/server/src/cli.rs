@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use libra_core::config::{Group, VARIABLES};
 
+use crate::clock::Lapse;
+
 /// What `libra` was called with. No `Debug`: keys to verify are among it.
 #[derive(Parser)]
 #[command(
@@ -46,8 +48,9 @@ pub(crate) enum Command {
     Simulate(Simulation),
     /// Say what a pool is worth now: doubles, dead keys, limits and projects. Asks Gemini a few short things a key.
     Audit(AuditOptions),
-    /// Show the pool of the running gateway: keys, projects, counts, limits and rests. Needs LIBRA_ADMIN_TOKEN.
-    Pool(Asked),
+    /// Show the pool of the running gateway: keys, projects, counts, limits and rests; or say which keys share a
+    /// project. Needs LIBRA_ADMIN_TOKEN.
+    Pool(PoolOptions),
     /// Say which project of the running gateway would serve a request now, and why not the others. Needs
     /// LIBRA_ADMIN_TOKEN.
     Explain(Question),
@@ -57,12 +60,40 @@ pub(crate) enum Command {
 #[derive(Args, Default)]
 pub(crate) struct Asked {
     /// Where the gateway is; without it, on this machine where LIBRA_LISTEN (or PORT) says.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
 
     /// Print the JSON as the gateway sends it.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+/// What is done with the pool of the running gateway.
+#[derive(Args, Default)]
+pub(crate) struct PoolOptions {
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+
+    /// Without one, the pool is shown.
+    #[command(subcommand)]
+    pub(crate) change: Option<PoolChange>,
+}
+
+/// A change of the pool by hand.
+#[derive(Subcommand)]
+pub(crate) enum PoolChange {
+    /// Say that keys are of one project.
+    Join {
+        /// Keys as `libra pool` shows them (key-…, or its beginning), by label, or all of a project by its name.
+        #[arg(value_name = "KEY", required = true)]
+        keys: Vec<String>,
+    },
+    /// Say that each of these keys is of a project of its own.
+    Split {
+        /// As for join.
+        #[arg(value_name = "KEY", required = true)]
+        keys: Vec<String>,
+    },
 }
 
 /// The request to explain.
@@ -113,6 +144,11 @@ pub(crate) struct AuditOptions {
     #[arg(long = "model", value_name = "MODEL,…", value_delimiter = ',')]
     pub(crate) models: Vec<String>,
 
+    /// Find out which keys share a project, with a file of five letters that is uploaded into each project, looked for
+    /// with the other keys, and deleted again.
+    #[arg(long)]
+    pub(crate) probe_projects: bool,
+
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -136,6 +172,10 @@ pub(crate) struct Options {
     /// The file of settings to read instead of libra.toml in the working folder.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// For trials: a clock that runs fast, as RATE:ORIGIN:START.
+    #[arg(long, global = true, value_name = "RATE:ORIGIN:START", hide = true)]
+    pub(crate) time_lapse: Option<Lapse>,
 
     /// What is logged (LIBRA_LOG): off, error, warn, info, debug or trace.
     #[arg(long, global = true, value_name = "LEVEL")]
@@ -234,7 +274,7 @@ mod tests {
             _ => panic!("{line}"),
         };
         let bare = options("libra audit");
-        assert!(bare.env.is_none() && bare.models.is_empty() && !bare.json);
+        assert!(bare.env.is_none() && bare.models.is_empty() && !bare.json && !bare.probe_projects);
         let full = options("libra audit --env pool.env --model a,b --model c --json");
         assert!(full.env.is_some() && full.json);
         assert_eq!(full.models, ["a", "b", "c"]);
@@ -245,13 +285,30 @@ mod tests {
     fn the_running_gateway_is_asked() {
         let pool = parse("libra pool --url http://a --json").map(|cli| cli.command);
         assert!(
-            matches!(pool, Ok(Some(Command::Pool(asked))) if asked.url.as_deref() == Some("http://a") && asked.json)
+            matches!(pool, Ok(Some(Command::Pool(pool))) if pool.asked.url.as_deref() == Some("http://a") && pool.asked.json)
         );
         let explain = parse("libra explain --model m --tokens 7 --listen :9").map(|cli| cli.command);
         assert!(
             matches!(explain, Ok(Some(Command::Explain(question))) if question.tokens == 7 && question.model == "m")
         );
-        for line in ["libra explain", "libra explain --model m --tokens -1", "libra pool all"] {
+        for line in [
+            "libra pool join key-a key-b --url http://a --json",
+            "libra pool --url http://a --json join key-a key-b",
+        ] {
+            let Ok(Some(Command::Pool(PoolOptions { asked, change: Some(PoolChange::Join { keys }) }))) =
+                parse(line).map(|cli| cli.command)
+            else {
+                panic!("{line}")
+            };
+            assert!(asked.json && asked.url.is_some() && keys == ["key-a", "key-b"], "{line}");
+        }
+        for line in [
+            "libra explain",
+            "libra explain --model m --tokens -1",
+            "libra pool all",
+            "libra pool join",
+            "libra pool split",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -53,6 +53,9 @@ fn main() -> ExitCode {
         // Nothing of it depends on this machine's settings.
         return simulate::run(simulation, say);
     }
+    if let Some(lapse) = cli.options.time_lapse {
+        lapse.begin();
+    }
     let settings = match Settings::load(&cli.options) {
         Ok(settings) => settings,
         Err(error) => {
@@ -75,7 +78,7 @@ fn main() -> ExitCode {
                 Command::Verify { keys } => verify(settings, keys).await,
                 Command::Simulate(_) => unreachable!("it has run before the settings were read"),
                 Command::Audit(options) => audit::run(settings, options).await,
-                Command::Pool(asked) => admin::pool(&settings, asked).await,
+                Command::Pool(options) => admin::pool(&settings, options).await,
                 Command::Explain(question) => admin::explain(&settings, question).await,
             }
         })
@@ -119,6 +122,7 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         Arc::clone(&app.waiting),
     ));
     say(&format!("Libra is listening on http://{address}"));
+    tracing::info!("{}", app.gateway.project_counts().summary);
     if settings.demo {
         say(&demo::lines(address));
     }

@@ -162,3 +162,29 @@ async fn what_is_missing_is_said() {
     let (code, _, said) = libra(&[token], &["explain", "--model", "..", "--url", &administered.base]);
     assert!(code == 1 && said.contains("is not served here"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_joined_and_split_from_the_command_line() {
+    let names = ["a-key-that-is-long-1", "a-key-that-is-long-2", "a-key-that-is-long-3"];
+    let simulator = simulator(&names.map(|name| (name, Condition::Healthy)));
+    let settings = [("LIBRA_KEYS", &*names.join(",")), ("LIBRA_ADMIN_TOKEN", TOKEN)];
+    let running = Running::start(simulator, &settings).await;
+    let token = ("LIBRA_ADMIN_TOKEN", TOKEN);
+    let [first, second, _] = names.map(|name| libra_core::secret::ApiKey::new(name).id().to_string());
+    let check = |arguments: &[&str], code: i32, expected: &str| {
+        let arguments = [&["pool"], arguments, &["--url", &running.base]].concat();
+        let (ended, shown, said) = libra(&[token], &arguments);
+        assert_eq!(ended, code, "{arguments:?}: {shown}{said}");
+        assert!(format!("{shown}{said}").contains(expected), "{arguments:?}: {shown}{said}");
+        assert!(!names.iter().any(|name| format!("{shown}{said}").contains(name)), "{shown}{said}");
+    };
+    check(&["join", &first, &second[..12]], 0, "Projects  3 keys = at most 2 projects (unverified)");
+    check(&[], 0, "2 of 2");
+    check(&["split", &second, "--json"], 0, "\"count\": 3");
+    check(&["split", &second], 1, "is a project of its own already");
+    check(&["join", &first, names[1]], 1, "is a key itself");
+    let large = " ".repeat(100_000);
+    let mut request = running.request(Method::POST, "/admin/projects/join", large);
+    request.headers_mut().insert("authorization", format!("Bearer {TOKEN}").parse().expect("a header"));
+    assert_eq!(running.send(request).await.status(), 413);
+}

@@ -219,3 +219,27 @@ async fn the_demonstration_can_be_audited() {
     assert_eq!(code, 2);
     assert!(said.contains("no real key meets the simulator"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_finds_the_projects_and_leaves_nothing_behind() {
+    let key = |name: &str| Key::new(name, Condition::Healthy);
+    let project = |name: &str, keys: Vec<Key>| Project { keys, ..Project::new(name, Limits::default(), &[]) };
+    let dead = Key::new(LEAKED, faulty(Fault::Leaked));
+    let projects = vec![
+        project("one", vec![key("a-key-that-is-long-one-1"), key("a-key-that-is-long-one-2"), dead]),
+        project("two", vec![key("a-key-that-is-long-two-1"), key("a-key-that-is-long-two-2")]),
+        project("three", vec![key("a-key-that-is-long-three")]),
+    ];
+    let simulator = Simulator::new(Config { projects, ..Config::default() }, Clock::system(), 1);
+    let pool = format!(
+        "a-key-that-is-long-one-1,a-key-that-is-long-two-1,{LEAKED},a-key-that-is-long-one-2,\
+         a-key-that-is-long-three,a-key-that-is-long-two-2"
+    );
+    let (_, shown, said) = audit(&simulator, &pool, &[], &[]).await;
+    assert!(shown.contains("at most 5 projects (unverified"), "{shown}");
+    assert!(said.contains("Nothing is uploaded"), "{said}");
+    let (_, shown, said) = audit(&simulator, &pool, &[], &["--probe-projects"]).await;
+    assert!(shown.contains("5 living keys = 3 projects (verified)"), "{shown}");
+    assert!(said.contains("is uploaded into each project and deleted again"), "{said}");
+    assert_eq!(simulator.files_kept(), 0);
+}

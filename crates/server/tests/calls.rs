@@ -3,6 +3,7 @@
 mod running;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use libra_simulator::{Clock, Condition, Config, Fault, Key, Limits, Project, Simulator};
 use running::{CHAT, GENERATE, Running, STREAM, chat, native};
@@ -14,6 +15,15 @@ const LASTING: f64 = 1.1;
 
 /// The same where the others' fault may be over with the next request, so that they have to be tried again.
 const PASSING: f64 = 1.6;
+
+/// 15 January 2027, noon in California.
+const START: u64 = 1_800_043_200_000;
+
+/// How fast time runs, and how long no request comes: for the pool all of them take about half a minute, or a whole one
+/// where the fault may have passed. On a machine that is slower by half there is still room to the bound.
+const RATE: u32 = 20;
+const RATE_PASSING: u32 = 50;
+const GAP: Duration = Duration::from_millis(2);
 
 /// What is wrong with the other three.
 enum Others {
@@ -76,7 +86,7 @@ impl Others {
     }
 
     /// Three of them and the good one, which is neither the first nor the last.
-    fn simulator(&self) -> Arc<Simulator> {
+    fn simulator(&self, clock: Clock) -> Arc<Simulator> {
         let project = |key: &str, condition, limits| Project {
             keys: vec![Key::new(key, condition)],
             ..Project::new(format!("project of {key}"), limits, &[])
@@ -93,7 +103,7 @@ impl Others {
             .collect();
         projects.insert(2, project("good", Condition::Healthy, Limits::default()));
         let config = Config { projects, ..Config::default() };
-        Simulator::new(config, Clock::system(), 1)
+        Simulator::new(config, clock, 1)
     }
 }
 
@@ -102,10 +112,15 @@ async fn few_calls_are_wasted_on_bad_keys() {
     let mut missed = Vec::new();
     for Row { others, most } in table() {
         let settings = [("LIBRA_KEYS", "other-0,other-1,good,other-2"), ("LIBRA_LOG", "off")];
-        let running = Running::start(others.simulator(), &settings).await;
+        // A second's rest must be able to pass between some requests: time runs fast, and they come one after the other.
+        let (origin, rate) = (Clock::system().now(), if most > LASTING { RATE_PASSING } else { RATE });
+        let simulator = others.simulator(Clock::lapse(START, origin, rate));
+        let lapse = format!("{rate}:{origin}:{START}");
+        let running = Running::start_at(simulator, &settings, &["--time-lapse", &lapse]).await;
         let name = others.name();
         let mut unanswered = 0;
         for number in 0..REQUESTS {
+            tokio::time::sleep(GAP).await;
             // Each begins another conversation: none stays with the project that it knows.
             let prompt = format!("Hello, {number}");
             let (path, body, end) = match number % 4 {

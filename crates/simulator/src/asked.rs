@@ -199,7 +199,7 @@ impl Asked<'_> {
         }
     }
 
-    fn refuse(&self, fault: Fault, retry_after: u64) -> Option<GoogleError> {
+    pub(crate) fn refuse(&self, fault: Fault, retry_after: u64) -> Option<GoogleError> {
         GoogleError::refusal(fault, self.circumstances(retry_after))
     }
 

@@ -1,7 +1,7 @@
-//! The simulator's time: the system's, or one that only moves when a test moves it.
+//! The simulator's time: the system's, one that only moves when a test moves it, or one that runs fast.
 //!
-//! Quotas, counts and the log go by this clock. Delays inside an answer are waited out in tokio's time, which a
-//! test pauses with tokio's own means.
+//! Quotas, counts and the log go by this clock, and so does the `Date` of answers. Delays inside an answer are waited out
+//! in tokio's time, which a test pauses with tokio's own means; where the clock runs fast, they are as much shorter.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,21 +19,44 @@ pub struct Clock(Arc<Source>);
 
 #[derive(Debug)]
 struct Source {
-    /// The moment a manual clock started at; none for the system's time.
-    start: Option<UnixMillis>,
+    base: Base,
     /// Milliseconds by which the clock was moved on.
     advanced: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Base {
+    System,
+    Still(UnixMillis),
+    Lapse { start: UnixMillis, origin: UnixMillis, rate: u32 },
 }
 
 impl Clock {
     /// The system's time.
     pub fn system() -> Self {
-        Self(Arc::new(Source { start: None, advanced: AtomicU64::new(0) }))
+        Self::of(Base::System)
     }
 
     /// A clock that stands still at `start`, in milliseconds since the Unix epoch.
     pub fn manual(start: UnixMillis) -> Self {
-        Self(Arc::new(Source { start: Some(start), advanced: AtomicU64::new(0) }))
+        Self::of(Base::Still(start))
+    }
+
+    /// A clock that shows `start` until the system's shows `origin`, and from then on runs `rate` times as fast.
+    pub fn lapse(start: UnixMillis, origin: UnixMillis, rate: u32) -> Self {
+        Self::of(Base::Lapse { start, origin, rate: rate.max(1) })
+    }
+
+    fn of(base: Base) -> Self {
+        Self(Arc::new(Source { base, advanced: AtomicU64::new(0) }))
+    }
+
+    /// How long a stretch of this clock's time takes.
+    pub fn real(&self, time: Duration) -> Duration {
+        match self.0.base {
+            Base::System | Base::Still(_) => time,
+            Base::Lapse { rate, .. } => time / rate,
+        }
     }
 
     /// Moves the clock on. Works on the system's time too: a running simulator can be taken to tomorrow.
@@ -43,13 +66,26 @@ impl Clock {
 
     /// The present moment.
     pub fn now(&self) -> UnixMillis {
-        let base = self.0.start.unwrap_or_else(|| {
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-        });
+        let base = match self.0.base {
+            Base::System => system_now(),
+            Base::Still(start) => start,
+            Base::Lapse { start, origin, rate } => {
+                start.saturating_add(system_now().saturating_sub(origin).saturating_mul(rate.into()))
+            }
+        };
         base.saturating_add(self.0.advanced.load(Ordering::Relaxed))
     }
+}
+
+fn system_now() -> UnixMillis {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A moment as HTTP's `Date` says it.
+pub(crate) fn http_date(now: UnixMillis) -> Option<String> {
+    let moment = jiff::Timestamp::from_millisecond(i64::try_from(now).ok()?).ok()?;
+    Some(moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
 }
 
 /// The end of the day in which `now` lies: the next midnight in America/Los_Angeles, where Google's daily quotas
@@ -95,5 +131,21 @@ mod tests {
         other.advance(Duration::from_millis(234));
         assert_eq!(clock.now(), 1_234);
         assert!(Clock::system().now() > 1_700_000_000_000);
+    }
+
+    #[test]
+    fn a_lapse_runs_fast_from_its_origin_on() {
+        let now = system_now();
+        assert_eq!(Clock::lapse(5_000, now + 60_000, 100).now(), 5_000);
+        let clock = Clock::lapse(5_000, now - 1_000, 100);
+        let shown = clock.now();
+        assert!((105_000..165_000).contains(&shown), "{shown}");
+        assert_eq!(clock.real(Duration::from_secs(100)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn dates_are_those_of_http() {
+        assert_eq!(http_date(784_111_777_000).as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert_eq!(http_date(u64::MAX), None);
     }
 }

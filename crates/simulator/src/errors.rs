@@ -364,6 +364,11 @@ impl GoogleError {
     }
 
     /// 503: also what breaks into streams.
+    /// 403 for a file of another project, or of none: Google does not say which.
+    pub(crate) fn foreign_file(name: &str) -> Self {
+        Self::new(403, format!("You do not have permission to access the File {name} or it may not exist."))
+    }
+
     pub(crate) fn overloaded() -> Self {
         Self::new(
             503,

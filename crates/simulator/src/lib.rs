@@ -24,7 +24,7 @@
 //! What is pure (state, quotas, answers) is in [`Simulator`], which turns a request into a [`Plan`]; what is HTTP is
 //! in [`serve`]. Nothing is shared with the gateway: what judges it must not share its mistakes.
 //!
-//! Deliberately not here: files, caches, batches, other services of Google, and anything intelligent.
+//! Deliberately not here: what files hold, caches, batches, other services of Google, and anything intelligent.
 
 mod answer;
 mod asked;
@@ -37,6 +37,7 @@ pub mod demo;
 mod directive;
 mod errors;
 mod fault;
+mod files;
 mod json;
 mod media;
 mod models;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use crate::asked::TooLarge;
+use crate::clock::{Clock, UnixMillis, http_date};
 use crate::plan::{End, Plan, Reply};
 use crate::simulator::{Simulator, Ticket};
 
@@ -97,10 +98,12 @@ async fn exchange(
     let (plan, ticket) = simulator.answer(&Request::from_parts(head, body));
     match plan {
         Plan::Answer(reply) => {
+            let clock = simulator.clock();
+            let reply = hurried(reply, clock);
             if !reply.head_delay.is_zero() {
                 tokio::time::sleep(reply.head_delay).await;
             }
-            Ok(response(reply, ticket))
+            Ok(response(reply, ticket, clock.now()))
         }
         // The client's leaving drops this future, and the ticket with it.
         Plan::Hang => std::future::pending().await,
@@ -124,7 +127,14 @@ const HEADERS: &[(&str, &str)] = &[
     ("alt-svc", "h3=\":443\"; ma=2592000,h3-29=\":443\"; ma=2592000"),
 ];
 
-fn response(reply: Reply, ticket: Option<Ticket>) -> Response<PlannedBody> {
+/// Delays as long as the clock makes them.
+fn hurried(reply: Reply, clock: &Clock) -> Reply {
+    let [head_delay, first_delay, delay] =
+        [reply.head_delay, reply.first_delay, reply.delay].map(|delay| clock.real(delay));
+    Reply { head_delay, first_delay, delay, ..reply }
+}
+
+fn response(reply: Reply, ticket: Option<Ticket>, now: UnixMillis) -> Response<PlannedBody> {
     // 499 and the like are not in http's list of names, but are statuses.
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(());
@@ -137,6 +147,9 @@ fn response(reply: Reply, ticket: Option<Ticket>) -> Response<PlannedBody> {
     }
     for (name, value) in HEADERS {
         headers.insert(*name, HeaderValue::from_static(value));
+    }
+    if let Some(date) = http_date(now).and_then(|date| HeaderValue::try_from(date).ok()) {
+        headers.insert(DATE, date);
     }
     response.map(|()| PlannedBody { reply, next: 0, pause: None, has_paused: false, ticket })
 }

@@ -11,7 +11,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use crate::asked::Asked;
-use crate::call::{self, Call};
+use crate::call::{self, Call, Operation};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::{Config, Project};
 use crate::control;
@@ -19,6 +19,7 @@ use crate::counts::{Counts, KeyCounts, Log};
 use crate::directive::Shape;
 use crate::errors::{Form, GoogleError, NOT_FOUND_PAGE};
 use crate::fault::{Condition, Fault};
+use crate::files::{FileCall, Files};
 use crate::models::Model;
 use crate::plan::{HTML, Plan, Reply};
 use crate::quota::{Exceeded, Usage};
@@ -42,6 +43,7 @@ struct State {
     /// Where each key is in `keys`.
     places: HashMap<String, usize>,
     projects: Vec<ProjectState>,
+    files: Files,
     log: Log,
     random: fastrand::Rng,
     /// Requests so far; makes the answers' ids.
@@ -166,6 +168,7 @@ impl Simulator {
         }
         state.keys.iter_mut().for_each(|key| key.counts.reset());
         state.projects = fresh.projects;
+        state.files = fresh.files;
         state.log.clear();
         state.random = fresh.random;
         state.number = 0;
@@ -182,7 +185,9 @@ impl Simulator {
         let credential = call::credential(request.headers(), request.uri());
         let caller = self.enter(&credential, call.as_ref(), now);
         let ticket = Ticket { simulator: Arc::clone(self), key: caller.place, is_done: false };
+        let files = FileCall::read(request);
         let plan = match (call, credential) {
+            (None, Ok(_)) if files.is_some() => self.files(files, request, &caller, now),
             (None, _) => Plan::Answer(Reply::whole(404, HTML, NOT_FOUND_PAGE)),
             (Some(call), Ok(_)) => {
                 Asked { simulator: self, request, call: &call, caller: &caller, now }.plan()
@@ -195,6 +200,31 @@ impl Simulator {
         state.log.add(request, status, now);
         drop(state);
         (plan, Some(ticket))
+    }
+
+    /// What a key may know of files. Faults of the key meet it here, too.
+    fn files(
+        self: &Arc<Self>,
+        call: Option<FileCall<'_>>,
+        request: &Request<Bytes>,
+        caller: &Caller,
+        now: UnixMillis,
+    ) -> Plan {
+        let as_list = Call { version: "v1beta", model: String::new(), operation: Operation::ListModels };
+        let asked = Asked { simulator: self, request, call: &as_list, caller, now };
+        let fault = caller.fault.filter(|fault| fault.is_of_the_key());
+        if let Some(error) = fault.and_then(|fault| asked.refuse(fault, 0)) {
+            return Plan::Answer(Reply::error(&error, Form::Single));
+        }
+        match (caller.project, call) {
+            (Some(project), Some(call)) => self.state().files.answer(call, request.body(), project, now),
+            _ => Plan::Answer(Reply::error(&GoogleError::key_invalid(), Form::Single)),
+        }
+    }
+
+    /// How many uploaded files there are.
+    pub fn files_kept(&self) -> usize {
+        self.state().files.len()
     }
 
     /// Counts a request in.
@@ -301,6 +331,7 @@ impl State {
             keys: Vec::new(),
             places: HashMap::new(),
             projects: Vec::new(),
+            files: Files::default(),
             log: Log::new(config.logged_requests),
             random: fastrand::Rng::with_seed(seed),
             number: 0,

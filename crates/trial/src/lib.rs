@@ -20,6 +20,7 @@
 pub mod calendar;
 pub mod judge;
 pub mod load;
+pub mod loopback;
 pub mod record;
 pub mod report;
 pub mod scenario;

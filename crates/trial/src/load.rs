@@ -40,6 +40,9 @@ pub(crate) struct OthersCall<'a> {
 /// Milliseconds of a minute, for rates.
 const MINUTE: f64 = 60_000.0;
 
+/// Input tokens of what others ask for.
+pub(crate) const OTHERS_TOKENS: u64 = 100;
+
 /// Conversations that a client has at the same time.
 const OPEN_CONVERSATIONS: usize = 4;
 

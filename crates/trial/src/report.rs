@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::judge::Verdict;
+use crate::loopback;
 use crate::scenario::Scenario;
 use crate::table::{aligned, percent};
 use crate::trial::{CLASSIC, Trial, default_strategy, run_all};
@@ -126,6 +127,49 @@ pub fn report(
         }
     }
     Ok(all_reached)
+}
+
+/// Runs the short forms of some scenarios, or of all, over loopback with this program, and says beside each other what was
+/// seen there and in virtual time.
+///
+/// True: they agree as well as a busy machine lets them.
+///
+/// # Errors
+/// As [`report`], and a server that does not start or answer.
+pub fn over_loopback(
+    folder: &Path,
+    libra: &Path,
+    wanted: &[String],
+    mut say: impl FnMut(&str),
+) -> Result<bool, String> {
+    let files = files(folder)?;
+    if let Some(unknown) = wanted.iter().find(|name| !files.iter().any(|file| named(file) == Some(name))) {
+        return Err(format!("there is no {unknown}.toml in {}", folder.display()));
+    }
+    let heads = ["scenario", "requests", "answered", "(virtual)", "wasted", "(virtual)", ""];
+    let mut rows: Vec<Vec<String>> = vec![heads.map(str::to_owned).to_vec()];
+    let mut all_agree = true;
+    for file in files {
+        if !wanted.is_empty() && !wanted.iter().any(|name| named(&file) == Some(name)) {
+            continue;
+        }
+        for scenario in read(&file)?.variants() {
+            let [really, virtually] = loopback::compare(&scenario, libra, loopback::RATE, loopback::LONGEST)?;
+            let agrees = really.agrees_with(&virtually);
+            all_agree &= agrees;
+            rows.push(vec![
+                scenario.title(),
+                really.offered.to_string(),
+                percent(really.share()),
+                percent(virtually.share()),
+                percent(really.waste()),
+                percent(virtually.waste()),
+                if agrees { "agrees".to_owned() } else { "DIFFERS".to_owned() },
+            ]);
+        }
+    }
+    say(&format!("== over loopback, time {} times as fast\n{}", loopback::RATE, aligned(&rows)));
+    Ok(all_agree)
 }
 
 /// Reads a scenario's file.

@@ -256,6 +256,15 @@ impl Scenario {
 
     /// The gateway's configuration. `strategy`: a name, or none for the default.
     pub(crate) fn gateway(&self, strategy: Option<&str>) -> Result<Config, String> {
+        let variables = self.variables(strategy);
+        let no_files = |_: &str| Err("a scenario has no files".to_owned());
+        let (config, _) = Config::from_vars(|name| variables.get(name).cloned(), no_files)
+            .map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    /// The settings of the gateway.
+    pub(crate) fn variables(&self, strategy: Option<&str>) -> BTreeMap<String, String> {
         let mut keys = String::new();
         for (number, Project { group, first_key }) in self.projects().enumerate() {
             for at in first_key..first_key + group.keys {
@@ -265,16 +274,13 @@ impl Scenario {
             }
         }
         let clients: Vec<String> = (0..self.clients.len()).map(client_key).collect();
-        let clients = clients.join(",");
-        let lookup = |name: &str| match (name, strategy) {
-            ("LIBRA_KEYS", _) => Some(keys.clone()),
-            ("LIBRA_CLIENTS", _) => Some(clients.clone()),
-            ("LIBRA_STRATEGY", Some(strategy)) => Some(strategy.to_owned()),
-            _ => self.settings.get(name).cloned(),
-        };
-        let no_files = |_: &str| Err("a scenario has no files".to_owned());
-        let (config, _) = Config::from_vars(lookup, no_files).map_err(|error| error.to_string())?;
-        Ok(config)
+        let mut variables = self.settings.clone();
+        variables.insert("LIBRA_KEYS".to_owned(), keys);
+        variables.insert("LIBRA_CLIENTS".to_owned(), clients.join(","));
+        if let Some(strategy) = strategy {
+            variables.insert("LIBRA_STRATEGY".to_owned(), strategy.to_owned());
+        }
+        variables
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::calendar::Days;
 use crate::judge::{self, Verdict};
-use crate::load;
+use crate::load::{self, Arrival};
 use crate::record::Record;
 use crate::scenario::Scenario;
 use crate::world::World;
@@ -34,8 +34,12 @@ impl Trial<'_> {
     pub fn record(&self) -> Result<Record, String> {
         let scenario = self.scenario;
         let days = Days::between(scenario.start, scenario.end());
-        let arrivals = load::arrivals(scenario, &days, self.seed)?;
-        World::new(scenario, self.strategy, self.seed)?.run(&arrivals)
+        self.record_of(&load::arrivals(scenario, &days, self.seed)?)
+    }
+
+    /// What happens when these requests arrive.
+    pub(crate) fn record_of(&self, arrivals: &[Arrival]) -> Result<Record, String> {
+        World::new(self.scenario, self.strategy, self.seed)?.run(arrivals)
     }
 
     /// What it was worth.

@@ -38,6 +38,13 @@ const AGENTS: Home = Home::Programs("agents");
 pub(super) const CLIENTS: &[Client] = &[
     client("openai-python-chat", "OpenAI SDK for Python: chat", &["openai"], SDKS, "openai_chat.py"),
     client(
+        "openai-python-responses",
+        "OpenAI SDK for Python: responses",
+        &["openai"],
+        SDKS,
+        "openai_responses.py",
+    ),
+    client(
         "openai-python-media",
         "OpenAI SDK for Python: embeddings, images, sound",
         &["openai"],
@@ -54,6 +61,13 @@ pub(super) const CLIENTS: &[Client] = &[
         NODE,
         "node/openai_embeddings.mjs",
     ),
+    client(
+        "openai-node-responses",
+        "OpenAI SDK for Node: responses",
+        &["openai"],
+        NODE,
+        "node/openai_responses.mjs",
+    ),
     client("google-node", "Google Gen AI SDK for Node", &["@google/genai"], NODE, "node/google_genai.mjs"),
     client(
         "anthropic-node",
@@ -67,6 +81,14 @@ pub(super) const CLIENTS: &[Client] = &[
     client("ai-sdk-openai-chat", "AI SDK: OpenAI, chat", &["ai", "@ai-sdk/openai"], NODE, "node/ai_sdk.mjs")
         .told("openai-chat"),
     client(
+        "ai-sdk-openai-responses",
+        "AI SDK: OpenAI, responses",
+        &["ai", "@ai-sdk/openai"],
+        NODE,
+        "node/ai_sdk.mjs",
+    )
+    .told("openai-responses"),
+    client(
         "ai-sdk-compatible",
         "AI SDK: OpenAI-compatible",
         &["ai", "@ai-sdk/openai-compatible"],
@@ -78,6 +100,14 @@ pub(super) const CLIENTS: &[Client] = &[
         .told("anthropic"),
     client("langchain-openai", "LangChain: OpenAI", &["langchain-openai"], FRAMEWORKS, "langchain.py")
         .told("openai"),
+    client(
+        "langchain-openai-responses",
+        "LangChain: OpenAI, responses",
+        &["langchain-openai"],
+        FRAMEWORKS,
+        "langchain.py",
+    )
+    .told("openai-responses"),
     client("langchain-google", "LangChain: Google", &["langchain-google-genai"], FRAMEWORKS, "langchain.py")
         .told("google"),
     client(
@@ -97,6 +127,14 @@ pub(super) const CLIENTS: &[Client] = &[
     )
     .told("openai-chat"),
     client(
+        "pydantic-ai-openai-responses",
+        "pydantic-ai: OpenAI, responses",
+        &["pydantic-ai-slim"],
+        FRAMEWORKS,
+        "pydantic_ai_client.py",
+    )
+    .told("openai-responses"),
+    client(
         "pydantic-ai-anthropic",
         "pydantic-ai: Anthropic",
         &["pydantic-ai-slim"],
@@ -111,6 +149,7 @@ pub(super) const CLIENTS: &[Client] = &[
     client("gemini-cli", "Gemini CLI", &["@google/gemini-cli"], AGENTS, "agents.py").told("gemini-cli"),
     client("claude-code", "Claude Code", &["@anthropic-ai/claude-code"], AGENTS, "agents.py")
         .told("claude-code"),
+    client("codex", "Codex CLI", &["@openai/codex"], AGENTS, "agents.py").told("codex"),
     client("opencode", "opencode", &["opencode-linux-x64"], AGENTS, "agents.py").told("opencode"),
     client("aider", "aider", &["aider-chat"], Home::Python("aider"), "agents.py").told("aider"),
 ];

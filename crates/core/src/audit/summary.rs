@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Group, KeyReport, State};
 use crate::failure::LimitKind;
+use crate::project_probe::Relations;
 use crate::time::Timestamp;
 
 /// A pool in numbers.
@@ -129,6 +130,20 @@ pub fn project_of_each(reports: &[KeyReport]) -> Vec<Option<usize>> {
             Some(*numbers.entry(name).or_insert(next))
         })
         .collect()
+}
+
+/// Notes in the reports which keys share a project, as a probe has found out. `entries` are the places of the keys that
+/// each of the probe's entries stands for.
+pub fn take_in(reports: &mut [KeyReport], entries: &[Vec<usize>], relations: &Relations) {
+    for (number, project) in relations.projects.iter().enumerate() {
+        let places: Vec<usize> = project.iter().flat_map(|&entry| entries[entry].iter().copied()).collect();
+        let told = places.iter().find_map(|&place| reports[place].consumer.clone());
+        // Google's numbers are digits.
+        let name = told.unwrap_or_else(|| format!("probed {number}"));
+        for place in places {
+            reports[place].consumer = Some(name.clone());
+        }
+    }
 }
 
 fn projects(reports: &[KeyReport]) -> Projects {

@@ -6,10 +6,11 @@
 //!
 //! `headroom` chooses among projects, by what is known of their quotas; the classic strategies choose among keys.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::incident::Gate;
-use super::table::{Cell, Rank, Table};
+use super::table::{Cell, LONGEST_PAUSE, Rank, Table};
 use super::{Key, LeaseId, Pool, ProjectId, standing};
 use crate::config::Strategy;
 use crate::secret::{ApiKey, KeyId};
@@ -19,7 +20,10 @@ use crate::time::Timestamp;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// So many projects are looked at for one request, where the best ones do not fit it.
-const LOOKED_AT: usize = 64;
+pub(super) const LOOKED_AT: usize = 64;
+
+/// So many are looked at for the word when one has room: a client waits by it, and there is no better place to look.
+const ASKED: usize = 1024;
 
 /// A conversation stays with its project while that is used to less than this, in steps of 16 thousandths.
 const STAYS_BELOW: u32 = 800 / 16;
@@ -124,19 +128,28 @@ impl Pool {
         }
     }
 
+    /// A model's table, out of the pool, so that both can be used. It has to be [returned](Self::return_table).
+    pub(super) fn lend_table(&mut self, model: &str) -> Option<Table> {
+        let family = self.families.get(model).map_or(model, AsRef::as_ref);
+        let skew = self.skew;
+        self.tables.get_mut(family).map(|table| std::mem::replace(table, Table::new("", skew, None)))
+    }
+
+    pub(super) fn return_table(&mut self, table: Table) {
+        if let Some(place) = self.tables.get_mut(&*table.model) {
+            *place = table;
+        }
+    }
+
     /// By room: the project with the most of it, spread evenly.
     fn pick_project(&mut self, want: &Want<'_>, now: Timestamp) -> Pick {
         if self.usable.is_empty() {
             return Pick::Rejected { why: Rejection::NoneUsable };
         }
-        let family = want.model.map(|model| self.family(model).to_owned());
-        let Some((family, mut table)) = family.and_then(|family| self.tables.remove_entry(family.as_str()))
-        else {
+        let Some(mut table) = want.model.and_then(|model| self.lend_table(model)) else {
             return self.pick_in_turn(want, now);
         };
-        while let Some(project) = table.next_due(now) {
-            table.change(project, self.standing_of(project), now, |_| ());
-        }
+        self.move_on(&mut table, now);
         let chosen = self.best_project(&mut table, want, now);
         let pick = match chosen {
             Ok((project, slot)) => {
@@ -144,12 +157,12 @@ impl Pool {
                 let tokens = want.tokens.max(1);
                 let standing = self.standing_of(project);
                 let charge = table.charge(project, standing, (tokens, turn), now);
-                let lease = self.lease(slot, Some((family.clone(), project, charge)), now);
+                let lease = self.lease(slot, Some((Arc::clone(&table.model), project, charge)), now);
                 Pick::Ready { lease, key: self.keys[slot].key.clone() }
             }
             Err(otherwise) => otherwise,
         };
-        self.tables.insert(family, table);
+        self.return_table(table);
         pick
     }
 
@@ -174,8 +187,9 @@ impl Pool {
             return Ok((project, slot));
         }
         let mut crowded = None;
-        let ready: Vec<(Rank, u32)> = table.ready().take(LOOKED_AT).collect();
-        for &(rank, project) in ready.iter().filter(|_| want.proven) {
+        let spread: Vec<(Rank, u32)> =
+            if want.proven { table.ready().take(LOOKED_AT).collect() } else { Vec::new() };
+        for (rank, project) in spread {
             if !rank.is_penalised()
                 && table.cell(project).is_some_and(Cell::is_proven)
                 && let Some(slot) = self.next_key(project, want)
@@ -184,7 +198,7 @@ impl Pool {
                 return Ok((project, slot));
             }
         }
-        let mut ready = ready.into_iter().peekable();
+        let mut known = table.ready_after(None);
         let mut place = table.fresh_from;
         let mut in_front = true;
         for _ in 0..LOOKED_AT * 2 {
@@ -197,12 +211,7 @@ impl Pool {
             }
             let fresh = self.order.get(place).copied();
             let fresh = fresh.map(|project| (Rank::fresh(self.projects[project as usize].priority), project));
-            let best = match (fresh, ready.peek()) {
-                (Some(fresh), Some(known)) => fresh.min(*known),
-                (Some(fresh), None) => fresh,
-                (None, Some(known)) => *known,
-                (None, None) => break,
-            };
+            let Some(best) = fresh.into_iter().chain(known).min() else { break };
             if want.spare && best.0.is_penalised() {
                 break;
             }
@@ -220,7 +229,7 @@ impl Pool {
                 }
                 in_front = false;
             } else {
-                ready.next();
+                known = table.ready_after(known);
             }
             let Some(slot) = self.next_key(project, want) else { continue };
             let room = table.room(project, tokens, now);
@@ -337,15 +346,12 @@ impl Pool {
         if self.strategy != Strategy::Headroom {
             return self.room(&want, now);
         }
-        let family = self.family(model).to_owned();
-        let Some(mut table) = self.tables.remove(family.as_str()) else { return self.room(&want, now) };
-        while let Some(project) = table.next_due(now) {
-            table.change(project, self.standing_of(project), now, |_| ());
-        }
+        let Some(mut table) = self.lend_table(model) else { return self.room(&want, now) };
+        self.move_on(&mut table, now);
         let fresh = table.fresh_from < self.order.len();
         let ready = table.ready().next().is_some();
         let next = if ready || fresh { Some(now) } else { table.waking().next().map(|(at, _)| at) };
-        self.tables.insert(family.into(), table);
+        self.return_table(table);
         next
     }
 
@@ -359,6 +365,12 @@ impl Pool {
         if count == 0 {
             return Pick::Rejected { why: Rejection::NoneUsable };
         }
+        if !guests && let Some(until) = self.all_rest(want, now) {
+            return Pick::CoolingDown { until };
+        }
+        if self.strategy == Strategy::LeastUsed && !guests {
+            return self.pick_least_used(want, now);
+        }
         let chance = self.chance.usize(..count);
         let candidates = own.as_deref().unwrap_or(&self.usable);
         let start = self.start(candidates, guests, chance, now);
@@ -368,14 +380,8 @@ impl Pool {
         let mut recovery = Timestamp::NEVER;
         let mut tried = false;
         let mut chosen = None;
-        let by_rank = self.strategy == Strategy::LeastUsed && !guests;
-        let mut ranked = self.ranking.iter().map(|&(_, _, slot)| slot);
-        for offset in 0..if by_rank { self.ranking.len() } else { candidates.len() } {
-            let slot = if by_rank {
-                ranked.next().expect("the ranking is as long as it says")
-            } else {
-                candidates[(start + offset) % candidates.len()]
-            };
+        for offset in 0..candidates.len() {
+            let slot = candidates[(start + offset) % candidates.len()];
             match self.key_standing(&self.keys[slot], want, table, now) {
                 Standing::Ready => {
                     chosen = Some(slot);
@@ -420,25 +426,108 @@ impl Pool {
     }
 
     fn room(&mut self, want: &Want<'_>, now: Timestamp) -> Option<Timestamp> {
-        let slots: Vec<usize> = match want.own {
-            Some(keys) => keys.iter().filter_map(|key| self.by_id.get(&key.id()).copied()).collect(),
-            None => self.usable.clone(),
+        if let Some(own) = want.own {
+            return self.room_of_own(own, want, now);
+        }
+        let table = want.model.and_then(|model| self.lend_table(model));
+        let Some(mut table) = table else {
+            let able = self.order.iter().filter(|&&project| self.may_serve(project, want));
+            return able.map(|&project| self.projects[project as usize].rest_until.max(now)).min();
         };
-        let family = want.model.map(|model| self.family(model).to_owned());
-        let mut table = family.as_deref().and_then(|family| self.tables.get_mut(family));
-        slots
-            .into_iter()
-            .filter(|&slot| self.keys[slot].set_aside.is_none())
-            .filter(|&slot| !want.paid || self.projects[self.keys[slot].project as usize].is_paid())
-            .map(|slot| {
-                let project = self.keys[slot].project;
-                let rest = self.projects[project as usize].rest_until.max(now);
-                match &mut table {
-                    Some(table) => rest.max(table.recovery(project, want.tokens.max(1), now)),
-                    None => rest,
-                }
-            })
-            .min()
+        let room = self.first_room(&mut table, want, now);
+        self.return_table(table);
+        (room < Timestamp::NEVER).then_some(room)
+    }
+
+    /// The same for the keys that a client brings.
+    fn room_of_own(&mut self, own: &[ApiKey], want: &Want<'_>, now: Timestamp) -> Option<Timestamp> {
+        let mut slots: Vec<usize> = own.iter().filter_map(|key| self.by_id.get(&key.id()).copied()).collect();
+        slots.retain(|&slot| self.keys[slot].set_aside.is_none());
+        let mut table = want.model.and_then(|model| self.lend_table(model));
+        let rooms = slots.into_iter().map(|slot| {
+            let project = self.keys[slot].project;
+            let rest = self.projects[project as usize].rest_until.max(now);
+            table.as_mut().map_or(rest, |table| rest.max(table.recovery(project, want.tokens.max(1), now)))
+        });
+        let room = rooms.min();
+        table.into_iter().for_each(|table| self.return_table(table));
+        room
+    }
+
+    /// When the first project has room for a request. The projects are looked at in the order in which they will have
+    /// some, so that few have to be.
+    fn first_room(&mut self, table: &mut Table, want: &Want<'_>, now: Timestamp) -> Timestamp {
+        let tokens = want.tokens.max(1);
+        let mut room = Timestamp::NEVER;
+        self.pass_known(table);
+        for &project in self.order.iter().skip(table.fresh_from).take(ASKED) {
+            if room <= now {
+                return room;
+            }
+            if table.cell(project).is_none() && self.may_serve(project, want) {
+                room = room.min(self.projects[project as usize].rest_until.max(now));
+            }
+        }
+        let mut ready = table.ready_after(None);
+        for _ in 0..ASKED {
+            let Some((_, project)) = ready.filter(|_| room > now) else { break };
+            if self.may_serve(project, want) {
+                let blocked = self.standing_of(project).blocked_until;
+                room = room.min(table.recovery(project, tokens, now).max(blocked));
+            }
+            ready = table.ready_after(ready);
+        }
+        let waking: Vec<(Timestamp, u32)> = table.waking().take(ASKED).collect();
+        for (at, project) in waking {
+            // A place in this order may be later than the room, by a pause.
+            if at >= room + LONGEST_PAUSE {
+                break;
+            }
+            if self.may_serve(project, want) {
+                let blocked = self.standing_of(project).blocked_until;
+                room = room.min(table.recovery(project, tokens, now).max(blocked));
+            }
+        }
+        room
+    }
+
+    /// Whether a project has a key that the request may use, now or later.
+    fn may_serve(&self, number: u32, want: &Want<'_>) -> bool {
+        let project = &self.projects[number as usize];
+        !project.usable.is_empty() && (!want.paid || project.is_paid())
+    }
+
+    /// Moves the place from which on there are projects that were never used with a model.
+    fn pass_known(&self, table: &mut Table) {
+        while self.order.get(table.fresh_from).is_some_and(|&project| table.cell(project).is_some()) {
+            table.fresh_from += 1;
+        }
+    }
+
+    /// Until when no key can serve, where that is known of every project of a model: who asks again and again need not
+    /// ask all of them each time.
+    fn all_rest(&mut self, want: &Want<'_>, now: Timestamp) -> Option<Timestamp> {
+        let mut table = self.lend_table(want.model?)?;
+        self.move_on(&mut table, now);
+        self.pass_known(&mut table);
+        let nobody = table.fresh_from >= self.order.len() && table.ready_after(None).is_none();
+        let until = nobody.then(|| {
+            let mut able = table.waking().take(ASKED).filter(|&(_, project)| {
+                let mut keys = self.projects[project as usize].usable.iter();
+                self.may_serve(project, want)
+                    && keys.any(|&slot| !want.tried.contains(&self.keys[slot].key.id()))
+            });
+            able.next().map(|(at, _)| at)
+        });
+        self.return_table(table);
+        until.flatten()
+    }
+
+    /// Gives those projects their new places for whom it is time.
+    fn move_on(&self, table: &mut Table, now: Timestamp) {
+        while let Some(project) = table.next_due(now) {
+            table.change(project, self.standing_of(project), now, |_| ());
+        }
     }
 
     pub(super) fn key_standing(
@@ -456,6 +545,9 @@ impl Pool {
             return Standing::SetAside;
         }
         let cell = table.and_then(|table| table.cell(key.project));
+        if cell.is_some_and(Cell::is_given_nothing) {
+            return Standing::SetAside;
+        }
         let project = self.projects[key.project as usize].rest_until;
         let rest = cell.map_or(project, |cell| project.max(cell.rest_until()));
         if rest > now {

@@ -4,6 +4,8 @@
 //! counts, and of two equally strong ones the newer: see [`By`]. So a split by hand stays, whatever quotas suggest
 //! later, until Google itself says that it was wrong.
 
+use std::time::Duration;
+
 use super::{By, Key, Pool, Project, ProjectId, StateChange, Today, standing};
 use crate::failure::Failure;
 use crate::secret::KeyId;
@@ -84,6 +86,60 @@ impl Pool {
             self.changed(link);
         }
         Ok(())
+    }
+
+    /// Joins the projects of several keys, or of none if one of them cannot be.
+    ///
+    /// # Errors
+    /// As [`join_keys`](Self::join_keys).
+    pub fn join_all(&mut self, keys: &[KeyId], by: By, now: Timestamp) -> Result<(), Kept> {
+        let now = self.after_own_words(keys, by, now);
+        for &key in keys {
+            let kinship = self.keys[self.slot(key)?].kinship;
+            if let Some(word) = kinship.apart.filter(|word| *word >= (by, now)) {
+                return Err(Kept::Contradicted(key, word.0));
+            }
+        }
+        keys.windows(2).try_for_each(|pair| self.join_keys(pair[0], pair[1], by, now))
+    }
+
+    /// Makes each of several keys a project of its own, or none if one of them cannot be.
+    ///
+    /// # Errors
+    /// As [`split_key`](Self::split_key).
+    pub fn split_all(&mut self, keys: &[KeyId], by: By, now: Timestamp) -> Result<(), Kept> {
+        let now = self.after_own_words(keys, by, now);
+        for &key in keys {
+            let slot = self.slot(key)?;
+            if let Some(word) = self.keys[slot].kinship.joined.filter(|word| *word > (by, now)) {
+                return Err(Kept::Contradicted(key, word.0));
+            }
+            if !self.has_others(self.keys[slot].project, slot) {
+                return Err(Kept::Alone(key));
+            }
+        }
+        for &key in keys {
+            match self.split_key(key, by, now) {
+                // The last of a project is alone when the others have left it.
+                Ok(()) | Err(Kept::Alone(_)) => {}
+                Err(kept) => return Err(kept),
+            }
+        }
+        Ok(())
+    }
+
+    /// Now, or just after what the same has said of these keys before: the newer word counts, also within a moment.
+    fn after_own_words(&self, keys: &[KeyId], by: By, now: Timestamp) -> Timestamp {
+        let slots = keys.iter().filter_map(|key| self.by_id.get(key));
+        let words = slots.flat_map(|&slot| [self.keys[slot].kinship.joined, self.keys[slot].kinship.apart]);
+        let own = words.flatten().filter(|(whose, _)| *whose == by).map(|(_, at)| at).max();
+        own.map_or(now, |at| now.max(at + Duration::from_millis(1)))
+    }
+
+    /// The keys of the projects that are shown under this name.
+    pub(crate) fn keys_of_project(&self, name: &str) -> Vec<KeyId> {
+        let is_it = |key: &&Key| self.projects[key.project as usize].shown_name() == name;
+        self.keys.iter().filter(is_it).map(|key| key.key.id()).collect()
     }
 
     /// Google may have named the project of a key: all keys of that name are one project, and no others.

@@ -126,9 +126,10 @@ impl Pool {
             return;
         }
         let known = self.tables.remove(model);
-        if let Some(table) = known
+        if let Some(mut table) = known
             && !self.tables.contains_key(family)
         {
+            table.model = family.into();
             self.tables.insert(family.into(), table);
         }
         self.families.insert(model.into(), family.into());

@@ -1,8 +1,12 @@
 //! One model's projects, ordered: who has most room, and who will have some when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::least_used::Awake;
 use super::window::{Charge, Limits, Meter};
 use crate::config::ProjectSettings;
 use crate::google_clock::Skew;
@@ -13,7 +17,7 @@ use crate::time::Timestamp;
 const SCARCE: Duration = Duration::from_secs(60);
 
 /// At most so long a project waits between requests for the sake of evenness: half of what a client usually waits.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Multiples of the golden ratio are spread evenly between whole numbers, however many they are.
 const GOLDEN: f64 = 0.618_033_988_749_895;
@@ -24,14 +28,16 @@ const LONGEST_PENALTY: Duration = Duration::from_secs(60);
 /// What is known of one model: a cell for each project that has been used with it.
 #[derive(Debug)]
 pub(super) struct Table {
-    model: Box<str>,
-    cells: BTreeMap<u32, Cell>,
+    pub(super) model: Arc<str>,
+    cells: HashMap<u32, Cell, BuildHasherDefault<Spread>>,
     /// Those with room, best first.
     ready: BTreeSet<(Rank, u32)>,
     /// Those without, by when they will have some.
     waking: BTreeSet<(Timestamp, u32)>,
     /// Those with room, by when their place changes by itself.
     changing: BTreeSet<(Timestamp, u32)>,
+    /// For `least-used` only, where many keys rest.
+    pub(super) awake: Option<Box<Awake>>,
     /// Projects before this place in the pool's order have a cell, or had their turn.
     pub(super) fresh_from: usize,
     /// Where in the clock's minute Google's fixed minutes end, if they are fixed.
@@ -80,6 +86,26 @@ enum Place {
     Waking(Timestamp),
 }
 
+/// Spreads the numbers of projects over a hash table's places. They are the pool's own, so nobody can choose them.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // A hash table looks at the highest and at the lowest bits.
+        let product = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+}
+
 /// What of a project a table has to know to place it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing<'a> {
@@ -108,10 +134,11 @@ impl Table {
     pub(super) fn new(model: &str, skew: Skew, fixed: Option<u64>) -> Self {
         Self {
             model: model.into(),
-            cells: BTreeMap::new(),
+            cells: HashMap::default(),
             ready: BTreeSet::new(),
             waking: BTreeSet::new(),
             changing: BTreeSet::new(),
+            awake: None,
             fresh_from: 0,
             fixed,
             scarce_until: Timestamp::EPOCH,
@@ -161,19 +188,7 @@ impl Table {
         let old = std::mem::take(&mut cell.place);
         let new = cell.placed(standing, self.scarce_until > now, now);
         cell.place = new;
-        self.unplace(project, old);
-        match new {
-            Place::Nowhere => {}
-            Place::Waking(at) => {
-                self.waking.insert((at, project));
-            }
-            Place::Ready(rank, changes) => {
-                self.ready.insert((rank, project));
-                if let Some(at) = changes {
-                    self.changing.insert((at, project));
-                }
-            }
-        }
+        self.place(project, old, new);
         result
     }
 
@@ -183,25 +198,19 @@ impl Table {
         self.cells.values_mut().for_each(|cell| cell.meter.count_by(fixed, now));
     }
 
-    fn unplace(&mut self, project: u32, place: Place) {
-        match place {
-            Place::Nowhere => {}
-            Place::Waking(at) => {
-                self.waking.remove(&(at, project));
-            }
-            Place::Ready(rank, changes) => {
-                self.ready.remove(&(rank, project));
-                if let Some(at) = changes {
-                    self.changing.remove(&(at, project));
-                }
-            }
-        }
+    /// Moves a project from one place to another. Where it stays, nothing is touched.
+    fn place(&mut self, project: u32, old: Place, new: Place) {
+        let (was_ready, was_changing, was_waking) = old.entries();
+        let (ready, changing, waking) = new.entries();
+        exchange(&mut self.ready, project, was_ready, ready);
+        exchange(&mut self.changing, project, was_changing, changing);
+        exchange(&mut self.waking, project, was_waking, waking);
     }
 
     /// Takes a project out.
     pub(super) fn remove(&mut self, project: u32) -> Option<Cell> {
         let cell = self.cells.remove(&project)?;
-        self.unplace(project, cell.place);
+        self.place(project, cell.place, Place::Nowhere);
         Some(cell)
     }
 
@@ -216,6 +225,14 @@ impl Table {
     /// The projects without room, by when they will have some.
     pub(super) fn waking(&self) -> impl Iterator<Item = (Timestamp, u32)> {
         self.waking.iter().copied().filter(|(at, _)| *at < Timestamp::NEVER)
+    }
+
+    /// The next project with room after this one, or the best of all.
+    pub(super) fn ready_after(&self, previous: Option<(Rank, u32)>) -> Option<(Rank, u32)> {
+        match previous {
+            None => self.ready.first().copied(),
+            Some(previous) => self.ready.range((Bound::Excluded(previous), Bound::Unbounded)).next().copied(),
+        }
     }
 
     /// The projects with room, best first.
@@ -263,6 +280,29 @@ impl Table {
     }
 }
 
+impl Place {
+    /// What stands for it in each of the orders: ready, changing, waking.
+    fn entries(self) -> (Option<Rank>, Option<Timestamp>, Option<Timestamp>) {
+        match self {
+            Self::Nowhere => (None, None, None),
+            Self::Ready(rank, changes) => (Some(rank), changes, None),
+            Self::Waking(at) => (None, None, Some(at)),
+        }
+    }
+}
+
+fn exchange<T: Ord + Copy>(order: &mut BTreeSet<(T, u32)>, project: u32, old: Option<T>, new: Option<T>) {
+    if old == new {
+        return;
+    }
+    if let Some(old) = old {
+        order.remove(&(old, project));
+    }
+    if let Some(new) = new {
+        order.insert((new, project));
+    }
+}
+
 impl Cell {
     fn new(settings: Option<&ProjectSettings>, model: &str, skew: Skew) -> Self {
         let mut cell = Self { meter: Meter::new(skew), ..Self::default() };
@@ -290,6 +330,11 @@ impl Cell {
             self.rank(standing.priority, now),
             self.meter.next_change().into_iter().chain(penalty).min(),
         )
+    }
+
+    /// Whether the project is not given the model at all.
+    pub(super) fn is_given_nothing(&self) -> bool {
+        self.meter.limits.admit_nothing()
     }
 
     /// Its place among the projects with room.

@@ -318,3 +318,29 @@ fn scarce_room_is_given_out_evenly() {
     let longest = even.windows(2).map(|pair| pair[1] - pair[0]).max();
     assert!(even.len() >= 11 && even[10] >= 40 && longest <= Some(11), "{even:?}");
 }
+
+#[test]
+fn what_a_project_is_not_given_is_not_tried_every_day() {
+    for strategy in [
+        Strategy::Headroom,
+        Strategy::RoundRobin,
+        Strategy::TimeWindow,
+        Strategy::Random,
+        Strategy::LeastUsed,
+    ] {
+        let mut pool = Pool::new(&keys(&["a", "b"]), PoolSettings::only(strategy), 1);
+        let mut none = failure(Consequence::RestModel(NOW + secs(86_400)));
+        none.limits = vec![Limit {
+            family: Some("gemini-2.5-flash".to_owned()),
+            kind: LimitKind::RequestsPerDay,
+            value: 0,
+        }];
+        pool.failed(id("a"), MODEL, &none, NOW);
+        for day in 1..4 {
+            assert_eq!(served(&mut pool, 3, NOW + secs(day * 90_000)), "b b b", "{strategy:?}");
+        }
+        // Another model is another matter.
+        let other = Want { model: Some("gemini-2.5-pro"), tried: &[id("b")], ..Want::default() };
+        assert!(matches!(pool.pick(&other, NOW), Pick::Ready { .. }), "{strategy:?}");
+    }
+}

@@ -295,7 +295,7 @@ impl Pool {
         }
     }
 
-    fn project_counts(&self) -> ProjectCounts {
+    pub(crate) fn project_counts(&self) -> ProjectCounts {
         let is_unknown = |number: &&u32| !self.projects[**number as usize].known;
         let (count, unknown) = (self.order.len(), self.order.iter().filter(is_unknown).count());
         let plural = |number: usize| if number == 1 { "" } else { "s" };
@@ -443,7 +443,7 @@ impl Pool {
 
 impl Project {
     /// The configured name, or one made from the number.
-    fn shown_name(&self) -> String {
+    pub(super) fn shown_name(&self) -> String {
         match &self.name {
             Some(name) => name.to_string(),
             None => self.id.made_up_name(),

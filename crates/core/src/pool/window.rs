@@ -177,6 +177,13 @@ pub(super) struct Limits {
     pub(super) tokens_per_day: Option<u64>,
 }
 
+impl Limits {
+    /// Whether one of them is zero: a project that is not given the model.
+    pub(super) fn admit_nothing(&self) -> bool {
+        [self.requests_per_minute, self.tokens_per_minute, self.requests_per_day].contains(&Some(0))
+    }
+}
+
 /// What a limit is taken to be for ordering only, while nobody has named it: the smaller ones of the free tier.
 const ASSUMED: [u64; 3] = [15, 250_000, 1_000];
 
@@ -244,8 +251,7 @@ impl Meter {
         self.day.roll(now);
         let limits = self.limits;
         // A project that is not given the model at all.
-        if [limits.requests_per_minute, limits.tokens_per_minute, limits.requests_per_day].contains(&Some(0))
-        {
+        if limits.admit_nothing() {
             return Timestamp::NEVER;
         }
         let mut at = now;

@@ -17,9 +17,10 @@ mod chat;
 mod endpoints;
 mod messages;
 mod page;
+mod responses;
 
 fn dialects() -> Vec<Dialect> {
-    let mut dialects = vec![chat::dialect(), messages::dialect()];
+    let mut dialects = vec![chat::dialect(), responses::dialect(), messages::dialect()];
     dialects.extend(endpoints::dialects());
     dialects
 }

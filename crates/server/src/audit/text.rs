@@ -19,11 +19,15 @@ const MOST_KEY_LINES: usize = 200;
 const MOST_WORDS: usize = 120;
 
 /// What is said before anything is sent.
-pub(super) fn announcement(keys: usize, models: usize, most: usize) -> String {
+pub(super) fn announcement(keys: usize, models: usize, most: usize, probes: bool) -> String {
     let words = keys.saturating_mul(models);
+    let writes = match probes {
+        true => "A file of five letters is uploaded into each project and deleted again.",
+        false => "Nothing is uploaded or changed.",
+    };
     format!(
         "Asking about {} with {}: this makes at most {}, of which at most {words} generate a word and count \
-         against the keys' quotas. Nothing is uploaded or changed.",
+         against the keys' quotas. {writes}",
         count(keys, "key"),
         count(models, "model"),
         count(most, "request"),
@@ -42,7 +46,7 @@ pub(super) fn render(audit: &Audit, zone: &TimeZone) -> String {
     line("Keys", keys(audit));
     line("Dead", dead(&audit.summary));
     line("Limited", limited(&audit.summary, &clock));
-    line("Projects", projects(&audit.summary));
+    line("Projects", projects(&audit.summary, audit.probed));
     line("Requests", requests(audit));
     for model in &audit.summary.models {
         let _ = write!(text, "\n{}", of_model(model, &clock));
@@ -94,14 +98,17 @@ fn limited(summary: &Summary, clock: &Clock<'_>) -> String {
     }
 }
 
-fn projects(summary: &Summary) -> String {
+fn projects(summary: &Summary, probed: bool) -> String {
     let projects = &summary.projects;
     if projects.keys == 0 {
         return "none, as no key lives".to_owned();
     }
     let keys = count(projects.keys, if summary.dead.is_empty() { "key" } else { "living key" });
     match projects.unknown {
-        0 => format!("{keys} = {}", count(projects.count, "project")),
+        0 => {
+            let verified = if probed { " (verified)" } else { "" };
+            format!("{keys} = {}{verified}", count(projects.count, "project"))
+        }
         unknown => format!(
             "{keys} = at most {} (unverified: of {} the project is not known)",
             count(projects.count, "project"),
@@ -266,7 +273,7 @@ mod tests {
             notices: Vec::new(),
         };
         let requests = Requests { most: 9, sent: 8, given_up: false };
-        Audit { pool, models: models.into(), reports, summary, requests, at: NOW }
+        Audit { pool, models: models.into(), reports, summary, requests, probed: false, at: NOW }
     }
 
     fn zone() -> TimeZone {

@@ -45,15 +45,30 @@ pub fn faulty(fault: Fault) -> Condition {
 impl Running {
     /// Starts both; `settings` are more variables for libra.
     pub async fn start(simulator: Arc<Simulator>, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(simulator, settings, &[]).await
+    }
+
+    /// The same with arguments for libra.
+    pub async fn start_at(simulator: Arc<Simulator>, settings: &[(&str, &str)], arguments: &[&str]) -> Self {
         let listener = libra_simulator::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
         let upstream = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(libra_simulator::serve(Arc::clone(&simulator), listener));
-        Self::start_with(simulator, &upstream, settings)
+        Self::start_by(simulator, &upstream, settings, arguments)
     }
 
     pub fn start_with(simulator: Arc<Simulator>, upstream: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_by(simulator, upstream, settings, &[])
+    }
+
+    fn start_by(
+        simulator: Arc<Simulator>,
+        upstream: &str,
+        settings: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_libra"));
         command
+            .args(arguments)
             .env_clear()
             .current_dir(std::env::temp_dir())
             .env("LIBRA_LISTEN", "127.0.0.1:0")

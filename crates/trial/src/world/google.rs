@@ -12,9 +12,6 @@ use crate::load::{self, Arrival};
 use crate::record::Others;
 use crate::scenario::{millis, others_key};
 
-/// Input tokens of what others ask for.
-const OTHERS_TOKENS: u64 = 100;
-
 impl World<'_> {
     /// A call is at Google's.
     pub(super) fn reach(&mut self, number: usize, op: OpId) {
@@ -104,7 +101,7 @@ impl World<'_> {
         let body = load::body(&Arrival {
             at: self.now,
             client: u32::MAX,
-            tokens: OTHERS_TOKENS,
+            tokens: load::OTHERS_TOKENS,
             stream: false,
             conversation: 0,
             turn: 0,
