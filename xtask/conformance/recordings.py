@@ -8,6 +8,7 @@ pool, so that the key of a request goes on and names the recording.
 import base64
 import http.client
 import json
+import math
 import os
 import struct
 
@@ -168,6 +169,8 @@ def embedding(recording, is_base64):
         packed = [base64.b64decode(vector) for vector in vectors]
         vectors = [list(struct.unpack(f"<{len(vector) // 4}f", vector)) for vector in packed]
     same([len(vector) for vector in vectors], [len(vector) for vector in recorded], "dimensions")
+    # OpenAI's vectors have length 1, Google's shorter ones have not.
+    recorded = [[value / math.hypot(*vector) for value in vector] for vector in recorded]
     worst = max(abs(a - b) for one, other in zip(vectors, recorded) for a, b in zip(one, other))
     need(worst < 1e-6, f"a value is off by {worst}")
     return f"{len(vectors)} vectors"

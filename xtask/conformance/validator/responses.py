@@ -36,14 +36,14 @@ def whole(body, is_done=True):
 def check_item(item):
     kind = item.get("type")
     if kind == "message":
-        fields(item, "message", "id type role status content", "phase")
+        fields(item, "message", "id type role status content", "phase extra_content")
         for part in item["content"]:
             if part.get("type") == "output_text":
                 fields(part, "output_text", "type text annotations", "logprobs")
             else:
                 fields(part, "refusal", "type refusal")
     elif kind == "function_call":
-        fields(item, "function_call", "type call_id name arguments", "id status namespace")
+        fields(item, "function_call", "type call_id name arguments", "id status namespace extra_content")
     elif kind == "reasoning":
         fields(item, "reasoning", "id type summary", "content encrypted_content status", "encrypted_content")
 
