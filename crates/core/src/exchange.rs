@@ -634,6 +634,9 @@ impl Single {
         if !issued.is_empty() {
             self.gateway.signatures().remember(self.access.client(), issued);
         }
+        if let Some(kept) = self.task.kept(response.body()) {
+            self.gateway.answers().keep(self.access.client(), kept, now);
+        }
         let key = lease.as_ref().map(|lease| lease.key.id());
         let usage = if self.task.generates() { judge::usage(&body) } else { None };
         if let Some(lease) = lease {

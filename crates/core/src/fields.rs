@@ -29,6 +29,19 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     })
 }
 
+/// Reads a part of a body, which is known to be JSON. `place` is where it stands.
+pub(crate) fn parse_within<T: DeserializeOwned>(json: &str, place: &str) -> Result<T, Error> {
+    parse(json.as_bytes()).map_err(|error| {
+        let param = match error.param.as_deref() {
+            None => place.to_owned(),
+            Some(inner) if inner.starts_with('[') => format!("{place}{inner}"),
+            Some(inner) => format!("{place}.{inner}"),
+        };
+        let reason = error.message.split_once(": ").map_or("it cannot be read.", |(_, reason)| reason);
+        Error::bad_request(format!("Invalid value for '{param}': {reason}"), param)
+    })
+}
+
 /// In OpenAI's own words, and where it is.
 fn unreadable(error: &serde_json::Error) -> Error {
     Error::new(Kind::BadRequest, format!("We could not parse the JSON body of your request. ({error})"))

@@ -19,6 +19,7 @@ use http::{Method, Response, StatusCode, Uri};
 
 use crate::admin;
 use crate::affinity::Affinity;
+use crate::answers;
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
@@ -32,6 +33,7 @@ use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
+use crate::openai::responses::store::Answers;
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, StateChange, Ticket};
 use crate::repair::Repairs;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
@@ -75,6 +77,7 @@ pub struct Gateway {
     affinity: Mutex<Affinity>,
     signatures: Mutex<Signatures>,
     repairs: Mutex<Repairs>,
+    answers: Mutex<Answers>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -166,6 +169,7 @@ impl Gateway {
             affinity: Mutex::default(),
             signatures: Mutex::new(Signatures::new(memory)),
             repairs: Mutex::default(),
+            answers: Mutex::new(Answers::new(memory)),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -202,6 +206,11 @@ impl Gateway {
     /// Which schemas Google has refused. Never held while something is waited for.
     pub(crate) fn repairs(&self) -> MutexGuard<'_, Repairs> {
         locked(&self.repairs)
+    }
+
+    /// The answers that clients go on from. Never held while something is waited for.
+    pub(crate) fn answers(&self) -> MutexGuard<'_, Answers> {
+        locked(&self.answers)
     }
 
     /// What is known of the local clock's error.
@@ -324,6 +333,11 @@ impl Gateway {
             Operation::Ready => Ok(Accepted::Reply(self.ready())),
             Operation::Verify { format } => self.verification(head, format, mark, now),
             Operation::Generation(form) => self.intake(head, Wanted::Generation(form), mark, now),
+            Operation::Answer { id, act } => {
+                let access = Presented::find(head.uri, head.headers).access(&self.config)?;
+                let query = head.uri.query().unwrap_or("");
+                answers::answer(self, access.client(), &id, act, query, now).map(Accepted::Reply)
+            }
             Operation::Model(call) => {
                 let task = self.native(call)?;
                 self.intake(head, Wanted::Task(task), mark, now)
@@ -503,7 +517,7 @@ impl Gateway {
     }
 
     /// What makes an answer's identifier: never the same twice in one process, nor likely in two.
-    fn answer_id(&self) -> String {
+    pub(crate) fn answer_id(&self) -> String {
         let mut chance = self.chance();
         format!("{:016x}{:08x}", chance.u64(..), chance.u32(..))
     }
@@ -588,9 +602,9 @@ impl Intake {
             (Wanted::Generation(form), Some(body)) => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default();
-                let in_ids = gateway.config().signatures_in_ids;
-                let asked = Asked::read(form, body, content_type, &gateway.answer_id(), in_ids, now)?;
-                let custom = form == Form::Chat
+                let client = (&*gateway, access.client());
+                let asked = Asked::read(form, body, content_type, client, &mut held, now)?;
+                let custom = asked.is_chat()
                     && matches!(access, Access::Pool { .. })
                     && gateway
                         .config()

@@ -8,6 +8,7 @@
 //! requests pass by without any of this.
 
 pub mod catalogue;
+pub mod count;
 pub mod draft;
 pub(crate) mod entries;
 pub mod finish;

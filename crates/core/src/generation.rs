@@ -8,16 +8,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::answers;
 use crate::anthropic::messages::{self, MessagesRequest};
 use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
+use crate::gateway::Gateway;
 use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
 use crate::gemini::tuning::Tuning;
 use crate::mark::RequestId;
+use crate::memory::Held;
 use crate::openai::chat::{self, ChatRequest};
 pub(crate) use crate::openai::endpoint::Fragment;
 use crate::openai::endpoint::{self, Endpoint};
+use crate::openai::responses::store::Answer;
+use crate::openai::responses::{self, ResponsesRequest};
+use crate::secret::KeyId;
 use crate::signatures::{Issued, Recalled};
 use crate::time::Timestamp;
 
@@ -26,6 +32,10 @@ use crate::time::Timestamp;
 pub enum Form {
     /// OpenAI's `/v1/chat/completions`.
     Chat,
+    /// OpenAI's `/v1/responses`.
+    Responses,
+    /// OpenAI's `/v1/responses/input_tokens`: no answer, but what asking would cost.
+    ResponseTokens,
     /// OpenAI's other endpoints.
     Endpoint(Endpoint),
     /// Anthropic's `/v1/messages`.
@@ -36,12 +46,46 @@ pub enum Form {
 
 /// A request that was read, and what the translation of its answer has to know of it.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one a request, boxed with what it belongs to")]
 pub(crate) enum Asked {
-    Chat { request: ChatRequest, context: chat::Context },
-    Messages { request: MessagesRequest, context: messages::Context },
-    MessageTokens { request: MessagesRequest },
-    Endpoint { endpoint: Endpoint, request: Arc<endpoint::Request>, part: Part },
+    Chat {
+        request: ChatRequest,
+        context: chat::Context,
+        /// It came in the items of [`Form::Responses`], and nobody but this gateway could read it as a chat.
+        in_items: bool,
+    },
+    Responses(Box<AskedResponse>),
+    ResponseTokens {
+        conversation: responses::Conversation,
+    },
+    Messages {
+        request: MessagesRequest,
+        context: messages::Context,
+    },
+    MessageTokens {
+        request: MessagesRequest,
+    },
+    Endpoint {
+        endpoint: Endpoint,
+        request: Arc<endpoint::Request>,
+        part: Part,
+    },
+}
+
+/// A request to `/v1/responses`, with all that it goes on from.
+#[derive(Debug)]
+pub(crate) struct AskedResponse {
+    conversation: responses::Conversation,
+    context: responses::Context,
+    /// What the answer is kept with; none where it is not to be kept.
+    kept: Option<Arc<Kept>>,
+}
+
+/// What an answer is kept with: its id, the items of the request, and what the request goes on from.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    id: String,
+    items: Vec<responses::Item>,
+    before: Option<Arc<responses::store::Turn>>,
 }
 
 /// What of a request one generation is about. Some take several of Gemini's.
@@ -68,6 +112,7 @@ pub(crate) struct Generation {
 #[derive(Debug)]
 pub(crate) enum Encoder {
     Chat(chat::stream::Encoder),
+    Responses { encoder: responses::stream::Encoder, kept: Option<Arc<Kept>> },
     Endpoint(endpoint::Encoder),
     Messages(messages::stream::Encoder),
 }
@@ -76,7 +121,7 @@ impl Form {
     /// The dialect of its errors.
     pub(crate) fn dialect(self) -> Dialect {
         match self {
-            Self::Chat | Self::Endpoint(_) => Dialect::OpenAi,
+            Self::Chat | Self::Responses | Self::ResponseTokens | Self::Endpoint(_) => Dialect::OpenAi,
             Self::Messages | Self::MessageTokens => Dialect::Anthropic,
         }
     }
@@ -85,6 +130,7 @@ impl Form {
     fn id_prefix(self) -> &'static str {
         match self {
             Self::Chat => "chatcmpl-",
+            Self::Responses | Self::ResponseTokens => responses::RESPONSE_ID,
             Self::Endpoint(endpoint) => endpoint.id_prefix(),
             Self::Messages | Self::MessageTokens => messages::ID_PREFIX,
         }
@@ -92,8 +138,8 @@ impl Form {
 }
 
 impl Asked {
-    /// Reads a body of this media type. `unique` makes the answer's id; `signatures_in_ids` says whether signatures go
-    /// into the ids of calls.
+    /// Reads the body of a client's request, of this media type. What it goes on from is looked up among what the
+    /// gateway has kept, and counts as `held` for it.
     ///
     /// # Errors
     /// A body that is no request of this form.
@@ -101,17 +147,41 @@ impl Asked {
         form: Form,
         body: &Bytes,
         content_type: &str,
-        unique: &str,
-        signatures_in_ids: bool,
+        (gateway, client): (&Gateway, KeyId),
+        held: &mut Held,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let (id, created) = (format!("{}{unique}", form.id_prefix()), now.as_secs());
+        let (id, created) = (format!("{}{}", form.id_prefix(), gateway.answer_id()), now.as_secs());
+        let signatures_in_ids = gateway.config().signatures_in_ids;
         match form {
             Form::Chat => {
-                let request = ChatRequest::parse(body)?;
+                let (request, in_items) = match ChatRequest::parse(body) {
+                    // A well-known editor sends items here, and waits for the answer to a chat.
+                    Err(_) if ResponsesRequest::is_in_items(body) => {
+                        let request = ResponsesRequest::parse(body)?;
+                        let (items, before) =
+                            answers::gone_on_from(&request, &id, (gateway, client), held, now)?;
+                        (request.conversation(before.as_ref(), &items)?.into_chat(), true)
+                    }
+                    request => (request?, false),
+                };
                 let mut context = request.context(id, created);
                 context.signatures_in_ids = signatures_in_ids;
-                Ok(Self::Chat { request, context })
+                Ok(Self::Chat { request, context, in_items })
+            }
+            Form::Responses => {
+                let request = ResponsesRequest::parse(body)?;
+                let (items, before) = answers::gone_on_from(&request, &id, (gateway, client), held, now)?;
+                let conversation = request.conversation(before.as_ref(), &items)?;
+                let mut context = request.context(&conversation, id.clone(), created);
+                context.signatures_in_ids = signatures_in_ids;
+                let kept = request.stores().then(|| Arc::new(Kept { id, items, before }));
+                Ok(Self::Responses(Box::new(AskedResponse { conversation, context, kept })))
+            }
+            Form::ResponseTokens => {
+                let request = ResponsesRequest::parse(body)?.whole();
+                let (items, before) = answers::gone_on_from(&request, &id, (gateway, client), held, now)?;
+                Ok(Self::ResponseTokens { conversation: request.conversation(before.as_ref(), &items)? })
             }
             Form::Endpoint(endpoint) => {
                 let request = Arc::new(endpoint.read(body, content_type, id, created)?);
@@ -132,10 +202,17 @@ impl Asked {
         }
     }
 
+    /// Whether another service that speaks chat completions could serve the client's body as it came.
+    pub(crate) fn is_chat(&self) -> bool {
+        matches!(self, Self::Chat { in_items: false, .. })
+    }
+
     /// The model, as the client names it.
     pub(crate) fn model(&self) -> &str {
         match self {
             Self::Chat { request, .. } => &request.model,
+            Self::Responses(asked) => &asked.conversation.chat().model,
+            Self::ResponseTokens { conversation } => &conversation.chat().model,
             Self::Messages { request, .. } | Self::MessageTokens { request } => &request.model,
             Self::Endpoint { request, .. } => request.model(),
         }
@@ -144,7 +221,11 @@ impl Asked {
     /// What the model is asked for.
     pub(crate) fn alias_for(&self) -> AliasFor {
         match self {
-            Self::Chat { .. } | Self::Messages { .. } | Self::MessageTokens { .. } => AliasFor::Chat,
+            Self::Chat { .. }
+            | Self::Responses(_)
+            | Self::ResponseTokens { .. }
+            | Self::Messages { .. }
+            | Self::MessageTokens { .. } => AliasFor::Chat,
             Self::Endpoint { request, .. } => request.alias_for(),
         }
     }
@@ -153,6 +234,8 @@ impl Asked {
     pub(crate) fn call_ids(&self) -> Vec<Cow<'_, str>> {
         match self {
             Self::Chat { request, .. } => request.call_ids().collect(),
+            Self::Responses(asked) => asked.conversation.chat().call_ids().collect(),
+            Self::ResponseTokens { conversation } => conversation.chat().call_ids().collect(),
             Self::Endpoint { .. } => Vec::new(),
             Self::Messages { request, .. } | Self::MessageTokens { request } => request.call_ids().collect(),
         }
@@ -181,15 +264,21 @@ impl Asked {
     fn expect_citations(&mut self) {
         match self {
             Self::Chat { context, .. } => context.expect_citations(),
-            Self::Messages { .. } | Self::MessageTokens { .. } | Self::Endpoint { .. } => {}
+            // They tell of a search whenever there was one.
+            Self::Responses(_) | Self::Messages { .. } => {}
+            Self::ResponseTokens { .. } | Self::MessageTokens { .. } | Self::Endpoint { .. } => {}
         }
     }
 
     fn to_gemini(&self, model: &str, known: &Known, tuning: &Tuning) -> Result<Written, Error> {
         let written = match self {
             Self::Chat { request, .. } => chat::to_gemini::request(request, model, known),
+            Self::Responses(asked) => responses::to_gemini::request(&asked.conversation, model, known),
             Self::Messages { request, .. } => messages::to_gemini::request(request, model, known),
             // A count is of what the client wrote.
+            Self::ResponseTokens { conversation } => {
+                return responses::to_gemini::count(conversation, model, known);
+            }
             Self::MessageTokens { request } => return messages::to_gemini::count(request, model, known),
             // The parts will be translated for themselves.
             Self::Endpoint { request, part: Part::Whole, .. } if request.parts() > 1 => {
@@ -210,6 +299,12 @@ impl Part {
             Self::Whole => 0,
             Self::Numbered(number) => number,
         }
+    }
+}
+
+impl Kept {
+    fn answer(&self, body: Bytes) -> Answer {
+        Answer::new(self.id.clone(), body, self.items.clone(), self.before.clone())
     }
 }
 
@@ -238,16 +333,23 @@ impl Generation {
     pub(crate) fn form(&self) -> Form {
         match &self.asked {
             Asked::Chat { .. } => Form::Chat,
+            Asked::Responses(_) => Form::Responses,
+            Asked::ResponseTokens { .. } => Form::ResponseTokens,
             Asked::Endpoint { endpoint, .. } => Form::Endpoint(*endpoint),
             Asked::Messages { .. } => Form::Messages,
             Asked::MessageTokens { .. } => Form::MessageTokens,
         }
     }
 
+    /// Whether another service that speaks chat completions could serve the client's body as it came.
+    pub(crate) fn is_chat(&self) -> bool {
+        self.asked.is_chat()
+    }
+
     /// Gemini's method, as it stands in a path.
     pub(crate) fn method(&self) -> &'static str {
         match &self.asked {
-            Asked::MessageTokens { .. } => "countTokens",
+            Asked::MessageTokens { .. } | Asked::ResponseTokens { .. } => "countTokens",
             Asked::Endpoint { request, .. } => request.method(),
             _ if self.streams() => "streamGenerateContent?alt=sse",
             _ => "generateContent",
@@ -258,8 +360,9 @@ impl Generation {
     pub(crate) fn streams(&self) -> bool {
         match &self.asked {
             Asked::Chat { request, .. } => request.stream,
+            Asked::Responses(asked) => asked.conversation.chat().stream,
             Asked::Messages { request, .. } => request.stream,
-            Asked::MessageTokens { .. } => false,
+            Asked::MessageTokens { .. } | Asked::ResponseTokens { .. } => false,
             Asked::Endpoint { request, .. } => request.streams(),
         }
     }
@@ -267,8 +370,8 @@ impl Generation {
     /// Whether Gemini's answer has candidates.
     pub(crate) fn generates(&self) -> bool {
         match &self.asked {
-            Asked::Chat { .. } | Asked::Messages { .. } => true,
-            Asked::MessageTokens { .. } => false,
+            Asked::Chat { .. } | Asked::Responses(_) | Asked::Messages { .. } => true,
+            Asked::MessageTokens { .. } | Asked::ResponseTokens { .. } => false,
             Asked::Endpoint { request, .. } => request.generates(),
         }
     }
@@ -374,11 +477,25 @@ impl Generation {
     pub(crate) fn answer(&self, body: &[u8]) -> Result<(Bytes, Vec<Issued>), Error> {
         match &self.asked {
             Asked::Chat { context, .. } => chat::from_gemini::answer(body, context),
+            Asked::Responses(asked) => responses::from_gemini::answer(body, &asked.context),
+            Asked::ResponseTokens { .. } => Ok((responses::from_gemini::count(body)?, Vec::new())),
             Asked::Messages { context, .. } => messages::from_gemini::answer(body, context),
             Asked::MessageTokens { .. } => Ok((messages::from_gemini::count(body)?, Vec::new())),
             Asked::Endpoint { request, part, .. } => {
                 Ok((request.answer(&[request.fragment(body, part.number())?]), Vec::new()))
             }
+        }
+    }
+
+    /// What is kept of the client's answer; none where nothing is.
+    pub(crate) fn kept(&self, answer: &Bytes) -> Option<Answer> {
+        match &self.asked {
+            Asked::Responses(asked) => Some(asked.kept.as_ref()?.answer(answer.clone())),
+            Asked::Chat { .. }
+            | Asked::ResponseTokens { .. }
+            | Asked::Messages { .. }
+            | Asked::MessageTokens { .. }
+            | Asked::Endpoint { .. } => None,
         }
     }
 
@@ -390,7 +507,11 @@ impl Generation {
                 let encoder = messages::stream::Encoder::new(context.clone(), &self.model);
                 Some(Encoder::Messages(encoder))
             }
-            Asked::MessageTokens { .. } => None,
+            Asked::Responses(asked) => Some(Encoder::Responses {
+                encoder: responses::stream::Encoder::new(asked.context.clone()),
+                kept: asked.kept.clone(),
+            }),
+            Asked::MessageTokens { .. } | Asked::ResponseTokens { .. } => None,
             Asked::Endpoint { request, .. } => request.encoder().map(Encoder::Endpoint),
         }
     }
@@ -404,6 +525,7 @@ impl Encoder {
     pub(crate) fn push(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             Self::Chat(encoder) => encoder.push(event, out),
+            Self::Responses { encoder, .. } => encoder.push(event, out),
             Self::Endpoint(encoder) => encoder.push(event, out),
             Self::Messages(encoder) => encoder.push(event, out),
         }
@@ -413,8 +535,17 @@ impl Encoder {
     pub(crate) fn take_issued(&mut self) -> Vec<Issued> {
         match self {
             Self::Chat(encoder) => encoder.take_issued(),
+            Self::Responses { encoder, .. } => encoder.take_issued(),
             Self::Endpoint(_) => Vec::new(),
             Self::Messages(encoder) => encoder.take_issued(),
+        }
+    }
+
+    /// What is kept of an answer that was finished; none where nothing is.
+    pub(crate) fn take_kept(&mut self) -> Option<Answer> {
+        match self {
+            Self::Responses { encoder, kept } => Some(kept.take()?.answer(encoder.take_answer()?)),
+            Self::Chat(_) | Self::Messages(_) | Self::Endpoint(_) => None,
         }
     }
 
@@ -422,6 +553,7 @@ impl Encoder {
     pub(crate) fn is_finished(&self) -> bool {
         match self {
             Self::Chat(encoder) => encoder.is_finished(),
+            Self::Responses { encoder, .. } => encoder.is_finished(),
             Self::Endpoint(encoder) => encoder.is_finished(),
             Self::Messages(encoder) => encoder.is_finished(),
         }
@@ -431,6 +563,7 @@ impl Encoder {
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::Chat(encoder) => encoder.finish(out),
+            Self::Responses { encoder, .. } => encoder.finish(out),
             Self::Messages(encoder) => encoder.finish(out),
             Self::Endpoint(encoder) => encoder.finish(out),
         }
@@ -442,6 +575,7 @@ impl Encoder {
         match self {
             Self::Endpoint(encoder) if !encoder.can_say_errors() => {}
             Self::Chat(_) | Self::Endpoint(_) => out.extend_from_slice(&error.event(Dialect::OpenAi, None)),
+            Self::Responses { encoder, .. } => encoder.fail(error, out),
             Self::Messages(_) => out.extend_from_slice(&error.event(Dialect::Anthropic, Some(request))),
         }
     }

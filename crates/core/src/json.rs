@@ -44,6 +44,20 @@ pub(crate) fn document_as_string(out: &mut Vec<u8>, json: &str) {
     out.push(b'"');
 }
 
+/// Writes `json`, a document that is valid, without the white space between its tokens.
+pub(crate) fn document(out: &mut Vec<u8>, json: &str) {
+    let (mut in_string, mut escaped) = (false, false);
+    out.extend(json.bytes().filter(|byte| {
+        match byte {
+            b'"' if !escaped => in_string = !in_string,
+            b' ' | b'\n' | b'\r' | b'\t' if !in_string => return false,
+            _ => {}
+        }
+        escaped = *byte == b'\\' && in_string && !escaped;
+        true
+    }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +71,9 @@ mod tests {
             assert_eq!(text, expected);
             let same = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("valid");
             assert_eq!(same(json), same(&text));
+            let mut out = Vec::new();
+            document(&mut out, json);
+            assert_eq!(out, expected.as_bytes());
         };
         check("{}", "{}");
         check("{\n  \"a b\": [1, 2],\r\n\t\"c\": \"d e\"\n}", r#"{"a b":[1,2],"c":"d e"}"#);

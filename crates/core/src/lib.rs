@@ -6,6 +6,7 @@
 
 mod admin;
 mod affinity;
+mod answers;
 pub mod anthropic;
 pub mod audit;
 pub mod auth;

@@ -49,6 +49,11 @@ impl Held {
         taken.is_ok()
     }
 
+    /// How much this share has taken.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Gives everything back.
     pub fn release(&mut self) {
         self.memory.held.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);

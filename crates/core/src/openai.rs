@@ -8,6 +8,7 @@ pub mod endpoint;
 mod form;
 pub mod images;
 pub mod models;
+pub mod responses;
 mod sampling;
 mod texts;
 mod tokens;

@@ -230,6 +230,9 @@ impl Relay {
                 };
                 if encoder.is_finished() && complete {
                     encoder.finish(&mut out);
+                    if let Some(kept) = encoder.take_kept() {
+                        self.origin.gateway.answers().keep(self.origin.client, kept, now);
+                    }
                     return self.end(out.into(), Next::End, Ending::Complete, now);
                 }
                 self.end_with(out.into(), &cut, now)

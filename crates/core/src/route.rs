@@ -34,6 +34,8 @@ pub enum Operation {
     ModelGet { version: Version, model: String },
     /// An answer of the model, asked for in another dialect than Google's.
     Generation(Form),
+    /// An answer that was kept: `/v1/responses/{id}` and below.
+    Answer { id: String, act: Act },
     /// `POST /verify`.
     Verify { format: VerifyFormat },
     /// `GET /`.
@@ -74,6 +76,19 @@ pub enum ModelMethod {
     EmbedContent,
     /// Many vectors.
     BatchEmbedContents,
+}
+
+/// What is to be done with an answer that was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Show it.
+    Get,
+    /// Forget it.
+    Delete,
+    /// Show what the model was given.
+    InputItems,
+    /// Stop making it.
+    Cancel,
 }
 
 /// The versions of Google's API. SDKs of 2026 speak `v1`, those before `v1beta`.
@@ -137,6 +152,14 @@ impl Route {
                 (Self::other(Operation::Verify { format }), &[Method::POST][..])
             }
             ["chat"] | ["chat", "completions"] => (Self::generation(Form::Chat), &[Method::POST][..]),
+            ["responses"] => (Self::generation(Form::Responses), &[Method::POST][..]),
+            ["responses", "input_tokens"] => (Self::generation(Form::ResponseTokens), &[Method::POST][..]),
+            ["responses", id] if *method == Method::DELETE => {
+                (Self::kept(id, Act::Delete), &[Method::DELETE][..])
+            }
+            ["responses", id] => (Self::kept(id, Act::Get), &[Method::GET, Method::DELETE][..]),
+            ["responses", id, "input_items"] => (Self::kept(id, Act::InputItems), &[Method::GET][..]),
+            ["responses", id, "cancel"] => (Self::kept(id, Act::Cancel), &[Method::POST][..]),
             ["messages"] => (Self::generation(Form::Messages), &[Method::POST][..]),
             ["messages", "count_tokens"] => (Self::generation(Form::MessageTokens), &[Method::POST][..]),
             parts if let Some(endpoint) = Endpoint::of_path(parts) => {
@@ -173,6 +196,10 @@ impl Route {
 
     fn generation(form: Form) -> Self {
         Self { dialect: form.dialect(), operation: Operation::Generation(form) }
+    }
+
+    fn kept(id: &str, act: Act) -> Self {
+        Self { dialect: Dialect::OpenAi, operation: Operation::Answer { id: id.to_owned(), act } }
     }
 
     /// Paths of the gateway itself are answered in OpenAI's shape, the one most tools read.
@@ -491,6 +518,28 @@ mod tests {
             let route = find("POST", uri, &[]).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
             assert_eq!(route, Route::generation(Form::Chat), "{uri}");
         }
+    }
+
+    #[test]
+    fn responses_are_found_with_what_is_below_them() {
+        let check = |method: &str, uri: &str, expected: Option<Route>| {
+            assert_eq!(find(method, uri, &[]).ok(), expected, "{method} {uri}");
+        };
+        check("POST", "/v1/responses", Some(Route::generation(Form::Responses)));
+        check("POST", "/v1beta/openai/responses", Some(Route::generation(Form::Responses)));
+        check("POST", "/responses/input_tokens", Some(Route::generation(Form::ResponseTokens)));
+        check("GET", "/v1/responses/resp_1", Some(Route::kept("resp_1", Act::Get)));
+        check("DELETE", "/v1/responses/resp_1", Some(Route::kept("resp_1", Act::Delete)));
+        check(
+            "GET",
+            "/v1/responses/resp_1/input_items?limit=2",
+            Some(Route::kept("resp_1", Act::InputItems)),
+        );
+        check("POST", "/v1/responses/resp_1/cancel", Some(Route::kept("resp_1", Act::Cancel)));
+        check("GET", "/v1/responses", None);
+        check("POST", "/v1/responses/resp_1", None);
+        check("GET", "/v1/responses/resp_1/cancel", None);
+        check("GET", "/v1/responses/resp_1/else", None);
     }
 
     #[test]

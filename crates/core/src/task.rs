@@ -17,6 +17,7 @@ use crate::gemini::remote::{Media, Remote};
 use crate::gemini::tuning::Tuning;
 use crate::generation::{Encoder, Form, Generation};
 use crate::openai::models;
+use crate::openai::responses::store::Answer;
 use crate::route::{ModelCall, Version, model_path};
 use crate::signatures::Issued;
 use crate::sse::{Decoder, Framing};
@@ -133,7 +134,7 @@ impl Task {
     /// The model of a chat, as the client names it, for the service that may take chats over.
     pub(crate) fn chat_model(&self) -> Option<&str> {
         match self {
-            Self::Generation(generation) if generation.form() == Form::Chat => Some(generation.asked_model()),
+            Self::Generation(generation) if generation.is_chat() => Some(generation.asked_model()),
             _ => None,
         }
     }
@@ -311,6 +312,14 @@ impl Task {
             response.extensions_mut().insert(fragment);
         }
         Ok((response, issued))
+    }
+
+    /// What is kept of an answer for clients that go on from it; none where nothing is.
+    pub(crate) fn kept(&self, answer: &Bytes) -> Option<Answer> {
+        match self {
+            Self::Generation(generation) => generation.kept(answer),
+            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
     }
 
     /// Under which name a good answer may be kept for a while; none for what is asked anew each time.

@@ -3,8 +3,11 @@
 //! Native answers must come back byte for byte, chats must come out whole. Without the folder this checks
 //! nothing, and says so.
 
+#[path = "recorded/chat.rs"]
+mod chat;
 mod harness;
-mod recorded_chat;
+#[path = "recorded/messages.rs"]
+mod messages;
 
 use std::fs;
 use std::path::Path;
@@ -84,6 +87,41 @@ fn native_answers_come_back_byte_for_byte() {
             assert_eq!(seen.body, answer.chunks.concat(), "{name}");
             assert_eq!(seen.calls.len(), 1, "{name}");
         }
+    }
+}
+
+/// Responses, whole and in events.
+#[test]
+fn responses_come_out_whole() {
+    for Recording { name, answer, generates, .. } in recordings() {
+        let body = String::from_utf8(answer.chunks.concat()).expect("UTF-8");
+        if !generates || answer.status != 200 || body.trim_start().starts_with('[') {
+            continue;
+        }
+        let is_sse = answer.content_type == "text/event-stream";
+        let call = Call::post(
+            "/v1/responses",
+            format!(r#"{{"model":"gemini-2.5-flash","input":"Hi","stream":{is_sse}}}"#),
+        );
+        let seen = Harness::new(config(&["pool-key-one"])).send(&call, |_| answer.clone());
+        assert_eq!(seen.status, 200, "{name}: {}", seen.text());
+        let response: Value = if is_sse {
+            let last = seen.text().lines().rev().find_map(|line| line.strip_prefix("data: "));
+            let last: Value = serde_json::from_str(last.expect("events")).expect("JSON");
+            last["response"].clone()
+        } else {
+            serde_json::from_str(seen.text()).expect("JSON")
+        };
+        let texts = body.matches("\"text\"").count();
+        assert!(
+            matches!(response["status"].as_str(), Some("completed" | "incomplete")),
+            "{name}: {response}"
+        );
+        assert!(
+            texts == 0 || !response["output"].as_array().expect("items").is_empty(),
+            "{name}: {response}"
+        );
+        assert!(response["usage"]["total_tokens"].as_u64() > Some(0), "{name}: {response}");
     }
 }
 

@@ -139,6 +139,31 @@ fn a_translated_stream_is_the_same_however_it_comes() {
 }
 
 #[test]
+fn messages_are_the_same_however_they_come() {
+    let canned = Canned::sse(sse(&EVENTS));
+    let whole = Harness::new(config(&["pool-key-one"])).send(&Call::message_stream(), |_| canned.clone());
+    assert!(whole.text().contains("Jürgen 🌍") && whole.text().contains("\"stop_reason\":\"tool_use\""));
+    assert!(whole.text().ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+    split_everywhere(&Call::message_stream(), &canned, |seen, how| {
+        assert_eq!(seen.text(), whole.text(), "{how}");
+    });
+}
+
+#[test]
+fn messages_that_are_cut_end_with_an_error_and_never_stop() {
+    for end in [End::Complete, End::Broken, End::Silence] {
+        let canned = Canned::sse(format!("{}data: {{\"cand", sse(&EVENTS[..2]))).ending(end);
+        split_everywhere(&Call::message_stream(), &canned, |seen, how| {
+            let (_, last) = seen.text().trim_end().rsplit_once("event: error\ndata: ").expect("an error");
+            let error: serde_json::Value = serde_json::from_str(last).expect("JSON");
+            assert!(error["type"] == "error" && error["error"]["type"] == "api_error", "{how}: {last}");
+            assert!(error["request_id"].as_str().is_some_and(|id| id.starts_with("req_")), "{how}: {last}");
+            assert!(!seen.text().contains("message_stop") && !seen.text().contains("message_delta"), "{how}");
+        });
+    }
+}
+
+#[test]
 fn a_translated_stream_that_is_cut_never_says_stop() {
     for end in [End::Complete, End::Broken, End::Silence] {
         let canned = Canned::sse(format!("{}data: {{\"cand", sse(&EVENTS[..2]))).ending(end);

@@ -63,6 +63,18 @@ const tools_streamed = () => roundTrip(ASK_WEATHER, 1, MODEL, true);
 const tools_in_parallel = () => roundTrip(ASK_TWICE, 2, MODEL);
 const tools_with_signatures = () => roundTrip(ASK_TWICE, 2, SIGNING_MODEL, true);
 
+async function tools_with_previous_response() {
+  const body = { model: SIGNING_MODEL, tools: TOOLS };
+  const first = await client.responses.create({ ...body, input: ASK_TWICE });
+  const calls = first.output.filter((item) => item.type === "function_call");
+  const input = calls.map(({ call_id }) => ({ type: "function_call_output", call_id, output: '{"celsius": 21}' }));
+  const last = await client.responses.create({ ...body, input, previous_response_id: first.id });
+  assert.match(last.output_text, /21/);
+  assert.equal((await client.responses.retrieve(last.id)).output_text, last.output_text);
+  await client.responses.delete(last.id);
+  await raises(OpenAI.NotFoundError, () => client.responses.retrieve(last.id));
+}
+
 async function parsed_model() {
   const City = z.object({ name: z.string(), population: z.number().int() });
   const answer = await client.responses.parse({
@@ -96,6 +108,6 @@ async function error_in_mid_stream() {
 }
 
 await run([
-  plain_turn, stream, stream_helper, tools, tools_streamed, tools_in_parallel, tools_with_signatures, parsed_model,
-  error_401_unknown_client, error_404_unknown_model, error_429, error_in_mid_stream,
+  plain_turn, stream, stream_helper, tools, tools_streamed, tools_in_parallel, tools_with_signatures,
+  tools_with_previous_response, parsed_model, error_401_unknown_client, error_404_unknown_model, error_429, error_in_mid_stream,
 ]);

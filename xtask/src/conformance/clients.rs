@@ -38,6 +38,14 @@ const AGENTS: Home = Home::Programs("agents");
 pub(super) const CLIENTS: &[Client] = &[
     client("openai-python-chat", "OpenAI SDK for Python: chat", &["openai"], SDKS, "openai_chat.py"),
     client(
+        "openai-python-responses",
+        "OpenAI SDK for Python: responses",
+        &["openai"],
+        SDKS,
+        "openai_responses.py",
+    ),
+    client("anthropic-python", "Anthropic SDK for Python", &["anthropic"], SDKS, "anthropic_messages.py"),
+    client(
         "openai-python-media",
         "OpenAI SDK for Python: embeddings, images, sound",
         &["openai"],
@@ -46,11 +54,26 @@ pub(super) const CLIENTS: &[Client] = &[
     ),
     client("google-python", "Google Gen AI SDK for Python", &["google-genai"], SDKS, "google_genai.py"),
     client("openai-node-chat", "OpenAI SDK for Node: chat", &["openai"], NODE, "node/openai_chat.mjs"),
+    client(
+        "openai-node-responses",
+        "OpenAI SDK for Node: responses",
+        &["openai"],
+        NODE,
+        "node/openai_responses.mjs",
+    ),
     client("google-node", "Google Gen AI SDK for Node", &["@google/genai"], NODE, "node/google_genai.mjs"),
     client("ai-sdk-google", "AI SDK: Google", &["ai", "@ai-sdk/google"], NODE, "node/ai_sdk.mjs")
         .told("google"),
     client("ai-sdk-openai-chat", "AI SDK: OpenAI, chat", &["ai", "@ai-sdk/openai"], NODE, "node/ai_sdk.mjs")
         .told("openai-chat"),
+    client(
+        "ai-sdk-openai-responses",
+        "AI SDK: OpenAI, responses",
+        &["ai", "@ai-sdk/openai"],
+        NODE,
+        "node/ai_sdk.mjs",
+    )
+    .told("openai-responses"),
     client(
         "ai-sdk-compatible",
         "AI SDK: OpenAI-compatible",
@@ -61,6 +84,14 @@ pub(super) const CLIENTS: &[Client] = &[
     .told("compatible"),
     client("langchain-openai", "LangChain: OpenAI", &["langchain-openai"], FRAMEWORKS, "langchain.py")
         .told("openai"),
+    client(
+        "langchain-openai-responses",
+        "LangChain: OpenAI, responses",
+        &["langchain-openai"],
+        FRAMEWORKS,
+        "langchain.py",
+    )
+    .told("openai-responses"),
     client("langchain-google", "LangChain: Google", &["langchain-google-genai"], FRAMEWORKS, "langchain.py")
         .told("google"),
     client(
@@ -79,9 +110,18 @@ pub(super) const CLIENTS: &[Client] = &[
         "pydantic_ai_client.py",
     )
     .told("openai-chat"),
+    client(
+        "pydantic-ai-openai-responses",
+        "pydantic-ai: OpenAI, responses",
+        &["pydantic-ai-slim"],
+        FRAMEWORKS,
+        "pydantic_ai_client.py",
+    )
+    .told("openai-responses"),
     client("litellm-openai", "LiteLLM: OpenAI", &["litellm"], LITELLM, "litellm_client.py").told("openai"),
     client("litellm-gemini", "LiteLLM: Gemini", &["litellm"], LITELLM, "litellm_client.py").told("gemini"),
     client("gemini-cli", "Gemini CLI", &["@google/gemini-cli"], AGENTS, "agents.py").told("gemini-cli"),
+    client("codex", "Codex CLI", &["@openai/codex"], AGENTS, "agents.py").told("codex"),
     client("opencode", "opencode", &["opencode-linux-x64"], AGENTS, "agents.py").told("opencode"),
     client("aider", "aider", &["aider-chat"], Home::Python("aider"), "agents.py").told("aider"),
 ];

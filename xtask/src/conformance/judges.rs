@@ -14,8 +14,9 @@ use super::report::Report;
 pub(super) const FOLDER: &str = "LIBRA_JUDGES";
 
 /// The scripts, with the checks that concern what libra speaks (none named: all of them).
-const JUDGES: [(&str, &[&str]); 2] = [
+const JUDGES: [(&str, &[&str]); 3] = [
     ("genai_native", &[]),
+    ("anthropic_sdk", &[]),
     (
         "openai_sdk",
         &[
@@ -55,6 +56,11 @@ const JUDGES: [(&str, &[&str]); 2] = [
             "err_429_stream",
             "err_midstream",
             "err_400_bad_body",
+            "responses",
+            "responses_stream",
+            "responses_tools",
+            "responses_tools_stream_helper",
+            "responses_parse",
         ],
     ),
 ];

@@ -25,6 +25,10 @@ struct Info<'a> {
     id: &'a str,
     display_name: &'a str,
     created_at: &'static str,
+    /// What Google lists can be asked.
+    lifecycle: &'static str,
+    max_input_tokens: Option<u64>,
+    max_tokens: Option<u64>,
 }
 
 /// The whole list, in one page, of the models that `keep` wants.
@@ -52,7 +56,15 @@ pub fn get(gemini: &[u8], id: &str) -> Result<Bytes, Error> {
 
 fn info<'a>(model: &'a Model<'_>, id: &'a str) -> Info<'a> {
     let display_name = model.display_name.as_deref().unwrap_or(id);
-    Info { kind: "model", id, display_name, created_at: UNKNOWN_DATE }
+    Info {
+        kind: "model",
+        id,
+        display_name,
+        created_at: UNKNOWN_DATE,
+        lifecycle: "active",
+        max_input_tokens: model.input_token_limit,
+        max_tokens: model.output_token_limit,
+    }
 }
 
 fn not_a_list() -> Error {
@@ -65,11 +77,11 @@ mod tests {
 
     #[test]
     fn models_come_in_anthropics_shape() {
-        let gemini = br#"{"models":[{"name":"models/a","displayName":"A"},{"name":"models/b"}]}"#;
+        let gemini = br#"{"models":[{"name":"models/a","displayName":"A","inputTokenLimit":9,"outputTokenLimit":2},{"name":"models/b"}]}"#;
         let list = list(gemini, &|model| model != "b").expect("a list");
         assert_eq!(
             std::str::from_utf8(&list).expect("JSON"),
-            r#"{"data":[{"type":"model","id":"a","display_name":"A","created_at":"1970-01-01T00:00:00Z"}],"has_more":false,"first_id":"a","last_id":"a"}"#
+            r#"{"data":[{"type":"model","id":"a","display_name":"A","created_at":"1970-01-01T00:00:00Z","lifecycle":"active","max_input_tokens":9,"max_tokens":2}],"has_more":false,"first_id":"a","last_id":"a"}"#
         );
         let one = get(br#"{"name":"models/a"}"#, "claude-x").expect("a model");
         assert!(std::str::from_utf8(&one).expect("JSON").contains(r#""id":"claude-x""#));

@@ -29,6 +29,10 @@ pub struct Model<'a> {
     /// For people.
     #[serde(borrow)]
     pub display_name: Option<Cow<'a, str>>,
+    /// How many tokens it reads.
+    pub input_token_limit: Option<u64>,
+    /// How many it writes.
+    pub output_token_limit: Option<u64>,
 }
 
 impl Model<'_> {

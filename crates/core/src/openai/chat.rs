@@ -5,17 +5,17 @@
 //! that have no counterpart (`user`, `metadata`, `store`, `logit_bias`, `prediction` and so on) are accepted
 //! and ignored, as are fields that nobody knows; a field of the wrong type is the client's fault and named.
 
-mod finish;
+pub(super) mod finish;
 pub mod from_gemini;
 mod grounding;
-mod logprobs;
-mod message;
+pub(super) mod logprobs;
+pub(super) mod message;
 
 mod piece;
 pub mod stream;
 mod thinking;
 pub mod to_gemini;
-mod tools;
+pub(super) mod tools;
 mod turns;
 mod usage;
 
@@ -35,7 +35,7 @@ use crate::gemini::request::AsWritten;
 use crate::gemini::tools::BuiltIn;
 
 /// A request to `/v1/chat/completions`, as far as it says anything to Gemini.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[non_exhaustive]
 pub struct ChatRequest {
     /// The model, as the client names it.
@@ -44,72 +44,72 @@ pub struct ChatRequest {
     /// Whether the answer is to come in events.
     #[serde(default, deserialize_with = "fields::or_default")]
     pub stream: bool,
-    messages: Option<Vec<Message>>,
-    stream_options: Option<StreamOptions>,
+    pub(super) messages: Option<Vec<Message>>,
+    pub(super) stream_options: Option<StreamOptions>,
 
-    temperature: Option<f64>,
-    top_p: Option<f64>,
+    pub(super) temperature: Option<f64>,
+    pub(super) top_p: Option<f64>,
     #[serde(default, deserialize_with = "lenient_whole")]
-    top_k: Option<i64>,
+    pub(super) top_k: Option<i64>,
     #[serde(default, deserialize_with = "lenient_whole")]
-    seed: Option<i64>,
+    pub(super) seed: Option<i64>,
     #[serde(default, deserialize_with = "lenient_whole")]
-    n: Option<i64>,
+    pub(super) n: Option<i64>,
     #[serde(default, deserialize_with = "one_or_many")]
-    stop: Vec<String>,
-    presence_penalty: Option<f64>,
-    frequency_penalty: Option<f64>,
+    pub(super) stop: Vec<String>,
+    pub(super) presence_penalty: Option<f64>,
+    pub(super) frequency_penalty: Option<f64>,
     #[serde(default, deserialize_with = "lenient_whole")]
-    max_tokens: Option<i64>,
+    pub(super) max_tokens: Option<i64>,
     #[serde(default, deserialize_with = "lenient_whole")]
-    max_completion_tokens: Option<i64>,
+    pub(super) max_completion_tokens: Option<i64>,
     #[serde(default, deserialize_with = "fields::or_default")]
-    logprobs: bool,
+    pub(super) logprobs: bool,
     #[serde(default, deserialize_with = "lenient_whole")]
-    top_logprobs: Option<i64>,
-    reasoning_effort: Option<String>,
+    pub(super) top_logprobs: Option<i64>,
+    pub(super) reasoning_effort: Option<String>,
 
-    response_format: Option<ResponseFormat>,
-    tools: Option<Vec<ToolSpec>>,
+    pub(super) response_format: Option<ResponseFormat>,
+    pub(super) tools: Option<Vec<ToolSpec>>,
     #[serde(default, deserialize_with = "string_or")]
-    tool_choice: Option<ToolChoice>,
-    parallel_tool_calls: Option<bool>,
+    pub(super) tool_choice: Option<ToolChoice>,
+    pub(super) parallel_tool_calls: Option<bool>,
     /// The form of 2023.
-    functions: Option<Vec<Function>>,
+    pub(super) functions: Option<Vec<Function>>,
     #[serde(default, deserialize_with = "string_or")]
-    function_call: Option<FunctionChoice>,
+    pub(super) function_call: Option<FunctionChoice>,
     /// Asks for web search; its settings have no counterpart.
-    web_search_options: Option<serde::de::IgnoredAny>,
+    pub(super) web_search_options: Option<serde::de::IgnoredAny>,
 
-    modalities: Option<Vec<String>>,
-    audio: Option<Audio>,
+    pub(super) modalities: Option<Vec<String>>,
+    pub(super) audio: Option<Audio>,
     /// The shape of images, where gateways in front of several services expect it.
-    image_config: Option<Box<RawValue>>,
-    service_tier: Option<String>,
+    pub(super) image_config: Option<Box<RawValue>>,
+    pub(super) service_tier: Option<String>,
     /// Google's own additions; the SDKs send them as `extra_body` within the body.
-    extra_body: Option<ExtraBody>,
-    google: Option<Google>,
+    pub(super) extra_body: Option<ExtraBody>,
+    pub(super) google: Option<Google>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
+pub(super) struct StreamOptions {
+    pub(super) include_usage: Option<bool>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct ResponseFormat {
-    r#type: String,
-    json_schema: Option<JsonSchema>,
+pub(super) struct ResponseFormat {
+    pub(super) r#type: String,
+    pub(super) json_schema: Option<JsonSchema>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct JsonSchema {
-    schema: Option<Box<RawValue>>,
+pub(super) struct JsonSchema {
+    pub(super) schema: Option<Box<RawValue>>,
 }
 
 /// `audio`: the voice and the form of a spoken answer.
 #[derive(Debug, Clone, Deserialize)]
-struct Audio {
+pub(super) struct Audio {
     voice: Option<Voice>,
     format: Option<String>,
 }
@@ -117,29 +117,29 @@ struct Audio {
 /// A voice by name, or one of OpenAI's custom voices by id.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-enum Voice {
+pub(super) enum Voice {
     Name(String),
     Custom { id: String },
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct ExtraBody {
-    google: Option<Google>,
+pub(super) struct ExtraBody {
+    pub(super) google: Option<Google>,
 }
 
 /// What Google's own OpenAI-compatible endpoint takes under `extra_body.google`.
 #[derive(Debug, Clone, Default, Deserialize)]
-struct Google {
+pub(super) struct Google {
     #[serde(alias = "thinkingConfig")]
-    thinking_config: Option<thinking::Config>,
+    pub(super) thinking_config: Option<thinking::Config>,
     #[serde(alias = "cachedContent")]
-    cached_content: Option<String>,
+    pub(super) cached_content: Option<String>,
     #[serde(alias = "safetySettings")]
-    safety_settings: Option<Box<RawValue>>,
+    pub(super) safety_settings: Option<Box<RawValue>>,
     #[serde(alias = "imageConfig")]
-    image_config: Option<Box<RawValue>>,
+    pub(super) image_config: Option<Box<RawValue>>,
     #[serde(alias = "mediaResolution")]
-    media_resolution: Option<String>,
+    pub(super) media_resolution: Option<String>,
 }
 
 /// The form of sound that the client asked for.
@@ -149,6 +149,18 @@ pub(crate) enum AudioFormat {
     Pcm16,
     /// The same behind a header.
     Wav,
+}
+
+impl Google {
+    /// What the client `asked`, and whether summaries of the thoughts are wanted, if it did not say that itself.
+    pub(super) fn with_thoughts(asked: Option<&Self>, thoughts: Option<bool>) -> Option<Self> {
+        let mut google = asked.cloned();
+        if thoughts.is_some() {
+            let google = google.get_or_insert_default();
+            google.thinking_config.get_or_insert_default().include_thoughts_if_unsaid(thoughts);
+        }
+        google
+    }
 }
 
 impl ChatRequest {
@@ -206,7 +218,7 @@ impl ChatRequest {
     }
 
     /// The names of all functions that this request offers.
-    fn function_names(&self) -> FunctionNames {
+    pub(super) fn function_names(&self) -> FunctionNames {
         FunctionNames::new(self.functions().map(|function| function.name))
     }
 

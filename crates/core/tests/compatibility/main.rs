@@ -14,10 +14,12 @@ use crate::case::{Answered, Asked, Dialect, Outcome};
 
 mod case;
 mod chat;
+mod messages;
 mod page;
+mod responses;
 
 fn dialects() -> Vec<Dialect> {
-    vec![chat::dialect()]
+    vec![chat::dialect(), responses::dialect(), messages::dialect()]
 }
 
 /// Tries a case of a request.

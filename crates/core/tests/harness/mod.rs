@@ -178,6 +178,10 @@ impl Call {
     pub fn chat_stream() -> Self {
         Self::post("/v1/chat/completions", CHAT_STREAM)
     }
+
+    pub fn message_stream() -> Self {
+        Self::post("/v1/messages", CHAT_STREAM)
+    }
 }
 
 const NATIVE: &str = r#"{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}"#;

@@ -3,13 +3,13 @@
 //! Written straight into the buffer that goes out. Gemini's strings are JSON already and are copied as they came.
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::blocks::Blocks;
 use super::writer::Shape;
 use super::{Context, usage};
 use crate::error::{Error, Kind};
+use crate::gemini::count;
 use crate::gemini::response::{GenerateContentResponse, Text};
 use crate::json;
 use crate::signatures::Issued;
@@ -51,15 +51,7 @@ pub fn answer(body: &[u8], context: &Context) -> Result<(Bytes, Vec<Issued>), Er
 /// # Errors
 /// 502 where the body is no count.
 pub fn count(body: &[u8]) -> Result<Bytes, Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Count {
-        #[serde(default)]
-        total_tokens: u64,
-    }
-    let count: Count = serde_json::from_slice(body)
-        .map_err(|_| Error::new(Kind::BadGateway, "the upstream's answer is no count of tokens"))?;
-    Ok(format!(r#"{{"input_tokens":{}}}"#, count.total_tokens).into())
+    Ok(format!(r#"{{"input_tokens":{}}}"#, count::tokens(body)?).into())
 }
 
 /// Writes a message up to its content.

@@ -1,11 +1,8 @@
 //! The request: messages to `generateContent`, and to `countTokens`.
 
-use bytes::Bytes;
-use serde::Serialize;
-use serde_json::value::RawValue;
-
 use super::{MessagesRequest, OutputFormat, thinking, tools, turns};
 use crate::error::Error;
+use crate::gemini::count;
 use crate::gemini::draft::{Draft, MOST_STOP_SEQUENCES};
 use crate::gemini::model::Model;
 use crate::gemini::remote::Written;
@@ -42,24 +39,7 @@ pub fn request(messages: &MessagesRequest, model: &str, known: &Known) -> Result
 /// # Errors
 /// As for [`request`].
 pub fn count(messages: &MessagesRequest, model: &str, known: &Known) -> Result<Written, Error> {
-    /// The one form that counts tools and instructions, too. It wants the model again, inside.
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Count<'a> {
-        generate_content_request: &'a RawValue,
-    }
-    let written = request(messages, model, known)?;
-    let body = std::str::from_utf8(&written.body).unwrap_or("{}");
-    let name = match model.strip_prefix("tunedModels/") {
-        Some(_) => serde_json::to_string(model),
-        None => serde_json::to_string(&format!("models/{model}")),
-    };
-    let model = name.expect("a string can be written");
-    let inside = format!(r#"{{"model":{model},{}"#, body.strip_prefix('{').unwrap_or("}"));
-    let inside = RawValue::from_string(inside).expect("a member before others makes an object");
-    let body =
-        serde_json::to_vec(&Count { generate_content_request: &inside }).expect("JSON in an object is JSON");
-    Ok(Written { body: Bytes::from(body), ..written })
+    Ok(count::body(request(messages, model, known)?, model))
 }
 
 /// All of `generationConfig` but the form of the answer.

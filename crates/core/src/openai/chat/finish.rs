@@ -17,14 +17,17 @@ pub(super) fn reason(native: &str, called: bool, context: &Context) -> &'static 
 }
 
 /// Whether OpenAI's word says it all.
-pub(super) fn is_ordinary(native: &str) -> bool {
+pub(in crate::openai) fn is_ordinary(native: &str) -> bool {
     matches!(native, "STOP" | "MAX_TOKENS" | "FINISH_REASON_UNSPECIFIED" | "")
 }
 
 /// What stands in `refusal` where nothing was answered at all; none where the answer was not refused.
 pub(super) fn refusal(reason: &str, native: &str, of_prompt: bool) -> Option<String> {
-    (reason == "content_filter").then(|| {
-        let what = if of_prompt { "the prompt" } else { "the answer" };
-        format!("Gemini blocked {what} ({native}).")
-    })
+    (reason == "content_filter").then(|| blocked(native, of_prompt))
+}
+
+/// What clients are told of a refusal.
+pub(in crate::openai) fn blocked(native: &str, of_prompt: bool) -> String {
+    let what = if of_prompt { "the prompt" } else { "the answer" };
+    format!("Gemini blocked {what} ({native}).")
 }

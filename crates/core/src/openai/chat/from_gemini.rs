@@ -300,23 +300,26 @@ pub(super) fn message_signature<'a>(candidate: &Candidate<'a>, context: &Context
 
 /// Writes a custom tool's name and its text.
 fn custom(out: &mut Vec<u8>, call: &FunctionCall<'_>, context: &Context) {
+    out.extend_from_slice(br#"{"name":"#);
+    let name = call.name.map(Text::decode).unwrap_or_default();
+    json::string(out, context.names.to_client(&name));
+    out.extend_from_slice(br#","input":"#);
+    plain_input(out, call.args.map_or("{}", RawValue::get));
+    out.push(b'}');
+}
+
+/// Writes the text that a custom tool is called with, as a JSON string.
+pub(in crate::openai) fn plain_input(out: &mut Vec<u8>, args: &str) {
     #[derive(serde::Deserialize)]
     struct Arguments<'a> {
         #[serde(borrow)]
         input: Text<'a>,
     }
-
-    out.extend_from_slice(br#"{"name":"#);
-    let name = call.name.map(Text::decode).unwrap_or_default();
-    json::string(out, context.names.to_client(&name));
-    out.extend_from_slice(br#","input":"#);
-    let args = call.args.map_or("{}", RawValue::get);
     match serde_json::from_str::<Arguments<'_>>(args) {
         Ok(Arguments { input }) => out.extend_from_slice(input.literal().as_bytes()),
         // A model can write anything: what it wrote is the text.
         Err(_) => json::string(out, args),
     }
-    out.push(b'}');
 }
 
 /// Writes a call's name and its arguments, which OpenAI has as JSON in a string.

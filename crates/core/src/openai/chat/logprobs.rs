@@ -16,11 +16,19 @@ struct Token {
 
 /// Writes `logprobs` of a choice; `null` where there is nothing to read.
 pub(super) fn write(out: &mut Vec<u8>, result: Option<&RawValue>) {
-    let result = result.and_then(|result| serde_json::from_str::<LogprobsResult<'_>>(result.get()).ok());
-    let Some(result) = result else {
-        out.extend_from_slice(b"null");
-        return;
-    };
+    match result.and_then(tokens) {
+        Some(tokens) => {
+            out.extend_from_slice(br#"{"content":"#);
+            out.extend_from_slice(&tokens);
+            out.extend_from_slice(br#","refusal":null}"#);
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// The tokens as a JSON array; none where there is nothing to read.
+pub(in crate::openai) fn tokens(result: &RawValue) -> Option<Vec<u8>> {
+    let result: LogprobsResult<'_> = serde_json::from_str(result.get()).ok()?;
     let mut alternatives = result.top_candidates.iter();
     let tokens: Vec<Token> = result
         .chosen_candidates
@@ -30,10 +38,7 @@ pub(super) fn write(out: &mut Vec<u8>, result: Option<&RawValue>) {
             Token { top_logprobs: Some(top.iter().map(Token::of).collect()), ..Token::of(chosen) }
         })
         .collect();
-    out.extend_from_slice(br#"{"content":"#);
-    serde_json::to_writer(&mut *out, &tokens)
-        .expect("strings and numbers can be written, and a buffer takes them");
-    out.extend_from_slice(br#","refusal":null}"#);
+    serde_json::to_vec(&tokens).ok()
 }
 
 impl Token {

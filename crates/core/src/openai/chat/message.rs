@@ -9,31 +9,31 @@ use crate::fields::{StringOr, or_default, string_or};
 
 /// One of `messages`.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Message {
-    pub(super) role: Role,
+pub(in crate::openai) struct Message {
+    pub(in crate::openai) role: Role,
     #[serde(default)]
-    pub(super) content: Content,
+    pub(in crate::openai) content: Content,
     /// Of the model: a refusal in place of content.
-    pub(super) refusal: Option<String>,
+    pub(in crate::openai) refusal: Option<String>,
     /// Of the model: the calls it made.
-    pub(super) tool_calls: Option<Vec<ToolCall>>,
+    pub(in crate::openai) tool_calls: Option<Vec<ToolCall>>,
     /// Of the model: its call, in the form of 2023.
-    pub(super) function_call: Option<CalledFunction>,
+    pub(in crate::openai) function_call: Option<CalledFunction>,
     /// Of a tool: the call it answers.
-    pub(super) tool_call_id: Option<String>,
+    pub(in crate::openai) tool_call_id: Option<String>,
     /// Of a function (the form of 2023): which one it is.
-    pub(super) name: Option<String>,
+    pub(in crate::openai) name: Option<String>,
     /// Of the model: the images that it drew, as clients hand them back.
-    pub(super) images: Option<Vec<StringOr<Image>>>,
+    pub(in crate::openai) images: Option<Vec<StringOr<Image>>>,
     /// Google's addition: the signature of a text.
     #[serde(default, deserialize_with = "or_default")]
-    pub(super) extra_content: ExtraContent,
+    pub(in crate::openai) extra_content: ExtraContent,
 }
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Role {
+pub(in crate::openai) enum Role {
     #[serde(alias = "developer")]
     System,
     User,
@@ -45,7 +45,7 @@ pub(super) enum Role {
 
 /// What is said.
 #[derive(Debug, Clone, Default)]
-pub(super) enum Content {
+pub(in crate::openai) enum Content {
     #[default]
     Nothing,
     Text(String),
@@ -54,75 +54,75 @@ pub(super) enum Content {
 
 /// A part of what is said. Which field counts is a matter of `type`; old clients leave it out for text.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct ContentPart {
-    pub(super) r#type: Option<String>,
-    pub(super) text: Option<String>,
-    pub(super) refusal: Option<String>,
+pub(in crate::openai) struct ContentPart {
+    pub(in crate::openai) r#type: Option<String>,
+    pub(in crate::openai) text: Option<String>,
+    pub(in crate::openai) refusal: Option<String>,
     #[serde(default, deserialize_with = "string_or")]
-    pub(super) image_url: Option<Url>,
+    pub(in crate::openai) image_url: Option<Url>,
     /// Not OpenAI's, but what gateways in front of Gemini agree on.
     #[serde(default, deserialize_with = "string_or")]
-    pub(super) video_url: Option<Url>,
-    pub(super) input_audio: Option<InputAudio>,
-    pub(super) file: Option<File>,
+    pub(in crate::openai) video_url: Option<Url>,
+    pub(in crate::openai) input_audio: Option<InputAudio>,
+    pub(in crate::openai) file: Option<File>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Url {
-    pub(super) url: String,
+pub(in crate::openai) struct Url {
+    pub(in crate::openai) url: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct InputAudio {
-    pub(super) data: String,
-    pub(super) format: Option<String>,
+pub(in crate::openai) struct InputAudio {
+    pub(in crate::openai) data: String,
+    pub(in crate::openai) format: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct File {
-    pub(super) file_data: Option<String>,
-    pub(super) file_id: Option<String>,
-    pub(super) filename: Option<String>,
+pub(in crate::openai) struct File {
+    pub(in crate::openai) file_data: Option<String>,
+    pub(in crate::openai) file_id: Option<String>,
+    pub(in crate::openai) filename: Option<String>,
 }
 
 /// An image that the model drew.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Image {
+pub(in crate::openai) struct Image {
     #[serde(default, deserialize_with = "string_or")]
-    pub(super) image_url: Option<Url>,
+    pub(in crate::openai) image_url: Option<Url>,
     #[serde(default, deserialize_with = "or_default")]
-    pub(super) extra_content: ExtraContent,
+    pub(in crate::openai) extra_content: ExtraContent,
 }
 
 /// A call that the model made.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct ToolCall {
-    pub(super) id: Option<String>,
-    pub(super) function: Option<CalledFunction>,
+pub(in crate::openai) struct ToolCall {
+    pub(in crate::openai) id: Option<String>,
+    pub(in crate::openai) function: Option<CalledFunction>,
     /// A call of a custom tool, whose argument is plain text.
-    pub(super) custom: Option<CalledCustom>,
+    pub(in crate::openai) custom: Option<CalledCustom>,
     #[serde(default, deserialize_with = "or_default")]
-    pub(super) extra_content: ExtraContent,
+    pub(in crate::openai) extra_content: ExtraContent,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct CalledFunction {
-    pub(super) name: String,
+pub(in crate::openai) struct CalledFunction {
+    pub(in crate::openai) name: String,
     /// JSON in a string; empty where there are none.
     #[serde(default, deserialize_with = "or_default")]
-    pub(super) arguments: String,
+    pub(in crate::openai) arguments: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct CalledCustom {
-    pub(super) name: String,
+pub(in crate::openai) struct CalledCustom {
+    pub(in crate::openai) name: String,
     #[serde(default, deserialize_with = "or_default")]
-    pub(super) input: String,
+    pub(in crate::openai) input: String,
 }
 
 /// `{"google": {"thought_signature": …}}`
 #[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct ExtraContent {
+pub(in crate::openai) struct ExtraContent {
     google: Option<GoogleContent>,
 }
 
@@ -133,13 +133,13 @@ struct GoogleContent {
 
 /// A function that is named, and nothing else.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct NamedFunction {
-    pub(super) name: String,
+pub(in crate::openai) struct NamedFunction {
+    pub(in crate::openai) name: String,
 }
 
 impl Content {
     /// All text, in order.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::openai) fn texts(&self) -> impl Iterator<Item = &str> {
         let (text, parts) = match self {
             Self::Nothing => (None, [].as_slice()),
             Self::Text(text) => (Some(text.as_str()), [].as_slice()),
@@ -149,7 +149,7 @@ impl Content {
     }
 
     /// The parts, where there are any but a single text.
-    pub(super) fn parts(&self) -> &[ContentPart] {
+    pub(in crate::openai) fn parts(&self) -> &[ContentPart] {
         match self {
             Self::Nothing | Self::Text(_) => &[],
             Self::Parts(parts) => parts,
@@ -159,7 +159,7 @@ impl Content {
 
 impl ContentPart {
     /// The text of a part that is text.
-    pub(super) fn as_text(&self) -> Option<&str> {
+    pub(in crate::openai) fn as_text(&self) -> Option<&str> {
         match self.r#type.as_deref() {
             None | Some("text" | "input_text" | "output_text") => self.text.as_deref(),
             Some("refusal") => self.refusal.as_deref(),
@@ -168,8 +168,25 @@ impl ContentPart {
     }
 }
 
+impl Message {
+    /// Somebody's, without words.
+    pub(in crate::openai) fn of(role: Role) -> Self {
+        Self {
+            role,
+            content: Content::Nothing,
+            refusal: None,
+            tool_calls: None,
+            function_call: None,
+            tool_call_id: None,
+            name: None,
+            images: None,
+            extra_content: ExtraContent::default(),
+        }
+    }
+}
+
 impl ToolCall {
-    pub(super) fn name(&self) -> Option<&str> {
+    pub(in crate::openai) fn name(&self) -> Option<&str> {
         match (&self.function, &self.custom) {
             (Some(function), _) => Some(&function.name),
             (None, Some(custom)) => Some(&custom.name),
@@ -180,19 +197,24 @@ impl ToolCall {
 
 impl CalledFunction {
     /// By what a call without an id is remembered.
-    pub(super) fn known_as(&self) -> String {
+    pub(in crate::openai) fn known_as(&self) -> String {
         known_as(&self.name, &self.arguments)
     }
 }
 
 /// By what a call of the form of 2023 is remembered: it has no id, but comes back as it was.
-pub(super) fn known_as(name: &str, arguments: &str) -> String {
+pub(in crate::openai) fn known_as(name: &str, arguments: &str) -> String {
     format!("{name} {arguments}")
 }
 
 impl ExtraContent {
+    /// What holds a signature.
+    pub(in crate::openai) fn signed(signature: String) -> Self {
+        Self { google: Some(GoogleContent { thought_signature: Some(signature) }) }
+    }
+
     /// The signature, if there is one.
-    pub(super) fn signature(&self) -> Option<&str> {
+    pub(in crate::openai) fn signature(&self) -> Option<&str> {
         self.google.as_ref()?.thought_signature.as_deref().filter(|signature| !signature.is_empty())
     }
 }

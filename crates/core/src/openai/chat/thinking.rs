@@ -10,13 +10,19 @@ use crate::gemini::thinking::{self, Amount};
 
 /// `extra_body.google.thinking_config`, in either spelling.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct Config {
+pub(in crate::openai) struct Config {
     #[serde(alias = "includeThoughts")]
     include_thoughts: Option<bool>,
     #[serde(alias = "thinkingBudget", default, deserialize_with = "lenient_whole")]
     thinking_budget: Option<i64>,
     #[serde(alias = "thinkingLevel")]
     thinking_level: Option<String>,
+}
+
+impl Config {
+    pub(super) fn include_thoughts_if_unsaid(&mut self, include: Option<bool>) {
+        self.include_thoughts = self.include_thoughts.or(include);
+    }
 }
 
 /// What to send. The client's `config` goes before its `effort`; with neither, the model decides.

@@ -14,38 +14,38 @@ use crate::gemini::tools::{self, BuiltIn, Choice, Tools, UnknownFunction};
 
 /// One of `tools`: a function, or a built-in tool in the words of OpenAI (`{"type": "web_search"}`) or Google
 /// (`{"google_search": {}}`). Others are ignored.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct ToolSpec {
-    r#type: Option<String>,
-    pub(super) function: Option<Function>,
-    pub(super) custom: Option<CustomTool>,
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(in crate::openai) struct ToolSpec {
+    pub(in crate::openai) r#type: Option<String>,
+    pub(in crate::openai) function: Option<Function>,
+    pub(in crate::openai) custom: Option<CustomTool>,
     #[serde(alias = "googleSearch")]
-    google_search: Option<IgnoredAny>,
+    pub(in crate::openai) google_search: Option<IgnoredAny>,
     #[serde(alias = "codeExecution")]
-    code_execution: Option<IgnoredAny>,
+    pub(in crate::openai) code_execution: Option<IgnoredAny>,
     #[serde(alias = "urlContext")]
-    url_context: Option<IgnoredAny>,
+    pub(in crate::openai) url_context: Option<IgnoredAny>,
     #[serde(alias = "googleMaps")]
-    google_maps: Option<Box<RawValue>>,
+    pub(in crate::openai) google_maps: Option<Box<RawValue>>,
     #[serde(alias = "fileSearch")]
-    file_search: Option<Box<RawValue>>,
+    pub(in crate::openai) file_search: Option<Box<RawValue>>,
 }
 
 /// A function of the client.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Function {
-    pub(super) name: String,
-    description: Option<String>,
-    parameters: Option<Box<RawValue>>,
+pub(in crate::openai) struct Function {
+    pub(in crate::openai) name: String,
+    pub(in crate::openai) description: Option<String>,
+    pub(in crate::openai) parameters: Option<Box<RawValue>>,
 }
 
 /// A tool of the client whose argument is plain text. To Gemini it is a function with one string.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WrittenCustomTool")]
-pub(super) struct CustomTool {
-    pub(super) name: String,
+pub(in crate::openai) struct CustomTool {
+    pub(in crate::openai) name: String,
     /// With what the text has to look like.
-    description: String,
+    pub(in crate::openai) description: String,
 }
 
 /// A custom tool as it is written.
@@ -61,12 +61,13 @@ struct Format {
     grammar: Option<Grammar>,
 }
 
+/// What a text has to look like.
 #[derive(Deserialize)]
-struct Grammar {
+pub(in crate::openai) struct Grammar {
     #[serde(default)]
-    definition: String,
+    pub(in crate::openai) definition: String,
     #[serde(default)]
-    syntax: String,
+    pub(in crate::openai) syntax: String,
 }
 
 /// The arguments of what stands for a custom tool.
@@ -74,32 +75,32 @@ const ONE_STRING: &str = r#"{"type":"object","properties":{"input":{"type":"stri
 
 /// `tool_choice`: a word, a function, or a selection of functions.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct ToolChoice {
-    r#type: Option<String>,
-    function: Option<NamedFunction>,
-    custom: Option<NamedFunction>,
-    allowed_tools: Option<AllowedTools>,
+pub(in crate::openai) struct ToolChoice {
+    pub(in crate::openai) r#type: Option<String>,
+    pub(in crate::openai) function: Option<NamedFunction>,
+    pub(in crate::openai) custom: Option<NamedFunction>,
+    pub(in crate::openai) allowed_tools: Option<AllowedTools>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct AllowedTools {
-    mode: Option<String>,
+pub(in crate::openai) struct AllowedTools {
+    pub(in crate::openai) mode: Option<String>,
     #[serde(default)]
-    tools: Vec<AllowedTool>,
+    pub(in crate::openai) tools: Vec<AllowedTool>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct AllowedTool {
-    function: Option<NamedFunction>,
-    custom: Option<NamedFunction>,
+pub(in crate::openai) struct AllowedTool {
+    pub(in crate::openai) function: Option<NamedFunction>,
+    pub(in crate::openai) custom: Option<NamedFunction>,
 }
 
 /// `function_call`, the form of 2023: a word, or a function.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct FunctionChoice {
+pub(in crate::openai) struct FunctionChoice {
     #[serde(skip)]
-    word: Option<String>,
-    name: Option<String>,
+    pub(in crate::openai) word: Option<String>,
+    pub(in crate::openai) name: Option<String>,
 }
 
 /// Translates the tools of a request.
@@ -144,6 +145,21 @@ impl ChatRequest {
 }
 
 impl ToolSpec {
+    /// A function.
+    pub(in crate::openai) fn function(function: Function) -> Self {
+        Self { function: Some(function), ..Self::default() }
+    }
+
+    /// A tool whose argument is plain text.
+    pub(in crate::openai) fn custom(custom: CustomTool) -> Self {
+        Self { custom: Some(custom), ..Self::default() }
+    }
+
+    /// Whether it is a tool that Google runs.
+    pub(in crate::openai) fn is_built_in(&self) -> bool {
+        self.built_in().is_some() || self.google_maps.is_some() || self.file_search.is_some()
+    }
+
     /// What the model is offered, if this is the client's to run.
     pub(super) fn as_gemini(&self) -> Option<tools::Function<'_>> {
         match (&self.function, &self.custom) {
@@ -180,14 +196,25 @@ impl CustomTool {
     }
 }
 
-impl From<WrittenCustomTool> for CustomTool {
-    fn from(written: WrittenCustomTool) -> Self {
-        let mut description = written.description.unwrap_or_default();
-        if let Some(Grammar { definition, syntax }) = written.format.and_then(|format| format.grammar) {
+impl CustomTool {
+    /// The grammar goes into the description, as Gemini has no other place for it.
+    pub(in crate::openai) fn new(
+        name: String,
+        description: Option<String>,
+        grammar: Option<Grammar>,
+    ) -> Self {
+        let mut description = description.unwrap_or_default();
+        if let Some(Grammar { definition, syntax }) = grammar {
             let words = format!("The input has to satisfy this {syntax} grammar:\n{definition}");
             description = if description.is_empty() { words } else { format!("{description}\n{words}") };
         }
-        Self { name: written.name, description }
+        Self { name, description }
+    }
+}
+
+impl From<WrittenCustomTool> for CustomTool {
+    fn from(WrittenCustomTool { name, description, format }: WrittenCustomTool) -> Self {
+        Self::new(name, description, format.and_then(|format| format.grammar))
     }
 }
 
