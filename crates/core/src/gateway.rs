@@ -83,8 +83,8 @@ pub struct Gateway {
     strangers: Mutex<Strangers>,
     affinity: Mutex<Affinity>,
     signatures: Mutex<Signatures>,
-    answers: Mutex<Answers>,
     repairs: Mutex<Repairs>,
+    answers: Mutex<Answers>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -179,8 +179,8 @@ impl Gateway {
             strangers: Mutex::default(),
             affinity: Mutex::default(),
             signatures: Mutex::new(Signatures::new(memory)),
-            answers: Mutex::new(Answers::new(memory)),
             repairs: Mutex::default(),
+            answers: Mutex::new(Answers::new(memory)),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -220,14 +220,14 @@ impl Gateway {
         locked(&self.signatures)
     }
 
-    /// The answers that clients go on from. Never held while something is waited for.
-    pub(crate) fn answers(&self) -> MutexGuard<'_, Answers> {
-        locked(&self.answers)
-    }
-
     /// Which schemas Google has refused. Never held while something is waited for.
     pub(crate) fn repairs(&self) -> MutexGuard<'_, Repairs> {
         locked(&self.repairs)
+    }
+
+    /// The answers that clients go on from. Never held while something is waited for.
+    pub(crate) fn answers(&self) -> MutexGuard<'_, Answers> {
+        locked(&self.answers)
     }
 
     /// What is known of the local clock's error.

@@ -3,10 +3,11 @@
 //! Native answers must come back byte for byte, chats must come out whole. Without the folder this checks
 //! nothing, and says so.
 
+#[path = "recorded/chat.rs"]
+mod chat;
 mod harness;
 #[path = "recorded/messages.rs"]
 mod messages;
-mod recorded_chat;
 
 use std::fs;
 use std::path::Path;
@@ -90,7 +91,7 @@ fn native_answers_come_back_byte_for_byte() {
     }
 }
 
-/// Responses come out whole, in one piece and in events.
+/// Responses, whole and in events.
 #[test]
 fn responses_come_out_whole() {
     for Recording { name, answer, generates, .. } in recordings() {
