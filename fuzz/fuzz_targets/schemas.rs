@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     let mut repairs = Repairs::default();
     let learned = repairs.learn(&body, model, &words);
     let tuning = Tuning { wishes, safety: Safety::Off, shows_thoughts: None };
-    let mut made = vec![repairs.apply(&body, model), tuning.apply(&body, model)];
+    let mut made = vec![repairs.forms().apply(&body, model), tuning.apply(&body, model)];
     made.extend(repair::without_signatures(&body).map(|(body, _)| body));
     repairs.forget(&learned);
     for made in made.iter().filter(|_| is_json) {

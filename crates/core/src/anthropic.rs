@@ -2,6 +2,3 @@
 
 pub mod messages;
 pub mod models;
-
-/// What keeps an idle stream alive. The SDKs skip it wherever it comes.
-pub const PING: &[u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";

@@ -22,7 +22,10 @@ mod fetch;
 mod heartbeat;
 mod hedge;
 mod parts;
+mod repaired;
 mod second_best;
+mod take_over;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +40,7 @@ use self::fetch::Gathering;
 use self::heartbeat::Heartbeat;
 use self::parts::Parts;
 use self::second_best::SecondBest;
+use self::waiting::Place;
 use crate::affinity::Conversation;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
@@ -57,17 +61,8 @@ use crate::time::Timestamp;
 use crate::tokens;
 use crate::upstream;
 
-/// Rests of up to this long are waited out: shorter than what a client would wait before it tries again.
-const SHORT_REST: Duration = Duration::from_secs(3);
-
-/// With another service to take over, less patience.
-const TAKE_OVER_AFTER: Duration = Duration::from_secs(2);
-
 /// A kept-alive connection that turns out dead is replaced so often; then it is no accident.
 const STALE_RETRIES: u32 = 3;
-
-const QUEUE_FULL: &str = "Too many requests are waiting for this model already (LIBRA_QUEUE_SIZE). \
-     等待该模型的请求过多，请稍后重试。";
 
 /// What logs call a request whose client left: nginx's number for it.
 const CLIENT_LEFT: StatusCode = match StatusCode::from_u16(499) {
@@ -168,20 +163,6 @@ pub(crate) struct Admitted {
     pub(crate) arrived: Timestamp,
     /// For the head of the answer.
     pub(crate) mark: Mark,
-}
-
-/// A place in the queue. Given up when dropped, whatever happens.
-#[derive(Debug)]
-struct Place {
-    gateway: Arc<Gateway>,
-    ticket: Ticket,
-    served: bool,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.gateway.pool(false).leave_queue(self.ticket, self.served);
-    }
 }
 
 /// One request of a client.
@@ -503,64 +484,6 @@ impl Single {
         }
     }
 
-    /// Whether the request waits in the queue when it has to wait.
-    fn queues(&self) -> bool {
-        let config = self.gateway.config();
-        matches!(self.access, Access::Pool { .. })
-            && self.task.model().is_some()
-            && !config.queue_wait.is_zero()
-    }
-
-    /// Rests are waited out until here.
-    fn waits_until(&self) -> Timestamp {
-        let patience = match (self.can_take_over(), self.queues()) {
-            (true, _) => TAKE_OVER_AFTER,
-            (false, true) => self.gateway.config().queue_wait,
-            (false, false) => SHORT_REST,
-        };
-        (self.times.arrived + patience).min(self.times.deadline)
-    }
-
-    /// Where others wait for the model already, or its own turn has not come, a request waits too.
-    fn wait_behind_others(&mut self, may_wait: bool, now: Timestamp) -> Option<Step> {
-        if !self.queues() || now >= self.waits_until() {
-            return None;
-        }
-        let ticket = self.place.as_ref().map(|place| place.ticket);
-        let behind = self.gateway.pool(false).is_behind(self.task.model()?, ticket, now);
-        behind.then(|| if may_wait { self.wait_in_queue(now) } else { self.give_up(now) })
-    }
-
-    fn wait_in_queue(&mut self, now: Timestamp) -> Step {
-        let until = self.waits_until();
-        if let Some(place) = &self.place {
-            // If it had the turn, that has brought nothing.
-            self.gateway.pool(false).pass_turn(place.ticket);
-            return Step::Queued { ticket: place.ticket, until };
-        }
-        let client = match &self.access {
-            Access::Pool { client } => client.id(),
-            Access::Own(_) => return self.give_up(now),
-        };
-        if self.queues_left == 0 {
-            return self.give_up(now);
-        }
-        self.queues_left -= 1;
-        let most = self.gateway.config().queue_size;
-        let model = self.task.model().unwrap_or_default();
-        let ticket = self.gateway.pool(false).enter_queue(model, client, self.tokens, most);
-        let Some(ticket) = ticket else {
-            let recovery =
-                self.gateway.pool(false).recovery(&Want { tried: &[], avoid: &[], ..self.want() }, now);
-            let retry_after = recovery.map(|at| at.since(now).max(Duration::from_secs(1)));
-            let error = Error { retry_after, ..Error::new(Kind::Unavailable, QUEUE_FULL) };
-            self.refuse(&error, now);
-            return self.advance(now);
-        };
-        self.place = Some(Place { gateway: Arc::clone(&self.gateway), ticket, served: false });
-        Step::Queued { ticket, until }
-    }
-
     fn start(&mut self, lease: Lease, now: Timestamp) -> Step {
         if self.budget.made() == 0 {
             self.gateway.retries(lease.is_guests()).earn();
@@ -767,37 +690,8 @@ impl Single {
         self.failed(attempt, failure, now);
     }
 
-    /// Whether a refusal is of something that this gateway has made, and that it can make otherwise. If it was the
-    /// last remedy that was refused, that is forgotten.
-    fn can_repair(&mut self, failure: &Failure) -> bool {
-        let (Some(body), Some(model)) = (self.task.generated_body(), self.task.model()) else { return false };
-        let class = failure.class;
-        if failure.status != Some(StatusCode::BAD_REQUEST)
-            || !matches!(class, Class::Request | Class::Signature)
-        {
-            return false;
-        }
-        if let Some(learned) = self.repaired.take() {
-            self.gateway.repairs().forget(&learned);
-            self.repaired = Some(Vec::new());
-            return false;
-        }
-        let says_signature = failure.message.contains("thought_signature");
-        if class == Class::Signature || says_signature {
-            self.unsigned = repair::without_signatures(&body).map(|(_, stand_ins)| stand_ins);
-            self.repaired = Some(Vec::new());
-            return self.unsigned.is_some();
-        }
-        let learned = self.gateway.repairs().learn(&body, model, &failure.message);
-        let helps = !learned.is_empty();
-        self.repaired = Some(learned);
-        helps
-    }
-
-    /// The same key once more, with the request made otherwise. No other key would take it as it was.
-    fn try_repaired(&mut self, mut attempt: Attempt, failure: &Failure, now: Timestamp) {
-        self.cancel.push(attempt.op);
-        self.budget.spend();
+    /// Operators are told of every attempt that failed.
+    fn note_failure(&mut self, attempt: &Attempt, failure: &Failure, now: Timestamp) {
         self.events.push(Event::AttemptFailed {
             request: self.mark.id(),
             key: attempt.lease.as_ref().map(|lease| lease.key.id()),
@@ -807,25 +701,6 @@ impl Single {
             message: failure.message.clone(),
             elapsed: now.since(attempt.started),
         });
-        attempt.phase = Phase::Stale;
-        self.running.push(attempt);
-    }
-
-    /// The body of a translated request, with what Google has refused in it put otherwise.
-    fn repaired_body(&self, body: Bytes) -> Bytes {
-        let Some(model) = self.task.model().filter(|_| self.task.generated_body().is_some()) else {
-            return body;
-        };
-        let body = self.gateway.repairs().apply(&body, model);
-        match self.unsigned {
-            Some(_) => repair::without_signatures(&body).map_or(body, |(unsigned, _)| unsigned),
-            None => body,
-        }
-    }
-
-    /// So many calls of the conversation went up with stand-ins.
-    fn stand_ins(&self) -> u32 {
-        self.unsigned.unwrap_or_else(|| self.task.stand_ins())
     }
 
     fn failed(&mut self, attempt: Attempt, failure: Failure, now: Timestamp) {
@@ -833,16 +708,7 @@ impl Single {
         self.cancel.push(attempt.op);
         self.budget.learn(&failure);
         self.adds_to_load = retry::adds_to_load(failure.class);
-        let model = self.task.model().map(str::to_owned);
-        self.events.push(Event::AttemptFailed {
-            request: self.mark.id(),
-            key: attempt.lease.as_ref().map(|lease| lease.key.id()),
-            model,
-            class: failure.class,
-            status: failure.status,
-            message: failure.message.clone(),
-            elapsed: now.since(attempt.started),
-        });
+        self.note_failure(&attempt, &failure, now);
         match attempt.lease {
             Some(lease) => {
                 self.events.extend(lease.failed(self.task.model(), &failure, now));
@@ -973,50 +839,6 @@ impl Single {
         }
     }
 
-    /// Whether the custom service may serve this request.
-    fn can_take_over(&self) -> bool {
-        matches!(self.access, Access::Pool { .. })
-            && !self.taken_over
-            && self.task.chat_model().is_some()
-            && self.body.is_some()
-            && self.gateway.config().custom_llm.is_some()
-    }
-
-    /// Models that always go to the custom service.
-    fn take_over_at_once(&mut self, now: Timestamp) -> Option<Step> {
-        let config = self.gateway.config();
-        let custom = config.custom_llm.as_ref()?;
-        if custom.serves(self.task.chat_model()?) { self.take_over(now) } else { None }
-    }
-
-    fn take_over(&mut self, now: Timestamp) -> Option<Step> {
-        if !self.can_take_over() {
-            return None;
-        }
-        self.taken_over = true;
-        let op = self.new_op();
-        let request = self.custom_request();
-        let deadline = (now + self.times.attempt).min(self.times.deadline);
-        self.running.push(Attempt { op, lease: None, started: now, deadline, phase: Phase::Sent });
-        Some(Step::Start(op, Op::Upstream(request)))
-    }
-
-    fn custom_request(&self) -> Request<Option<Bytes>> {
-        let config = self.gateway.config();
-        let body = self.body.clone().unwrap_or_default();
-        match &config.custom_llm {
-            Some(custom) => {
-                let asked = self.task.chat_model().unwrap_or_default();
-                let body = match &custom.model {
-                    Some(model) if !custom.serves(asked) => with_model(&body, model).unwrap_or(body),
-                    _ => body,
-                };
-                upstream::to_custom_llm(&custom.base_url, custom.api_key.as_ref(), &self.headers, body)
-            }
-            None => Request::new(Some(body)),
-        }
-    }
-
     fn commit(mut self, op: OpId) -> Relay {
         let at = self.running.iter().position(|attempt| attempt.op == op);
         let attempt = at.map(|at| self.running.swap_remove(at));
@@ -1102,11 +924,4 @@ fn event_stream(mark: Mark) -> Response<()> {
 fn put_event_stream(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-}
-
-/// A chat body with another model. Everything else stays as it was written.
-fn with_model(body: &Bytes, model: &str) -> Option<Bytes> {
-    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
-    object.insert("model".to_owned(), model.into());
-    serde_json::to_vec(&object).ok().map(Bytes::from)
 }

@@ -551,7 +551,7 @@ impl Gateway {
         format!("{:016x}{:08x}", chance.u64(..), chance.u32(..))
     }
 
-    /// A little time, to part clients that would otherwise come back together.
+    /// A source of chance: the same seed and the same count of draws give the same numbers.
     fn chance(&self) -> fastrand::Rng {
         let count = self.drawn.fetch_add(1, Ordering::Relaxed);
         fastrand::Rng::with_seed(self.seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15))

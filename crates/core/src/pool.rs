@@ -10,10 +10,12 @@
 mod calendar;
 mod change;
 mod choose;
+mod due;
 mod health;
 mod incident;
 mod kinship;
 mod learn;
+mod lease;
 mod least_used;
 mod minutes;
 mod queue;
@@ -41,10 +43,9 @@ pub use self::view::{
     Candidate, Explanation, IncidentView, KeyCounts, KeyView, ModelView, Moment, Picked, PoolView,
     ProjectCounts, ProjectView, SetAsideView, Used, Verdict,
 };
-use self::window::{Charge, Meter};
+use self::window::Charge;
 use crate::config::{PoolKey, Price, ProjectSettings, Strategy, Tier};
-use crate::event::Usage;
-use crate::failure::{Class, Consequence, Failure, LimitKind, Why};
+use crate::failure::{Class, Consequence, Failure, Why};
 use crate::google_clock::Skew;
 use crate::secret::{ApiKey, KeyId};
 use crate::time::Timestamp;
@@ -427,95 +428,6 @@ impl Pool {
         self.keys[slot].set_aside.as_ref().map(|aside| aside.why)
     }
 
-    fn lease(&mut self, slot: usize, charged: Option<(Arc<str>, u32, Charge)>, now: Timestamp) -> LeaseId {
-        self.next_lease += 1;
-        let id = LeaseId(self.next_lease);
-        self.rerank(slot, |key| {
-            key.in_flight += 1;
-            key.used += 1;
-        });
-        self.keys[slot].last_lease = id.0;
-        let key = self.keys[slot].key.id();
-        self.leases.insert(id, Leased { slot, key, until: now + LEASE, charged });
-        self.spend(self.keys[slot].project, 1, 0.0, now);
-        id
-    }
-
-    /// Counts against what the owner of a project allows for a day. Where that is used up, the project rests to the
-    /// day's end.
-    fn spend(&mut self, project: u32, requests: u64, cost: f64, now: Timestamp) {
-        let project_number = project;
-        let midnight = self.skew.next_pacific_midnight(now);
-        let project = &mut self.projects[project_number as usize];
-        let Some(settings) = &project.settings else { return };
-        let most = (settings.max_requests_per_day, settings.max_cost_per_day);
-        if most == (None, None) {
-            return;
-        }
-        if project.today.ends <= now {
-            project.today = Today { ends: midnight, requests: 0, cost: 0.0 };
-        }
-        project.today.requests += requests;
-        project.today.cost += cost;
-        let used_up = most.0.is_some_and(|most| project.today.requests >= most)
-            || most.1.is_some_and(|most| project.today.cost >= most);
-        if used_up && project.rest_until < project.today.ends {
-            project.rest_until = project.today.ends;
-            self.replace(project_number, now);
-        }
-    }
-
-    /// Gives a key back. Twice does no harm.
-    pub fn release(&mut self, lease: LeaseId) {
-        let Some(leased) = self.leases.remove(&lease) else { return };
-        if let Some((model, project, _)) = &leased.charged
-            && let Some(cell) = self.tables.get_mut(&**model).and_then(|table| table.cell_mut(*project))
-        {
-            cell.meter.end();
-        }
-        self.egress.ended(lease);
-        self.overloads.values_mut().for_each(|overload| overload.ended(lease));
-        if self.keys[leased.slot].key.id() == leased.key {
-            self.rerank(leased.slot, |key| key.in_flight = key.in_flight.saturating_sub(1));
-        }
-    }
-
-    /// The request of a lease was answered: so many tokens went in and came out.
-    pub fn used(&mut self, lease: LeaseId, model: &str, usage: Usage, now: Timestamp) {
-        if let Some(leased) = self.leases.get(&lease)
-            && let Some(price) = self.prices.iter().find(|price| price.models.matches(model))
-        {
-            let cost = price.cost(usage.prompt, usage.total.saturating_sub(usage.prompt));
-            self.spend(self.keys[leased.slot].project, 0, cost, now);
-        }
-        let settled = self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
-        if let Some((model, project)) = settled {
-            self.together.served(project, &model, lease.0, now);
-        }
-    }
-
-    /// Google has not counted the request of a lease against a quota.
-    pub fn unused(&mut self, lease: LeaseId, now: Timestamp) {
-        self.settle(lease, now, Meter::refund);
-    }
-
-    /// Changes what a lease was charged for, once. The quota family and the project that were.
-    fn settle(
-        &mut self,
-        lease: LeaseId,
-        now: Timestamp,
-        change: impl FnOnce(&mut Meter, Charge),
-    ) -> Option<(Arc<str>, u32)> {
-        let charged = self.leases.get_mut(&lease).and_then(|leased| leased.charged.take());
-        let (model, project, charge) = charged?;
-        let standing = standing(&self.projects[project as usize]);
-        let family = self.families.get(&*model).map_or(&*model, AsRef::as_ref);
-        if let Some(table) = self.tables.get_mut(family) {
-            table.change(project, standing, now, |cell| change(&mut cell.meter, charge));
-        }
-        Some((model, project))
-    }
-
     /// Changes what `least-used` orders by.
     fn rerank(&mut self, slot: usize, change: impl FnOnce(&mut Key)) {
         let key = &mut self.keys[slot];
@@ -711,190 +623,6 @@ impl Pool {
         let change = StateChange::Restored { key, at: now };
         self.apply(&change, now);
         self.changed(change);
-    }
-
-    /// Takes in a change that another instance, or this one before a restart, has made. Changes merge: of two
-    /// rests the later counts, of what is said about a key or a limit the newest.
-    pub fn apply(&mut self, change: &StateChange, now: Timestamp) {
-        match change {
-            StateChange::Rest { project, model: None, until } => {
-                let Some(&number) = self.project_numbers.get(project) else { return };
-                let rest = &mut self.projects[number as usize].rest_until;
-                *rest = (*rest).max(*until);
-                self.replace(number, now);
-            }
-            StateChange::Rest { project, model: Some(model), until } => {
-                let Some(&number) = self.project_numbers.get(project) else { return };
-                self.change(model, number, now, |cell| cell.rest(*until));
-            }
-            StateChange::Joined { project, other, by, at } => {
-                self.join_projects(*project, *other, (*by, *at), now);
-            }
-            StateChange::Split { key, by, at } => {
-                let Some(&slot) = self.by_id.get(key) else { return };
-                self.split_slot(slot, (*by, *at), now);
-            }
-            StateChange::Limit { project, model, kind, value } => {
-                let Some(&number) = self.project_numbers.get(project) else { return };
-                self.change(model, number, now, |cell| {
-                    let limits = &mut cell.meter.limits;
-                    let limit = match kind {
-                        LimitKind::RequestsPerMinute => &mut limits.requests_per_minute,
-                        LimitKind::RequestsPerDay => &mut limits.requests_per_day,
-                        LimitKind::TokensPerMinute => &mut limits.tokens_per_minute,
-                        LimitKind::TokensPerDay => &mut limits.tokens_per_day,
-                    };
-                    *limit = Some(*value);
-                });
-            }
-            StateChange::SetAside { key, why, since } => {
-                let Some(&slot) = self.by_id.get(key) else { return };
-                let aside = SetAside::new(*why, *since, self.keys[slot].probes);
-                let known = self.keys[slot].set_aside.as_ref().map(|known| known.since);
-                if known.is_some_and(|known| known >= *since) || self.keys[slot].restored > *since {
-                    return;
-                }
-                self.unschedule(slot);
-                if aside.probe_at != Timestamp::NEVER {
-                    self.probes.insert((aside.probe_at, slot));
-                }
-                self.keys[slot].set_aside = Some(aside);
-                self.unrank(slot);
-                self.keys[slot].proven = false;
-                if let Ok(at) = self.usable.binary_search(&slot) {
-                    self.usable.remove(at);
-                }
-                let number = self.keys[slot].project;
-                self.projects[number as usize].usable.retain(|&usable| usable != slot);
-                if self.projects[number as usize].usable.is_empty() {
-                    self.replace(number, now);
-                }
-            }
-            StateChange::Restored { key, at } => {
-                let Some(&slot) = self.by_id.get(key) else { return };
-                if self.keys[slot].set_aside.as_ref().is_some_and(|known| known.since > *at) {
-                    return;
-                }
-                self.keys[slot].restored = self.keys[slot].restored.max(*at);
-                self.unschedule(slot);
-                self.keys[slot].strikes = 0;
-                if self.keys[slot].set_aside.take().is_some() {
-                    self.rank(slot);
-                    if let Err(at) = self.usable.binary_search(&slot) {
-                        self.usable.insert(at, slot);
-                    }
-                    let number = self.keys[slot].project;
-                    self.projects[number as usize].usable.push(slot);
-                    self.replace(number, now);
-                }
-            }
-        }
-    }
-
-    fn unschedule(&mut self, slot: usize) {
-        if let Some(aside) = &self.keys[slot].set_aside {
-            self.probes.remove(&(aside.probe_at, slot));
-        }
-    }
-
-    /// When [`due`](Self::due) will next have something.
-    pub fn next_deadline(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let lease = self.leases.first_key_value().map(|(_, leased)| leased.until);
-        let probe = self.probes.first().map(|&(at, _)| at);
-        let models: Vec<Box<str>> = self.queue.models().map(Into::into).collect();
-        let turns: Vec<Timestamp> = models.iter().filter_map(|model| self.next_turn(model, now)).collect();
-        lease.into_iter().chain(probe).chain(turns).min()
-    }
-
-    /// When somebody who waits for a model may have a turn.
-    fn next_turn(&mut self, model: &str, now: Timestamp) -> Option<Timestamp> {
-        let end = self.queue.next_turn_end(model, now);
-        let room = self.next_room(model, now).filter(|at| *at > now || end.is_none());
-        end.into_iter().chain(room).min()
-    }
-
-    /// Takes a place among those that wait for a model; none where too many wait.
-    pub fn enter_queue(&mut self, model: &str, client: KeyId, tokens: u64, most: usize) -> Option<Ticket> {
-        (self.queue.len() < most).then(|| self.queue.enter(model, client, tokens))
-    }
-
-    /// Gives a place up; `served`: because its request was given a key.
-    pub fn leave_queue(&mut self, ticket: Ticket, served: bool) {
-        self.queue.leave(ticket, served);
-    }
-
-    /// Whether a request has to wait behind others, with or without a place of its own.
-    pub fn is_behind(&self, model: &str, ticket: Option<Ticket>, now: Timestamp) -> bool {
-        match ticket {
-            Some(ticket) => !self.queue.has_turn(ticket, now),
-            None => self.queue.waits_for(model),
-        }
-    }
-
-    /// A turn has brought nothing.
-    pub fn pass_turn(&mut self, ticket: Ticket) {
-        self.queue.pass(ticket);
-    }
-
-    /// A client's request for a model was refused because no project has room for it.
-    pub fn refused(&mut self, model: &str, client: KeyId, now: Timestamp) {
-        let family = self.family(model).to_owned();
-        if let Some(table) = self.tables.get_mut(family.as_str()) {
-            table.refused(client, now);
-        }
-    }
-
-    /// What is due now. Lost leases are taken back on the way.
-    pub fn due(&mut self, now: Timestamp) -> Vec<Due> {
-        while let Some((&lease, leased)) = self.leases.first_key_value()
-            && leased.until <= now
-        {
-            self.release(lease);
-        }
-        let mut due = Vec::new();
-        let models: Vec<Box<str>> = self.queue.models().map(Into::into).collect();
-        for model in models {
-            let room = self.room_for(&model, now);
-            due.extend(self.queue.wake(&model, room, now).into_iter().map(Due::Wake));
-        }
-        while let Some(&(at, slot)) = self.probes.first()
-            && at <= now
-        {
-            self.probes.pop_first();
-            let key = &mut self.keys[slot];
-            if let Some(aside) = &mut key.set_aside {
-                // Until the result is in, the next probe is already planned: a result that never comes is a
-                // failed probe.
-                key.probes += 1;
-                aside.postpone(now, key.probes);
-                self.probes.insert((aside.probe_at, slot));
-                due.push(Due::Probe(self.keys[slot].key.clone()));
-            }
-        }
-        due
-    }
-
-    /// The result of a probe. Only a good answer restores; a fault that says nothing about the key leaves it
-    /// set aside until the next probe.
-    pub fn probed(&mut self, key: KeyId, works: bool, now: Timestamp) {
-        if works {
-            self.restore(key, now);
-        }
-    }
-
-    fn changed(&mut self, change: StateChange) {
-        if self.capacity.is_some() {
-            return; // what is known of clients' keys is nobody else's business
-        }
-        if self.changes.len() >= MAX_CHANGES {
-            self.changes.drain(..MAX_CHANGES / 2);
-        }
-        self.changes.push(change);
-    }
-
-    /// What has changed since this was last asked, for whoever keeps or shares it.
-    pub fn take_changes(&mut self) -> Vec<StateChange> {
-        std::mem::take(&mut self.changes)
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -44,9 +45,14 @@ const GENERATION_CONFIG: Names = ["generationConfig", "generation_config"];
 /// What is remembered of refused schemas. Shared by all exchanges.
 #[derive(Debug, Default)]
 pub struct Repairs {
-    forms: HashMap<Name, Remedy>,
+    forms: Forms,
     order: VecDeque<Name>,
 }
+
+/// In which form schemas go up that were refused before: as known at one moment, so that nobody is kept from learning
+/// more while a body is read.
+#[derive(Debug, Clone, Default)]
+pub struct Forms(Arc<HashMap<Name, Remedy>>);
 
 /// A model and a schema as it goes up, in 128 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,17 +83,24 @@ struct Complaint {
     keyword: Option<&'static str>,
 }
 
-impl Repairs {
+impl Forms {
     /// The body with the schemas in it as they have to be for `model`.
     pub fn apply(&self, body: &Bytes, model: &str) -> Bytes {
-        if self.forms.is_empty() {
+        if self.0.is_empty() {
             return body.clone();
         }
-        let known = |_: Place, schema: &RawValue| self.forms.get(&Name::of(model, schema)).copied();
+        let known = |_: Place, schema: &RawValue| self.0.get(&Name::of(model, schema)).copied();
         mended(body, known).unwrap_or_else(|| body.clone())
     }
+}
 
-    /// Takes in why `body`, as it was made and before anything was [applied](Self::apply), was refused. What comes
+impl Repairs {
+    /// What is known now.
+    pub fn forms(&self) -> Forms {
+        self.forms.clone()
+    }
+
+    /// Takes in why `body`, as it was made and before anything was [applied](Forms::apply), was refused. What comes
     /// back is the schemas that now go up in another form; none where nothing can be done.
     pub fn learn(&mut self, body: &Bytes, model: &str, refusal: &str) -> Vec<Name> {
         let Some(complaint) = Complaint::read(refusal) else { return Vec::new() };
@@ -99,7 +112,7 @@ impl Repairs {
             let name = Name::of(model, schema);
             let without =
                 complaint.keyword.filter(|keyword| schema.get().contains(&format!("\"{keyword}\"")));
-            let remedy = match (self.forms.get(&name), without) {
+            let remedy = match (self.forms.0.get(&name), without) {
                 (None, Some(keyword)) => Remedy::Without(keyword),
                 (None, None) | (Some(Remedy::Without(_)), _) => Remedy::OpenApi,
                 (Some(Remedy::OpenApi), _) => return None,
@@ -108,13 +121,13 @@ impl Repairs {
             Some(remedy)
         });
         for (name, remedy) in &learned {
-            if self.forms.insert(*name, *remedy).is_none() {
+            if Arc::make_mut(&mut self.forms.0).insert(*name, *remedy).is_none() {
                 self.order.push_back(*name);
             }
         }
         while self.order.len() > SCHEMAS {
             let Some(oldest) = self.order.pop_front() else { break };
-            self.forms.remove(&oldest);
+            Arc::make_mut(&mut self.forms.0).remove(&oldest);
         }
         learned.into_iter().map(|(name, _)| name).collect()
     }
@@ -122,7 +135,7 @@ impl Repairs {
     /// What was learned has not helped.
     pub fn forget(&mut self, learned: &[Name]) {
         for name in learned {
-            self.forms.remove(name);
+            Arc::make_mut(&mut self.forms.0).remove(name);
         }
         self.order.retain(|name| !learned.contains(name));
     }
@@ -330,7 +343,7 @@ mod tests {
         let body = Bytes::from_static(BODY.as_bytes());
         let mut repairs = Repairs::default();
         let apply = |repairs: &Repairs, model| {
-            String::from_utf8(repairs.apply(&body, model).to_vec()).expect("UTF-8")
+            String::from_utf8(repairs.forms().apply(&body, model).to_vec()).expect("UTF-8")
         };
         assert_eq!(apply(&repairs, "m"), BODY);
         let path = "tools[0].function_declarations[0].parameters_json_schema.format: no";
@@ -359,7 +372,7 @@ mod tests {
             let body = format!(r#"{{"generationConfig":{{"responseJsonSchema":{{"minimum":{number}}}}}}}"#);
             repairs.learn(&body.into(), "m", "schema");
         }
-        assert_eq!((repairs.forms.len(), repairs.order.len()), (SCHEMAS, SCHEMAS));
+        assert_eq!((repairs.forms.0.len(), repairs.order.len()), (SCHEMAS, SCHEMAS));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ProjectId;
+use super::health::SetAside;
+use super::{MAX_CHANGES, Pool, ProjectId};
 use crate::failure::{LimitKind, Why};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
@@ -80,4 +81,105 @@ pub enum StateChange {
         /// Since when.
         at: Timestamp,
     },
+}
+
+impl Pool {
+    /// Takes in a change that another instance, or this one before a restart, has made. Changes merge: of two
+    /// rests the later counts, of what is said about a key or a limit the newest.
+    pub fn apply(&mut self, change: &StateChange, now: Timestamp) {
+        match change {
+            StateChange::Rest { project, model: None, until } => {
+                let Some(&number) = self.project_numbers.get(project) else { return };
+                let rest = &mut self.projects[number as usize].rest_until;
+                *rest = (*rest).max(*until);
+                self.replace(number, now);
+            }
+            StateChange::Rest { project, model: Some(model), until } => {
+                let Some(&number) = self.project_numbers.get(project) else { return };
+                self.change(model, number, now, |cell| cell.rest(*until));
+            }
+            StateChange::Joined { project, other, by, at } => {
+                self.join_projects(*project, *other, (*by, *at), now);
+            }
+            StateChange::Split { key, by, at } => {
+                let Some(&slot) = self.by_id.get(key) else { return };
+                self.split_slot(slot, (*by, *at), now);
+            }
+            StateChange::Limit { project, model, kind, value } => {
+                let Some(&number) = self.project_numbers.get(project) else { return };
+                self.change(model, number, now, |cell| {
+                    let limits = &mut cell.meter.limits;
+                    let limit = match kind {
+                        LimitKind::RequestsPerMinute => &mut limits.requests_per_minute,
+                        LimitKind::RequestsPerDay => &mut limits.requests_per_day,
+                        LimitKind::TokensPerMinute => &mut limits.tokens_per_minute,
+                        LimitKind::TokensPerDay => &mut limits.tokens_per_day,
+                    };
+                    *limit = Some(*value);
+                });
+            }
+            StateChange::SetAside { key, why, since } => {
+                let Some(&slot) = self.by_id.get(key) else { return };
+                let aside = SetAside::new(*why, *since, self.keys[slot].probes);
+                let known = self.keys[slot].set_aside.as_ref().map(|known| known.since);
+                if known.is_some_and(|known| known >= *since) || self.keys[slot].restored > *since {
+                    return;
+                }
+                self.unschedule(slot);
+                if aside.probe_at != Timestamp::NEVER {
+                    self.probes.insert((aside.probe_at, slot));
+                }
+                self.keys[slot].set_aside = Some(aside);
+                self.unrank(slot);
+                self.keys[slot].proven = false;
+                if let Ok(at) = self.usable.binary_search(&slot) {
+                    self.usable.remove(at);
+                }
+                let number = self.keys[slot].project;
+                self.projects[number as usize].usable.retain(|&usable| usable != slot);
+                if self.projects[number as usize].usable.is_empty() {
+                    self.replace(number, now);
+                }
+            }
+            StateChange::Restored { key, at } => {
+                let Some(&slot) = self.by_id.get(key) else { return };
+                if self.keys[slot].set_aside.as_ref().is_some_and(|known| known.since > *at) {
+                    return;
+                }
+                self.keys[slot].restored = self.keys[slot].restored.max(*at);
+                self.unschedule(slot);
+                self.keys[slot].strikes = 0;
+                if self.keys[slot].set_aside.take().is_some() {
+                    self.rank(slot);
+                    if let Err(at) = self.usable.binary_search(&slot) {
+                        self.usable.insert(at, slot);
+                    }
+                    let number = self.keys[slot].project;
+                    self.projects[number as usize].usable.push(slot);
+                    self.replace(number, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn unschedule(&mut self, slot: usize) {
+        if let Some(aside) = &self.keys[slot].set_aside {
+            self.probes.remove(&(aside.probe_at, slot));
+        }
+    }
+
+    pub(super) fn changed(&mut self, change: StateChange) {
+        if self.capacity.is_some() {
+            return; // what is known of clients' keys is nobody else's business
+        }
+        if self.changes.len() >= MAX_CHANGES {
+            self.changes.drain(..MAX_CHANGES / 2);
+        }
+        self.changes.push(change);
+    }
+
+    /// What has changed since this was last asked, for whoever keeps or shares it.
+    pub fn take_changes(&mut self) -> Vec<StateChange> {
+        std::mem::take(&mut self.changes)
+    }
 }

@@ -1,7 +1,7 @@
 use http::StatusCode;
 
 use super::*;
-use crate::failure::{Class, Elsewhere, Limit};
+use crate::failure::{Class, Elsewhere, Limit, LimitKind};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const MODEL: Option<&str> = Some("gemini-2.5-flash");

@@ -1,0 +1,92 @@
+//! Waiting: requests that queue, whose turn it is, and what is due at a time.
+
+use super::{Due, Pool, Ticket};
+use crate::secret::KeyId;
+use crate::time::Timestamp;
+
+impl Pool {
+    /// When [`due`](Self::due) will next have something.
+    pub fn next_deadline(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let lease = self.leases.first_key_value().map(|(_, leased)| leased.until);
+        let probe = self.probes.first().map(|&(at, _)| at);
+        let models: Vec<Box<str>> = self.queue.models().map(Into::into).collect();
+        let turns: Vec<Timestamp> = models.iter().filter_map(|model| self.next_turn(model, now)).collect();
+        lease.into_iter().chain(probe).chain(turns).min()
+    }
+
+    /// When somebody who waits for a model may have a turn.
+    pub(super) fn next_turn(&mut self, model: &str, now: Timestamp) -> Option<Timestamp> {
+        let end = self.queue.next_turn_end(model, now);
+        let room = self.next_room(model, now).filter(|at| *at > now || end.is_none());
+        end.into_iter().chain(room).min()
+    }
+
+    /// Takes a place among those that wait for a model; none where too many wait.
+    pub fn enter_queue(&mut self, model: &str, client: KeyId, tokens: u64, most: usize) -> Option<Ticket> {
+        (self.queue.len() < most).then(|| self.queue.enter(model, client, tokens))
+    }
+
+    /// Gives a place up; `served`: because its request was given a key.
+    pub fn leave_queue(&mut self, ticket: Ticket, served: bool) {
+        self.queue.leave(ticket, served);
+    }
+
+    /// Whether a request has to wait behind others, with or without a place of its own.
+    pub fn is_behind(&self, model: &str, ticket: Option<Ticket>, now: Timestamp) -> bool {
+        match ticket {
+            Some(ticket) => !self.queue.has_turn(ticket, now),
+            None => self.queue.waits_for(model),
+        }
+    }
+
+    /// A turn has brought nothing.
+    pub fn pass_turn(&mut self, ticket: Ticket) {
+        self.queue.pass(ticket);
+    }
+
+    /// A client's request for a model was refused because no project has room for it.
+    pub fn refused(&mut self, model: &str, client: KeyId, now: Timestamp) {
+        let family = self.family(model).to_owned();
+        if let Some(table) = self.tables.get_mut(family.as_str()) {
+            table.refused(client, now);
+        }
+    }
+
+    /// What is due now. Lost leases are taken back on the way.
+    pub fn due(&mut self, now: Timestamp) -> Vec<Due> {
+        while let Some((&lease, leased)) = self.leases.first_key_value()
+            && leased.until <= now
+        {
+            self.release(lease);
+        }
+        let mut due = Vec::new();
+        let models: Vec<Box<str>> = self.queue.models().map(Into::into).collect();
+        for model in models {
+            let room = self.room_for(&model, now);
+            due.extend(self.queue.wake(&model, room, now).into_iter().map(Due::Wake));
+        }
+        while let Some(&(at, slot)) = self.probes.first()
+            && at <= now
+        {
+            self.probes.pop_first();
+            let key = &mut self.keys[slot];
+            if let Some(aside) = &mut key.set_aside {
+                // Until the result is in, the next probe is already planned: a result that never comes is a
+                // failed probe.
+                key.probes += 1;
+                aside.postpone(now, key.probes);
+                self.probes.insert((aside.probe_at, slot));
+                due.push(Due::Probe(self.keys[slot].key.clone()));
+            }
+        }
+        due
+    }
+
+    /// The result of a probe. Only a good answer restores; a fault that says nothing about the key leaves it
+    /// set aside until the next probe.
+    pub fn probed(&mut self, key: KeyId, works: bool, now: Timestamp) {
+        if works {
+            self.restore(key, now);
+        }
+    }
+}
