@@ -91,11 +91,6 @@ impl Objects {
         self.put(name, Entry { owner: None, until: now + NOBODYS }, now);
     }
 
-    /// What was known of an object was wrong.
-    pub(crate) fn forget(&mut self, name: &ObjectName) {
-        self.entries.remove(&digest(name));
-    }
-
     /// Takes in what another instance, or this one before a restart, has learned.
     pub(crate) fn apply(&mut self, name: &ObjectName, owner: Owner, until: Timestamp, now: Timestamp) {
         if until <= now {
