@@ -61,10 +61,13 @@ impl GoogleError {
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
             404 => "NOT_FOUND",
+            409 => "ALREADY_EXISTS",
+            416 => "OUT_OF_RANGE",
             429 => "RESOURCE_EXHAUSTED",
             499 => "CANCELLED",
             503 => "UNAVAILABLE",
             504 => "DEADLINE_EXCEEDED",
+            302 => "UNKNOWN",
             _ => "INTERNAL",
         };
         Self { status, body: json!({ "error": { "code": status, "message": message, "status": name } }) }
@@ -363,12 +366,57 @@ impl GoogleError {
         })
     }
 
-    /// 503: also what breaks into streams.
     /// 403 for a file of another project, or of none: Google does not say which.
     pub(crate) fn foreign_file(name: &str) -> Self {
         Self::new(403, format!("You do not have permission to access the File {name} or it may not exist."))
     }
 
+    /// 401: what only a person may do, who has an OAuth token.
+    pub(crate) fn key_unsupported() -> Self {
+        Self::new(
+            401,
+            "API keys are not supported by this API. Expected OAuth2 access token or other authentication \
+             credentials that assert a principal. See https://cloud.google.com/docs/authentication",
+        )
+        .with(json!([error_info("CREDENTIALS_MISSING", json!({ "service": HOST }))]))
+    }
+
+    /// 403 with a sentence.
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Self::new(403, message)
+    }
+
+    /// 404 for what belongs to another project, or is not there.
+    pub(crate) fn no_such_entity() -> Self {
+        Self::new(404, "Requested entity was not found.")
+    }
+
+    /// 404 with a sentence.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(404, message)
+    }
+
+    /// 400: not now.
+    pub(crate) fn precondition(message: impl Into<String>) -> Self {
+        Self::new(400, message).named("FAILED_PRECONDITION")
+    }
+
+    /// 409: a name that is taken.
+    pub(crate) fn exists(message: impl Into<String>) -> Self {
+        Self::new(409, message)
+    }
+
+    /// 416: a part of a body that there is not.
+    pub(crate) fn out_of_range() -> Self {
+        Self::new(416, "The requested range cannot be satisfied.")
+    }
+
+    /// The body that comes with a 302.
+    pub(crate) fn elsewhere() -> Self {
+        Self::new(302, "Unknown Error.")
+    }
+
+    /// 503: also what breaks into streams.
     pub(crate) fn overloaded() -> Self {
         Self::new(
             503,
