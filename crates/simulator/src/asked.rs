@@ -16,7 +16,7 @@ use crate::errors::{Circumstances, Form, GoogleError, SORRY_PAGE};
 use crate::fault::Fault;
 use crate::json::{self, field, list, number, text};
 use crate::models::{self, Model};
-use crate::objects::{Film, references};
+use crate::objects::{Film, Work, references};
 use crate::plan::{HTML, JSON, Plan, Reply};
 use crate::simulator::{Caller, ProjectId, Simulator};
 use crate::validate;
@@ -87,7 +87,8 @@ impl Asked<'_> {
             Operation::PredictLongRunning | Operation::Predict | Operation::GenerateAnswer => {
                 self.predict(model, &parse(&body)?)
             }
-            Operation::BatchGenerate | Operation::AsyncBatchEmbed => Err(no_such_model()),
+            Operation::BatchGenerate => self.batch(Work::Generate, model, &parse(&body)?),
+            Operation::AsyncBatchEmbed => self.batch(Work::Embed, model, &parse(&body)?),
             Operation::CountTokens => {
                 let body = parse(&body)?;
                 let request = validate::count_tokens(&body)?;
@@ -165,6 +166,12 @@ impl Asked<'_> {
         let id = answer::hash(&(self.simulator.seed(), self.caller.number));
         let pieces = write::answer(&answer, model, form, id);
         Ok(self.finish(Reply::good(form, pieces), &directives, fault))
+    }
+
+    fn batch(&self, work: Work, model: &'static Model, body: &Value) -> Result<Plan, GoogleError> {
+        let Some(project) = self.caller.project else { return Err(GoogleError::key_invalid()) };
+        let batch = self.simulator.objects(|objects| objects.batch(work, model, body, project, self.now))?;
+        Ok(self.spoilt(&batch))
     }
 
     /// What models give that do not chat.
@@ -356,7 +363,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value, GoogleError> {
 }
 
 /// `{"values": […]}` and the tokens of one `EmbedContentRequest`.
-fn embedding(request: &Value, model: &Model) -> Result<(Value, u64), GoogleError> {
+pub(crate) fn embedding(request: &Value, model: &Model) -> Result<(Value, u64), GoogleError> {
     const MOST: f64 = 3_072.0;
     validate::embed(request)?;
     let content = field(request, "content").unwrap_or(&Value::Null);

@@ -366,9 +366,14 @@ impl GoogleError {
         })
     }
 
-    /// 403 for a file of another project, or of none: Google does not say which.
+    /// 403 for what belongs to another project, or is not there: Google does not say which.
+    pub(crate) fn foreign(kind: &str, id: &str) -> Self {
+        Self::new(403, format!("You do not have permission to access the {kind} {id} or it may not exist."))
+    }
+
+    /// The same of a file. `name` without `files/`.
     pub(crate) fn foreign_file(name: &str) -> Self {
-        Self::new(403, format!("You do not have permission to access the File {name} or it may not exist."))
+        Self::foreign("File", name)
     }
 
     /// 401: what only a person may do, who has an OAuth token.

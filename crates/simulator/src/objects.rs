@@ -3,6 +3,7 @@
 //!
 //! One module a kind; [`shelf`] is where they all lie, [`references`] finds them in prompts.
 
+mod batches;
 mod caches;
 mod files;
 mod media;
@@ -10,6 +11,7 @@ mod operations;
 pub(crate) mod references;
 mod route;
 mod shelf;
+mod stores;
 mod upload;
 
 use std::sync::Arc;
@@ -25,10 +27,12 @@ use crate::errors::{Form, GoogleError, NOT_FOUND_PAGE};
 use crate::plan::{HTML, Plan, Reply};
 use crate::simulator::{Caller, ProjectId, Simulator};
 
+pub(crate) use batches::{Batches, Work};
 pub(crate) use caches::Caches;
 pub(crate) use files::{File, Files};
 pub(crate) use operations::{Film, Operations};
 pub(crate) use route::Route;
+pub(crate) use stores::Stores;
 pub(crate) use upload::{Taken, Uploads, Writing, is_streamed};
 
 /// Everything that keys have made.
@@ -38,6 +42,8 @@ pub(crate) struct Objects {
     pub(crate) uploads: Uploads,
     pub(crate) operations: Operations,
     pub(crate) caches: Caches,
+    pub(crate) batches: Batches,
+    pub(crate) stores: Stores,
 }
 
 /// A request for an object that is being answered.
@@ -98,6 +104,8 @@ impl Asking<'_> {
             _ if self.route.path.iter().any(|part| part == "operations") => operations::answer(self),
             "files" => files::answer(self),
             "cachedContents" => caches::answer(self),
+            "batches" => batches::answer(self),
+            "fileSearchStores" => stores::answer(self),
             _ => Ok(None),
         }
     }

@@ -394,3 +394,136 @@ fn caches_are_their_projects() {
     check(OWN, flash, prompt(json!({})), 403, denied);
     check(OWN, "POST /v1beta/cachedContents", json!({ "contents": [] }), 400, "model is not specified");
 }
+
+#[test]
+fn batches_are_answered_after_a_while() {
+    let simulator = simulator();
+    let asked = |text: &str| json!({ "contents": [{ "parts": [{ "text": text }] }] });
+    let create = json!({ "batch": { "displayName": "a", "inputConfig": { "requests": { "requests": [
+        { "request": asked("Hi"), "metadata": { "custom": "0" } },
+        { "request": { "contents": [], "nonsense": 1 } },
+    ] } } } });
+    let path = "POST /v1beta/models/gemini-2.5-flash:batchGenerateContent";
+    let made = ask(&simulator, OWN, path, create.clone());
+    assert_eq!(made.status, 200, "{}", made.body);
+    let name = made.name();
+    let kind = "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch";
+    assert_eq!(
+        made.body,
+        json!({ "name": name, "metadata": {
+            "@type": kind,
+            "model": "models/gemini-2.5-flash",
+            "displayName": "a",
+            "createTime": "2026-11-24T20:00:00.000000Z",
+            "updateTime": "2026-11-24T20:00:00.000000Z",
+            "batchStats": { "requestCount": "2", "pendingRequestCount": "2" },
+            "state": "BATCH_STATE_PENDING",
+            "name": name,
+        } })
+    );
+    let get = |key: &str| ask(&simulator, key, &format!("GET /v1/{name}"), Value::Null);
+    assert_eq!(get(OTHER).status, 404);
+    simulator.clock().advance(Duration::from_millis(250));
+    assert_eq!(get(SAME).body["metadata"]["state"], "BATCH_STATE_RUNNING");
+    simulator.clock().advance(Duration::from_millis(250));
+    let done = get(SAME).body;
+    assert_eq!((&done["done"], &done["metadata"]["state"]), (&json!(true), &json!("BATCH_STATE_SUCCEEDED")));
+    assert_eq!(done["metadata"]["batchStats"]["failedRequestCount"], "1");
+    let answers = &done["metadata"]["output"]["inlinedResponses"]["inlinedResponses"];
+    assert_eq!(answers[0]["metadata"], json!({ "custom": "0" }));
+    assert_eq!(answers[0]["response"]["candidates"][0]["finishReason"], "STOP");
+    assert_eq!(answers[1]["error"]["code"], 3);
+    let list = ask(&simulator, OWN, "GET /v1beta/batches", Value::Null).body;
+    assert_eq!(list["operations"][0], done);
+    let rename = format!("POST /v1beta/{name}:updateGenerateContentBatch");
+    assert_eq!(ask(&simulator, OWN, &rename, json!({ "displayName": "b" })).body["displayName"], "b");
+    let second = ask(&simulator, OWN, path, create).name();
+    assert_eq!(ask(&simulator, OTHER, &format!("POST /v1/{second}:cancel"), Value::Null).status, 404);
+    assert_eq!(ask(&simulator, SAME, &format!("POST /v1/{second}:cancel"), Value::Null).body, json!({}));
+    simulator.clock().advance(Duration::from_secs(1));
+    let cancelled = ask(&simulator, OWN, &format!("GET /v1/{second}"), Value::Null).body;
+    assert_eq!(cancelled["metadata"]["state"], "BATCH_STATE_CANCELLED");
+    assert_eq!(ask(&simulator, SAME, &format!("DELETE /v1/{second}"), Value::Null).body, json!({}));
+    assert_eq!(ask(&simulator, OWN, &format!("GET /v1/{second}"), Value::Null).status, 404);
+}
+
+#[test]
+fn batches_are_read_from_files_and_answered_into_files() {
+    let simulator = simulator();
+    let line =
+        |key: &str| json!({ "key": key, "request": { "contents": [{ "parts": [{ "text": "Hi" }] }] } });
+    let lines = format!("{}\n{}\n", line("a"), line("b"));
+    let raw = "content-type: application/jsonl";
+    let file = send(&simulator, OWN, "POST /upload/v1beta/files?uploadType=media", raw, lines).name();
+    let create = json!({ "batch": { "inputConfig": { "file_name": file } } });
+    let path = "POST /v1beta/models/gemini-2.5-flash:batchGenerateContent";
+    assert_eq!(ask(&simulator, OTHER, path, create.clone()).status, 403);
+    let name = ask(&simulator, SAME, path, create).name();
+    simulator.clock().advance(Duration::from_millis(500));
+    let done = ask(&simulator, OWN, &format!("GET /v1beta/{name}"), Value::Null).body;
+    let answers = done["metadata"]["output"]["responsesFile"].as_str().expect("answers are a file");
+    assert_eq!(done["response"]["responsesFile"], answers);
+    let path = format!("GET /download/v1beta/{answers}:download?alt=media");
+    assert_eq!(send(&simulator, OTHER, &path, "", "").status, 403);
+    let answers = String::from_utf8(send(&simulator, SAME, &path, "", "").bytes).expect("JSON is UTF-8");
+    let read: Vec<Value> =
+        answers.lines().map(|line| serde_json::from_str(line).expect("lines are JSON")).collect();
+    assert_eq!((&read[0]["key"], &read[1]["key"]), (&json!("a"), &json!("b")));
+    assert!(read[1]["response"]["candidates"][0]["content"]["parts"][0]["text"].is_string());
+    let embed = json!({ "batch": { "input_config": { "requests": { "requests": [
+        { "request": { "content": { "parts": [{ "text": "a" }] }, "outputDimensionality": 4 } },
+    ] } } } });
+    let path = "POST /v1beta/models/gemini-embedding-001:asyncBatchEmbedContent";
+    let name = ask(&simulator, OWN, path, embed).name();
+    simulator.clock().advance(Duration::from_millis(500));
+    let done = ask(&simulator, OWN, &format!("GET /v1beta/{name}"), Value::Null).body;
+    let vector = &done["metadata"]["output"]["inlinedEmbedContentResponses"]["inlinedResponses"][0];
+    assert_eq!(vector["response"]["embedding"]["values"].as_array().map(Vec::len), Some(4), "{done}");
+}
+
+#[test]
+fn stores_have_documents() {
+    let simulator = simulator();
+    let made = ask(&simulator, OWN, "POST /v1beta/fileSearchStores", json!({ "displayName": "My Store" }));
+    let store = made.name();
+    assert!(store.starts_with("fileSearchStores/mystore-"), "{store}");
+    let at = |path: &str| path.replace("STORE", &store);
+    let ask = |key: &str, call: &str, body: Value| ask(&simulator, key, &at(call), body);
+    let path = at("/upload/v1beta/STORE:uploadToFileSearchStore");
+    let session = start(&simulator, OWN, &path, json!({ "displayName": "d", "mimeType": "text/plain" }));
+    assert!(session.starts_with(&format!("{path}?upload_id=")), "{session}");
+    let begun = chunk(&simulator, OWN, &session, "upload, finalize", 0, "Paris is in France.");
+    assert_eq!(begun.header("x-goog-upload-status"), "final");
+    let operation = begun.name();
+    assert!(operation.starts_with(&at("STORE/upload/operations/")), "{operation}");
+    assert_eq!(begun.body, json!({ "name": operation }));
+    simulator.clock().advance(Duration::from_millis(500));
+    let done = ask(SAME, &format!("GET /v1/{operation}"), Value::Null).body;
+    let document = done["response"]["documentName"].as_str().expect("there is a document").to_owned();
+    assert_eq!(ask(OTHER, &format!("GET /v1/{operation}"), Value::Null).status, 404);
+    let shown = ask(SAME, &format!("GET /v1/{document}"), Value::Null).body;
+    assert_eq!((&shown["state"], &shown["sizeBytes"]), (&json!("STATE_ACTIVE"), &json!("19")));
+    assert_eq!(ask(OTHER, &format!("GET /v1/{document}"), Value::Null).status, 403);
+    let (_, blob) = document.rsplit_once('/').expect("names have parts");
+    let media = send(&simulator, OWN, &at(&format!("GET /v1beta/STORE/media/{blob}?alt=media")), "", "");
+    assert_eq!((media.status, media.bytes.as_slice()), (200, &b"Paris is in France."[..]));
+    let file = upload(&simulator, OWN, "import me");
+    let foreign = upload(&simulator, OTHER, "not mine");
+    let import = |name: &str| ask(OWN, "POST /v1beta/STORE:importFile", json!({ "fileName": name }));
+    assert!(import(&file).name().starts_with(&at("STORE/operations/")));
+    assert_eq!(import(&foreign).status, 403);
+    let list = ask(SAME, "GET /v1beta/STORE/documents", Value::Null).body;
+    assert_eq!(list["documents"].as_array().map(Vec::len), Some(2));
+    assert_eq!(ask(OWN, "GET /v1beta/STORE", Value::Null).body["activeDocumentsCount"], "2");
+    let search = json!({ "contents": [{ "parts": [{ "text": "Where is Paris?" }] }],
+        "tools": [{ "fileSearch": { "file_search_store_names": [store] } }] });
+    let generate = "POST /v1beta/models/gemini-2.5-pro:generateContent";
+    assert_eq!(ask(SAME, generate, search.clone()).status, 200);
+    assert_eq!(ask(OTHER, generate, search).status, 403);
+    assert_eq!(ask(OTHER, "DELETE /v1beta/STORE?force=true", Value::Null).status, 403);
+    let refused = ask(OWN, "DELETE /v1beta/STORE", Value::Null);
+    assert_eq!((refused.status, &refused.body["error"]["status"]), (400, &json!("FAILED_PRECONDITION")));
+    assert_eq!(ask(OWN, "DELETE /v1beta/STORE?force=True", Value::Null).body, json!({}));
+    assert_eq!(ask(OWN, &format!("GET /v1/{document}"), Value::Null).status, 403);
+    assert_eq!(ask(OWN, "GET /v1beta/fileSearchStores", Value::Null).body, json!({}));
+}

@@ -59,6 +59,7 @@ impl Objects {
         for name in files(request) {
             self.files.active(project, &name, now)?;
         }
+        self.check_stores(request, project, now)?;
         self.caches.tokens(request, model, project, now)
     }
 }

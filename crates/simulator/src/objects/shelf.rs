@@ -101,6 +101,19 @@ impl<T> Shelf<T> {
         self.kept.remove(name)
     }
 
+    /// All of a project whose names begin so.
+    pub(crate) fn below(&self, project: ProjectId, start: &str, now: UnixMillis) -> Vec<&Kept<T>> {
+        let is_below = |(name, kept): &(&String, &Kept<T>)| {
+            kept.project == project && kept.is_there(now) && name.starts_with(start)
+        };
+        self.kept.iter().filter(is_below).map(|(_, kept)| kept).collect()
+    }
+
+    /// Takes away all of a project whose names begin so.
+    pub(crate) fn remove_below(&mut self, project: ProjectId, start: &str) {
+        self.kept.retain(|name, kept| kept.project != project || !name.starts_with(start));
+    }
+
     /// The project's objects directly under `parent` (`files/`), the newest first.
     pub(crate) fn list(
         &self,

@@ -61,6 +61,8 @@ struct Session {
 pub(super) enum Target {
     /// `files/*`, with the name that its owner wants, which may be empty.
     File(String),
+    /// A document of a store, with what was said about it.
+    Document { store: String, metadata: Value },
 }
 
 /// How far a session is.
@@ -329,20 +331,27 @@ impl Objects {
                 let name = self.files.add(wanted, file, project, now)?;
                 Ok(json!({ "file": self.files.show(project, &name, now)? }))
             }
+            Target::Document { store, metadata } => {
+                self.add_document(store, "upload/", file, metadata, project, now)
+            }
         }
     }
 
     /// What becomes of what is uploaded to a path.
-    #[expect(clippy::unused_self, reason = "stores are looked for here")]
     fn target(
         &self,
         route: &Route,
         metadata: &Value,
-        _project: ProjectId,
-        _now: UnixMillis,
+        project: ProjectId,
+        now: UnixMillis,
     ) -> Result<Target, GoogleError> {
         match route.parts().as_slice() {
             ["files"] => Ok(Target::File(text(metadata, "name").to_owned())),
+            ["fileSearchStores", _] if route.verb == "uploadToFileSearchStore" => {
+                let store = route.name();
+                self.stores.check(project, &store, now)?;
+                Ok(Target::Document { store, metadata: metadata.clone() })
+            }
             _ => Err(GoogleError::not_found("There is nothing to upload to.")),
         }
     }
