@@ -179,6 +179,7 @@ impl Asked<'_> {
         let Some(project) = self.caller.project else { return Err(GoogleError::key_invalid()) };
         if self.call.operation == Operation::GenerateAnswer {
             self.check_references(body)?;
+            self.check_corpus(body, project)?;
             self.take(model, answer::input(body).prompt())?;
             return Ok(self.spoilt(&answer::attributed(body)));
         }
@@ -232,6 +233,13 @@ impl Asked<'_> {
         let Some(project) = self.caller.project else { return Ok(0) };
         let model = &self.call.model;
         self.simulator.objects(|objects| objects.check_references(request, model, project, self.now))
+    }
+
+    /// Refuses a question to a corpus that is not the project's.
+    fn check_corpus(&self, request: &Value, project: ProjectId) -> Result<(), GoogleError> {
+        let Some(retriever) = field(request, "semanticRetriever") else { return Ok(()) };
+        let source = text(retriever, "source");
+        self.simulator.objects(|objects| objects.corpora.check(project, source, self.now))
     }
 
     fn directives(&self, text: &str) -> Result<Directives, GoogleError> {

@@ -94,6 +94,35 @@ impl GoogleError {
         self.with(json!([error_info(reason, metadata), localized]))
     }
 
+    /// As the interactions and their family say it: a word for a code, and nothing but a message besides.
+    pub(crate) fn in_words(mut self) -> Self {
+        let message = self.body["error"]["message"].take();
+        let said = message.as_str().unwrap_or_default();
+        if said.starts_with("Your prepayment credits") {
+            self.status = 402;
+        }
+        let code = match self.status {
+            400 if self.body["error"]["status"] == "FAILED_PRECONDITION" => "failed_precondition",
+            400 => "invalid_request",
+            401 => "unauthenticated",
+            402 => "payment_required",
+            403 => "permission_denied",
+            404 if said.starts_with("models/") => "model_not_found",
+            404 => "not_found",
+            409 => "already_exists",
+            416 => "out_of_range",
+            429 if self.body.to_string().contains("PerDay") => "quota_exceeded",
+            429 => "rate_limit_exceeded",
+            499 => "cancelled",
+            501 => "unimplemented",
+            503 => "service_unavailable",
+            504 => "deadline_exceeded",
+            _ => "api_error",
+        };
+        self.body = json!({ "error": { "code": code, "message": message } });
+        self
+    }
+
     /// The whole body. Errors of a growing array come as an array; those of events as a plain object.
     pub(crate) fn bytes(&self, form: Form) -> Bytes {
         let object = json::pretty(&self.body);

@@ -5,13 +5,16 @@
 
 mod batches;
 mod caches;
+mod corpora;
 mod files;
 mod media;
 mod operations;
 pub(crate) mod references;
+mod resources;
 mod route;
 mod shelf;
 mod stores;
+mod tokens;
 mod upload;
 
 use std::sync::Arc;
@@ -29,10 +32,13 @@ use crate::simulator::{Caller, ProjectId, Simulator};
 
 pub(crate) use batches::{Batches, Work};
 pub(crate) use caches::Caches;
+pub(crate) use corpora::Corpora;
 pub(crate) use files::{File, Files};
 pub(crate) use operations::{Film, Operations};
+pub(crate) use resources::Resources;
 pub(crate) use route::Route;
 pub(crate) use stores::Stores;
+pub(crate) use tokens::Tokens;
 pub(crate) use upload::{Taken, Uploads, Writing, is_streamed};
 
 /// Everything that keys have made.
@@ -44,6 +50,9 @@ pub(crate) struct Objects {
     pub(crate) caches: Caches,
     pub(crate) batches: Batches,
     pub(crate) stores: Stores,
+    pub(crate) resources: Resources,
+    pub(crate) corpora: Corpora,
+    pub(crate) tokens: Tokens,
 }
 
 /// A request for an object that is being answered.
@@ -106,6 +115,11 @@ impl Asking<'_> {
             "cachedContents" => caches::answer(self),
             "batches" => batches::answer(self),
             "fileSearchStores" => stores::answer(self),
+            "corpora" | "tunedModels" => corpora::answer(self),
+            "auth_tokens" => tokens::answer(self),
+            "agents" | "environments" | "credentials" | "triggers" | "webhooks" | "voices" => {
+                resources::answer(self).map_err(GoogleError::in_words)
+            }
             _ => Ok(None),
         }
     }

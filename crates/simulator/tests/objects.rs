@@ -527,3 +527,110 @@ fn stores_have_documents() {
     assert_eq!(ask(OWN, &format!("GET /v1/{document}"), Value::Null).status, 403);
     assert_eq!(ask(OWN, "GET /v1beta/fileSearchStores", Value::Null).body, json!({}));
 }
+
+#[test]
+fn what_agents_work_with_is_their_projects() {
+    let simulator = simulator();
+    let check = |kind: &str, body: Value, shown: (&str, Value)| {
+        let made = ask(&simulator, OWN, &format!("POST /v1/{kind}"), body.clone());
+        assert_eq!(made.status, 200, "{kind}: {}", made.body);
+        assert_eq!(made.body[shown.0], shown.1, "{kind}: {}", made.body);
+        let id = made.body["id"].as_str().expect("it has an id");
+        let name = format!("{kind}/{id}");
+        assert_eq!(ask(&simulator, SAME, &format!("GET /v1beta/{name}"), Value::Null).body["id"], id);
+        let refused = ask(&simulator, OTHER, &format!("GET /v1beta/{name}"), Value::Null);
+        assert_eq!((refused.status, &refused.body["error"]["code"]), (404, &json!("not_found")), "{kind}");
+        let list = ask(&simulator, SAME, &format!("GET /v1beta/{kind}?page_size=5"), Value::Null).body;
+        assert_eq!(list[kind][0]["id"], id, "{list}");
+        let empty = ask(&simulator, OTHER, &format!("GET /v1beta/{kind}"), Value::Null).body;
+        assert_eq!(empty[kind].as_array().map(Vec::len), Some(0), "{kind}");
+        name
+    };
+    let environment = check("environments", json!({ "sources": [] }), ("status", json!("active")));
+    let id = environment.strip_prefix("environments/").expect("it is one").to_owned();
+    let agent = json!({ "id": "mine", "base_environment": environment, "description": "d" });
+    let agent = check("agents", agent, ("description", json!("d")));
+    assert_eq!(ask(&simulator, OWN, "POST /v1/agents", json!({ "id": "mine" })).status, 409);
+    let credential = json!({ "type": "api_key", "api_key": "hidden" });
+    let credential = check("credentials", credential, ("api_key", Value::Null));
+    let trigger = json!({ "schedule": "* * * * *", "time_zone": "UTC", "environment_id": id });
+    let foreign = ask(&simulator, OTHER, "POST /v1/triggers", trigger.clone());
+    assert_eq!(foreign.status, 404);
+    let trigger = check("triggers", trigger, ("schedule", json!("* * * * *")));
+    let webhook = json!({ "uri": "https://example.com", "subscribed_events": ["batch.succeeded"] });
+    let webhook = check("webhooks", webhook, ("state", json!("enabled")));
+    check(
+        "voices",
+        json!({ "voice": { "type": "prompted", "display_name": "v" } }),
+        ("display_name", json!("v")),
+    );
+    let get = |key: &str, call: &str, body: Value| ask(&simulator, key, call, body);
+    let run = get(OWN, &format!("POST /v1/{trigger}/executions"), json!({})).body;
+    let runs = get(SAME, &format!("GET /v1/{trigger}/executions"), Value::Null).body;
+    assert_eq!(runs["trigger_executions"][0], run);
+    assert_eq!(get(OTHER, &format!("POST /v1/{trigger}/executions"), json!({})).status, 404);
+    assert_eq!(get(OWN, &format!("POST /v1/{webhook}:ping"), json!({})).body, json!({}));
+    let secret = get(OWN, &format!("POST /v1/{webhook}:rotateSigningSecret"), json!({})).body;
+    assert!(secret["secret"].as_str().is_some_and(|secret| secret.starts_with("whsec_")));
+    let renamed =
+        get(OWN, &format!("PATCH /v1/{credential}"), json!({ "display_name": "c", "id": "no" })).body;
+    assert_eq!(renamed["display_name"], "c");
+    assert_eq!(get(OTHER, &format!("DELETE /v1/{agent}"), Value::Null).status, 404);
+    assert_eq!(get(OWN, &format!("DELETE /v1/{agent}"), Value::Null).status, 200);
+    assert_eq!(get(OWN, &format!("GET /v1/{agent}"), Value::Null).status, 404);
+    let put = format!("PUT /upload/v1/{environment}/files/src/main.py");
+    let file = send(&simulator, OWN, &put, "content-type: text/x-python", "print()");
+    assert_eq!((file.status, &file.body["path"]), (200, &json!("src/main.py")));
+    assert_eq!(send(&simulator, OTHER, &put, "", "print()").status, 404);
+    let listed = get(OWN, &format!("GET /v1/{environment}/files/src"), Value::Null).body;
+    assert_eq!(listed["files"][0]["size_bytes"], "7");
+    let media = get(SAME, &format!("GET /v1/{environment}/files/src/main.py?alt=media"), Value::Null);
+    assert_eq!(media.bytes, b"print()");
+    assert_eq!(get(OTHER, &format!("GET /v1/{environment}/files/src"), Value::Null).status, 404);
+}
+
+#[test]
+fn corpora_and_tuned_models_are_their_projects() {
+    let simulator = simulator();
+    let get = |key: &str, call: &str, body: Value| ask(&simulator, key, call, body);
+    let corpus = get(OWN, "POST /v1beta/corpora", json!({ "name": "corpora/mine", "displayName": "c" }));
+    assert_eq!(corpus.name(), "corpora/mine");
+    assert_eq!(get(OTHER, "GET /v1beta/corpora/mine", Value::Null).status, 403);
+    let document = get(SAME, "POST /v1beta/corpora/mine/documents", json!({ "displayName": "d" })).name();
+    assert_eq!(get(OTHER, "POST /v1beta/corpora/mine/documents", json!({})).status, 403);
+    let chunk = json!({ "requests": [{ "chunk": { "data": { "stringValue": "x" } } }] });
+    let chunks = get(OWN, &format!("POST /v1beta/{document}/chunks:batchCreate"), chunk).body;
+    assert_eq!(chunks["chunks"][0]["state"], "STATE_ACTIVE");
+    let listed = get(OWN, &format!("GET /v1beta/{document}/chunks"), Value::Null).body;
+    assert_eq!(listed["chunks"].as_array().map(Vec::len), Some(1));
+    assert_eq!(get(OWN, "POST /v1beta/corpora/mine:query", json!({ "query": "q" })).status, 200);
+    let question = json!({ "contents": [], "semanticRetriever": { "source": "corpora/mine" } });
+    assert_eq!(get(OWN, "POST /v1beta/models/aqa:generateAnswer", question.clone()).status, 200);
+    assert_eq!(get(OTHER, "POST /v1beta/models/aqa:generateAnswer", question).status, 403);
+    assert_eq!(get(OWN, "DELETE /v1beta/corpora/mine", Value::Null).status, 400);
+    assert_eq!(get(OWN, "DELETE /v1beta/corpora/mine?force=true", Value::Null).status, 200);
+    assert_eq!(get(OWN, &format!("GET /v1beta/{document}"), Value::Null).status, 403);
+    let tune = json!({ "displayName": "t", "baseModel": "models/gemini-2.5-pro" });
+    let operation = get(OWN, "POST /v1beta/tunedModels?tunedModelId=tuned", tune).name();
+    assert!(operation.starts_with("tunedModels/tuned/operations/"), "{operation}");
+    simulator.clock().advance(Duration::from_millis(500));
+    assert_eq!(get(SAME, &format!("GET /v1beta/{operation}"), Value::Null).body["done"], true);
+    assert_eq!(get(SAME, "GET /v1beta/tunedModels/tuned", Value::Null).body["state"], "ACTIVE");
+    let prompt = json!({ "contents": [{ "parts": [{ "text": "Hi" }] }] });
+    let answer = get(SAME, "POST /v1beta/tunedModels/tuned:generateContent", prompt.clone());
+    assert_eq!((answer.status, &answer.body["modelVersion"]), (200, &json!("gemini-2.5-pro")));
+    assert_eq!(get(OTHER, "POST /v1beta/tunedModels/tuned:generateContent", prompt).status, 403);
+    let permission = json!({ "granteeType": "EVERYONE", "role": "READER" });
+    let permission = get(OWN, "POST /v1beta/tunedModels/tuned/permissions", permission).name();
+    assert_eq!(get(OTHER, &format!("GET /v1beta/{permission}"), Value::Null).status, 403);
+}
+
+#[test]
+fn tokens_are_made() {
+    let simulator = simulator();
+    let made = ask(&simulator, OWN, "POST /v1alpha/auth_tokens", json!({ "uses": 3 })).body;
+    assert!(made["name"].as_str().is_some_and(|name| name.starts_with("auth_tokens/")), "{made}");
+    assert_eq!((&made["uses"], &made["expireTime"]), (&json!(3), &json!("2026-11-24T20:30:00.000000Z")));
+    assert_eq!(ask(&simulator, "stranger", "POST /v1alpha/auth_tokens", json!({})).status, 400);
+    assert_eq!(ask(&simulator, OWN, "GET /v1alpha/auth_tokens", Value::Null).status, 404);
+}

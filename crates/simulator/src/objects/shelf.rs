@@ -102,11 +102,11 @@ impl<T> Shelf<T> {
     }
 
     /// All of a project whose names begin so.
-    pub(crate) fn below(&self, project: ProjectId, start: &str, now: UnixMillis) -> Vec<&Kept<T>> {
+    pub(crate) fn below(&self, project: ProjectId, start: &str, now: UnixMillis) -> Vec<(&str, &Kept<T>)> {
         let is_below = |(name, kept): &(&String, &Kept<T>)| {
             kept.project == project && kept.is_there(now) && name.starts_with(start)
         };
-        self.kept.iter().filter(is_below).map(|(_, kept)| kept).collect()
+        self.kept.iter().filter(is_below).map(|(name, kept)| (name.as_str(), kept)).collect()
     }
 
     /// Takes away all of a project whose names begin so.

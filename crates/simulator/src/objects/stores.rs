@@ -73,7 +73,7 @@ impl Stores {
         shown["updateTime"] = json!(json_time(kept.updated));
         let documents = self.documents.below(project, &format!("{name}/documents/"), now);
         if !documents.is_empty() {
-            let size: u64 = documents.iter().map(|kept| kept.it.file.size).sum();
+            let size: u64 = documents.iter().map(|(_, kept)| kept.it.file.size).sum();
             shown["activeDocumentsCount"] = json!(documents.len().to_string());
             shown["sizeBytes"] = json!(size.to_string());
         }

@@ -63,6 +63,8 @@ pub(super) enum Target {
     File(String),
     /// A document of a store, with what was said about it.
     Document { store: String, metadata: Value },
+    /// A file of an environment, by its full name.
+    Environment(String),
 }
 
 /// How far a session is.
@@ -334,6 +336,7 @@ impl Objects {
             Target::Document { store, metadata } => {
                 self.add_document(store, "upload/", file, metadata, project, now)
             }
+            Target::Environment(name) => Ok(self.resources.add_file(name, file, project, now)),
         }
     }
 
@@ -351,6 +354,11 @@ impl Objects {
                 let store = route.name();
                 self.stores.check(project, &store, now)?;
                 Ok(Target::Document { store, metadata: metadata.clone() })
+            }
+            ["environments", environment, "files", _, ..] => {
+                let found = self.resources.check("environments", environment, project, now);
+                found.map_err(GoogleError::in_words)?;
+                Ok(Target::Environment(route.name()))
             }
             _ => Err(GoogleError::not_found("There is nothing to upload to.")),
         }
