@@ -520,14 +520,10 @@ impl Single {
     }
 
     fn pick(&self, guests: bool, now: Timestamp) -> Pick {
-        let want = self.want();
-        if let Some(home) = self.home(now) {
-            let at_home = self.gateway.pool(guests).pick(&Want { only: Some(home), ..want }, now);
-            if let Pick::Ready { .. } = at_home {
-                return at_home;
-            }
+        if self.settles() && self.only.is_none() {
+            return self.pick_at_home(guests, now);
         }
-        self.gateway.pool(guests).pick(&want, now)
+        self.gateway.pool(guests).pick(&self.want(), now)
     }
 
     /// Whether the next attempt may be made, as far as the load is concerned.

@@ -74,7 +74,7 @@ impl Single {
         let (key, guests) = (lease.key().id(), lease.is_guests());
         self.learn(&body, key, guests, now);
         if resource.kind() == (Kind::Make { settles: true }) {
-            self.gateway.objects(guests).settle(client, key, now);
+            self.gateway.objects(guests).settle(client, key, None, now);
         }
         lease.succeeded(self.task.model(), None, now);
         self.finish(response, Ending::Complete, Some(key), None, now);
