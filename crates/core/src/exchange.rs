@@ -669,6 +669,8 @@ impl Single {
                 if self.body.is_some() {
                     self.stale_retries += 1;
                     attempt.phase = Phase::Stale;
+                    // What was sent before may have arrived, and be there for good.
+                    self.ask_what_arrived();
                     return;
                 }
                 Over::Failed(failure::network("the connection was closed before an answer"))

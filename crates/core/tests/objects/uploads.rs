@@ -1,7 +1,7 @@
 //! Files that come: where they go, and that their bytes follow them.
 
 use crate::google::Google;
-use crate::harness::{Call, Harness, Seen};
+use crate::harness::{Call, End, Harness, Seen};
 use crate::{call, harness};
 use libra_core::exchange::{Op, Step};
 
@@ -125,14 +125,17 @@ fn new_files_go_where_an_old_one_was_found() {
 
 #[test]
 fn an_upload_goes_on_after_a_cut() {
-    let (mut harness, mut google) = (harness(), Google::default());
-    let (_, path) = start(&mut harness, &mut google);
-    google.cut = Some(3);
-    let seen =
-        harness.send(&piece(&path, "upload, finalize", 0, "0123456789"), |request| google.answer(request));
-    assert_eq!(seen.status, 200, "{}", seen.text());
-    assert_eq!(google.uploads["u0"].1, b"0123456789");
-    assert_eq!(seen.calls.len(), 3, "the piece, the question, the rest");
+    // A connection that had served before breaks as one that was closed while idle does.
+    for end in [End::Refused, End::Stale] {
+        let (mut harness, mut google) = (harness(), Google::default());
+        let (_, path) = start(&mut harness, &mut google);
+        google.cut = Some((3, end));
+        let whole = piece(&path, "upload, finalize", 0, "0123456789");
+        let seen = harness.send(&whole, |request| google.answer(request));
+        assert_eq!(seen.status, 200, "{}", seen.text());
+        assert_eq!(google.uploads["u0"].1, b"0123456789");
+        assert_eq!(seen.calls.len(), 3, "the piece, the question, the rest");
+    }
 }
 
 #[test]
