@@ -6,7 +6,9 @@
 mod batches;
 mod caches;
 mod corpora;
+mod decisions;
 mod files;
+mod interactions;
 mod media;
 mod operations;
 pub(crate) mod references;
@@ -34,6 +36,7 @@ pub(crate) use batches::{Batches, Work};
 pub(crate) use caches::Caches;
 pub(crate) use corpora::Corpora;
 pub(crate) use files::{File, Files};
+pub(crate) use interactions::Interactions;
 pub(crate) use operations::{Film, Operations};
 pub(crate) use resources::Resources;
 pub(crate) use route::Route;
@@ -53,6 +56,7 @@ pub(crate) struct Objects {
     pub(crate) resources: Resources,
     pub(crate) corpora: Corpora,
     pub(crate) tokens: Tokens,
+    pub(crate) interactions: Interactions,
 }
 
 /// A request for an object that is being answered.
@@ -77,12 +81,8 @@ pub(crate) fn answer(
     now: UnixMillis,
 ) -> Plan {
     let answered = admit(simulator, request, route, caller, now)
-        .and_then(|project| Asking { simulator, request, route, caller, project, now }.answer());
-    Plan::Answer(match answered {
-        Ok(Some(reply)) => reply,
-        Ok(None) => Reply::whole(404, HTML, NOT_FOUND_PAGE),
-        Err(error) => Reply::error(&error, Form::Single),
-    })
+        .and_then(|project| Asking { simulator, request, route, caller, project, now }.plan());
+    answered.unwrap_or_else(|error| Plan::Answer(Reply::error(&error, Form::Single)))
 }
 
 /// The project of a key that may ask for objects.
@@ -108,6 +108,13 @@ fn as_list(route: &Route) -> Call {
 }
 
 impl Asking<'_> {
+    fn plan(&self) -> Result<Plan, GoogleError> {
+        if self.route.path == ["interactions"] && *self.method() == Method::POST {
+            return interactions::create(self).map_err(GoogleError::in_words);
+        }
+        Ok(Plan::Answer(self.answer()?.unwrap_or_else(|| Reply::whole(404, HTML, NOT_FOUND_PAGE))))
+    }
+
     fn answer(&self) -> Answered {
         match self.route.path[0].as_str() {
             _ if self.route.path.iter().any(|part| part == "operations") => operations::answer(self),
@@ -117,6 +124,8 @@ impl Asking<'_> {
             "fileSearchStores" => stores::answer(self),
             "corpora" | "tunedModels" => corpora::answer(self),
             "auth_tokens" => tokens::answer(self),
+            "interactions" => interactions::answer(self).map_err(GoogleError::in_words),
+            "decisions" => decisions::answer(self).map_err(GoogleError::in_words),
             "agents" | "environments" | "credentials" | "triggers" | "webhooks" | "voices" => {
                 resources::answer(self).map_err(GoogleError::in_words)
             }
