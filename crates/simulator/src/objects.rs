@@ -10,10 +10,12 @@ mod decisions;
 mod files;
 mod interactions;
 mod media;
+mod multipart;
 mod operations;
 pub(crate) mod references;
 mod resources;
 mod route;
+mod session;
 mod shelf;
 mod stores;
 mod tokens;
@@ -40,9 +42,10 @@ pub(crate) use interactions::Interactions;
 pub(crate) use operations::{Film, Operations};
 pub(crate) use resources::Resources;
 pub(crate) use route::Route;
+pub(crate) use session::{Taken, Uploads, Writing};
 pub(crate) use stores::Stores;
 pub(crate) use tokens::Tokens;
-pub(crate) use upload::{Taken, Uploads, Writing, is_streamed};
+pub(crate) use upload::is_streamed;
 
 /// Everything that keys have made.
 #[derive(Debug, Default)]
@@ -68,6 +71,9 @@ pub(crate) struct Asking<'a> {
     project: ProjectId,
     now: UnixMillis,
 }
+
+/// The largest body that becomes an object as it is. There may be some thousand of them.
+const MOST_KEPT: usize = 256 << 10;
 
 /// What one kind of object answers. `None`: there is nothing of the sort at Google.
 type Answered = Result<Option<Reply>, GoogleError>;
@@ -152,6 +158,17 @@ impl Asking<'_> {
     /// The body as an object.
     fn json(&self) -> Result<Value, GoogleError> {
         asked::parse(&self.body()?)
+    }
+
+    /// The same of a body that is kept.
+    fn small_json(&self) -> Result<Value, GoogleError> {
+        let body = self.body()?;
+        if body.len() > MOST_KEPT {
+            return Err(GoogleError::invalid(format!(
+                "Request payload size exceeds the limit: {MOST_KEPT} bytes."
+            )));
+        }
+        asked::parse(&body)
     }
 
     /// A header of the request. Empty where there is none, or none that is text.

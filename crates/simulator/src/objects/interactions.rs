@@ -31,6 +31,8 @@ const KEPT_PAID: UnixMillis = 55 * 86_400_000;
 
 /// A larger input is not kept to be shown again.
 const MOST_INPUT: usize = 64 << 10;
+/// What says more is not kept at all.
+const MOST_SAID: usize = 256 << 10;
 
 /// Agents that are there for everybody begin so.
 const AGENTS: &[&str] = &["deep-research", "antigravity", "code-mender"];
@@ -160,7 +162,7 @@ pub(crate) fn create(asking: &Asking<'_>) -> Result<Plan, GoogleError> {
         answer.spoil(fault, form != Form::Single);
     }
     let tier = asking.simulator.project(project).map(|project| project.tier).unwrap_or_default();
-    let until = now + if tier == Tier::Paid { KEPT_PAID } else { KEPT_FREE };
+    let until = now.saturating_add(if tier == Tier::Paid { KEPT_PAID } else { KEPT_FREE });
     let reply = asking.objects(|objects| {
         let id = objects.interactions.id();
         let shown = story::whole(&id, &body, &answer, model, now);
@@ -178,11 +180,12 @@ pub(crate) fn create(asking: &Asking<'_>) -> Result<Plan, GoogleError> {
             done_at,
             is_cancelled: false,
         };
+        let is_small = interaction.shown.to_string().len() <= MOST_SAID;
         let reply = match form {
             Form::Single => Reply::object(&interaction.show(now)),
             Form::Events | Form::Array => Reply::good(Form::Events, interaction.events("")?.into()),
         };
-        if is_kept {
+        if is_kept && is_small {
             objects.interactions.interactions.put(id, project, now, Some(until), interaction);
         }
         Ok(reply)
