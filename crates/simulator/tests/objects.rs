@@ -733,6 +733,12 @@ fn interactions_are_told_event_by_event() {
     assert!(told.ends_with(&rest) && rest.starts_with("event: step.stop\n"), "{rest}");
     assert_eq!(ask(&simulator, OTHER, &path, Value::Null).status, 404);
     assert_eq!(ask(&simulator, OWN, &path.replace(last, "other"), Value::Null).status, 400);
+    let body = json!({ "model": "gemini-2.5-flash", "input": "{{fault=event-error}}", "stream": true });
+    let spoilt = ask(&simulator, OWN, "POST /v1/interactions", body).bytes;
+    let spoilt = String::from_utf8(spoilt).expect("events are UTF-8");
+    assert!(spoilt.starts_with("event: interaction.created\n"), "{spoilt}");
+    assert!(spoilt.ends_with("\"event_type\":\"error\"}\n\n"), "{spoilt}");
+    assert!(spoilt.contains("\"code\":\"service_unavailable\""), "{spoilt}");
 }
 
 #[test]
