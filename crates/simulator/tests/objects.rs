@@ -144,7 +144,13 @@ fn uploads_grow_chunk_by_chunk() {
     assert_eq!(check(OWN, "query", 0, "", 200, "final", "12").body, file);
     check(OWN, "upload", 12, "more", 400, "final", "12");
     assert_eq!(simulator.file_content(&name).as_deref(), Some(&b"Hello there."[..]));
+    // The Python SDK sends no key with chunks.
     let path = start(&simulator, OWN, "/upload/v1beta/files", json!({}));
+    let bare =
+        Request::put(&path).header("x-goog-upload-command", "upload").header("x-goog-upload-offset", 0);
+    let bare = bare.body(Bytes::from_static(b"")).expect("test requests are valid");
+    let (Plan::Answer(reply), _) = simulator.answer(&bare) else { panic!("there is no answer") };
+    assert_eq!(reply.status, 200);
     assert_eq!(chunk(&simulator, OWN, &path, "cancel", 0, "").header("x-goog-upload-status"), "cancelled");
     assert_eq!(chunk(&simulator, OWN, &path, "upload", 0, "x").status, 400);
     assert_eq!(simulator.counts().key(OWN).calls[&("files", "upload")], 10);
@@ -727,6 +733,12 @@ fn interactions_are_told_event_by_event() {
     assert!(told.ends_with(&rest) && rest.starts_with("event: step.stop\n"), "{rest}");
     assert_eq!(ask(&simulator, OTHER, &path, Value::Null).status, 404);
     assert_eq!(ask(&simulator, OWN, &path.replace(last, "other"), Value::Null).status, 400);
+    let body = json!({ "model": "gemini-2.5-flash", "input": "{{fault=event-error}}", "stream": true });
+    let spoilt = ask(&simulator, OWN, "POST /v1/interactions", body).bytes;
+    let spoilt = String::from_utf8(spoilt).expect("events are UTF-8");
+    assert!(spoilt.starts_with("event: interaction.created\n"), "{spoilt}");
+    assert!(spoilt.ends_with("\"event_type\":\"error\"}\n\n"), "{spoilt}");
+    assert!(spoilt.contains("\"code\":\"service_unavailable\""), "{spoilt}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::call::{Call, Operation, query};
 use crate::clock::UnixMillis;
 use crate::config::Tier;
 use crate::errors::{Form, GoogleError};
+use crate::fault::Fault;
 use crate::json::{field, text};
 use crate::models::Model;
 use crate::objects::shelf::{Kept, Shelf, id_of};
@@ -183,13 +184,26 @@ pub(crate) fn create(asking: &Asking<'_>) -> Result<Plan, GoogleError> {
         let is_small = interaction.shown.to_string().len() <= MOST_SAID;
         let reply = match form {
             Form::Single => Reply::object(&interaction.show(now)),
-            Form::Events | Form::Array => Reply::good(Form::Events, interaction.events("")?.into()),
+            Form::Events | Form::Array => {
+                let mut events = interaction.events("")?;
+                match fault {
+                    Some(Fault::FirstEventError) => events = vec![story::error()],
+                    Some(Fault::EventError) => {
+                        events.truncate(events.len() / 2);
+                        events.push(story::error());
+                    }
+                    _ => {}
+                }
+                Reply::good(Form::Events, events.into())
+            }
         };
         if is_kept && is_small {
             objects.interactions.interactions.put(id, project, now, Some(until), interaction);
         }
         Ok(reply)
     })?;
+    // An error among events has been told in its own way.
+    let fault = fault.filter(|fault| !matches!(fault, Fault::FirstEventError | Fault::EventError));
     Ok(asked.finish(reply, &directives, fault))
 }
 

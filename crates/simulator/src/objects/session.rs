@@ -126,18 +126,20 @@ impl Uploads {
         Ok(id)
     }
 
-    /// A request to a session begins.
+    /// A request to a session begins. Without a key (`project` is None) it is enough to know the session's id.
     pub(super) fn begin(
         &mut self,
-        project: ProjectId,
+        project: Option<ProjectId>,
         id: &str,
         headers: &HeaderMap,
         now: UnixMillis,
     ) -> Result<Writing, Box<Reply>> {
-        let Some(Kept { it: session, .. }) = self.sessions.find_mut(project, id, now) else {
+        let unknown = || {
             let unknown = GoogleError::not_found("The upload session was not found.");
-            return Err(Box::new(Reply::error(&unknown, Form::Single)));
+            Box::new(Reply::error(&unknown, Form::Single))
         };
+        let project = project.or_else(|| self.sessions.owner(id, now)).ok_or_else(unknown)?;
+        let Kept { it: session, .. } = self.sessions.find_mut(project, id, now).ok_or_else(unknown)?;
         let refuse = |session: &Session, message: String| {
             Err(Box::new(session.refuse(&GoogleError::invalid(message))))
         };

@@ -96,6 +96,11 @@ impl<T> Shelf<T> {
         self.kept.get_mut(name).filter(|kept| kept.project == project && kept.is_there(now))
     }
 
+    /// Whose an object is.
+    pub(crate) fn owner(&self, name: &str, now: UnixMillis) -> Option<ProjectId> {
+        self.kept.get(name).filter(|kept| kept.is_there(now)).map(|kept| kept.project)
+    }
+
     /// Whether there is anything of this name, whosever it is.
     pub(crate) fn has(&self, name: &str, now: UnixMillis) -> bool {
         self.kept.get(name).is_some_and(|kept| kept.is_there(now))

@@ -29,18 +29,20 @@ pub(super) enum Target {
 }
 
 impl Objects {
-    /// A request whose body is taken in piece by piece begins: to a session, or one that brings a whole file.
+    /// A request whose body is taken in piece by piece begins: to a session, for which its address is enough (`project` is
+    /// None where there is no key), or one that brings a whole file.
     pub(crate) fn begin_upload(
         &mut self,
         request: &Request<Bytes>,
         route: &Route,
-        project: ProjectId,
+        project: Option<ProjectId>,
         now: UnixMillis,
     ) -> Result<Writing, Box<Reply>> {
         if let Some(id) = query(request.uri(), "upload_id") {
             return self.uploads.begin(project, &id, request.headers(), now);
         }
         let wrong = |error: &GoogleError| Box::new(Reply::error(error, Form::Single));
+        let project = project.ok_or_else(|| wrong(&GoogleError::no_credential()))?;
         let target = self.target(route, &Value::Null, project, now).map_err(|error| wrong(&error))?;
         let mime = header(request.headers(), "content-type");
         let id = self.uploads.start(target, &Value::Null, mime, None, project, now);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, hash, tokens};
 use crate::clock::{UnixMillis, json_time};
+use crate::errors::GoogleError;
 use crate::json::{field, text};
 use crate::models::Model;
 
@@ -151,8 +152,16 @@ fn deltas(step: &Value, answer: &Answer) -> Vec<Value> {
     }
 }
 
+/// What a stream tells when the model is overloaded.
+pub(super) fn error() -> Bytes {
+    let told = json!({ "error": GoogleError::overloaded().in_words().body["error"], "event_type": "error" });
+    event(told, "")
+}
+
 /// An event as it is written.
 pub(super) fn event(mut event: Value, id: &str) -> Bytes {
-    event["event_id"] = json!(id);
+    if !id.is_empty() {
+        event["event_id"] = json!(id);
+    }
     format!("event: {}\ndata: {event}\n\n", text(&event, "eventType")).into()
 }
