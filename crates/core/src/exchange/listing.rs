@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 use super::{Admitted, CLIENT_LEFT, OpId, Outcome, Single, Step};
 use crate::affinity::address::Called;
 use crate::affinity::name::ObjectName;
+use crate::affinity::objects::COPY;
 use crate::auth::Access;
 use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
@@ -337,7 +338,7 @@ impl Listing {
         let guests = matches!(self.access, Access::Own(_));
         let owner = self.gateway.objects(guests).find(&name, now).flatten();
         let is_theirs = self.sees_all || owner.is_some_and(|owner| owner.maker == Some(self.access.client()));
-        if !is_theirs {
+        if !is_theirs || owner.is_some_and(|owner| owner.maker == Some(COPY)) {
             return false;
         }
         if let Some(owner) = owner
