@@ -292,7 +292,7 @@ async def store_searched(script):
 
 
 async def interaction_followed(script):
-    script.made += 1
+    script.made += 2
     stream = await script.aio.interactions.create(
         model=MODEL, input="Who am I?", previous_interaction_id=script.interaction.id, stream=True)
     ids = [event.interaction.id async for event in stream
