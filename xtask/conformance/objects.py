@@ -100,8 +100,8 @@ class Script:
                 await self.all_of("use", USING)
         except Exception as error:  # a script may fail in any way that an SDK can
             code = f" {error.code}" if isinstance(error, errors.APIError) else ""
-            print(f"FAIL {self.number} {self.step} - {type(error).__name__}{code}: {' '.join(str(error).split())[:400]}",
-                  flush=True)
+            why = " ".join(str(error).split())[:400]
+            print(f"FAIL {self.number} {self.step} - {type(error).__name__}{code}: {why}", flush=True)
         else:
             print(f"DONE {self.number} {self.made} {self.waits} {time.monotonic() - began:.2f}", flush=True)
 

@@ -258,7 +258,8 @@ async function prompt(script) {
 /** A new file is used with an old one. */
 async function together(script) {
   const file = await script.upload("another", "image/png", Buffer.alloc(300, "new"));
-  await script.generate([{ role: "user", parts: [script.part(script.files[1]), script.part(file), { text: "Newer?" }] }]);
+  const parts = [script.part(script.files[1]), script.part(file), { text: "Which is newer?" }];
+  await script.generate([{ role: "user", parts }]);
   script.files.push(file);
 }
 
