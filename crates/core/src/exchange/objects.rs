@@ -82,7 +82,7 @@ impl Single {
         self.learn(&body, key, guests, now);
         self.fill_spool(&headers, &body);
         if resource.kind() == (Kind::Make { settles: true }) {
-            self.gateway.objects(guests).settle(client, key, now);
+            self.gateway.objects(guests).settle(client, key, None, now);
         }
         lease.succeeded(self.task.model(), None, now);
         self.finish(response, Ending::Complete, Some(key), None, now);
