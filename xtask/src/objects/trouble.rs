@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(250);
 const ROUNDS: [[&str; 3]; 4] = [
     ["leaked", "flaky:20:overloaded", "healthy"],
     ["leaked", "flaky:20:reset-before-headers", "flaky:5:minute-limit"],
-    ["leaked", "flaky:20:bare-exhausted", "invalid"],
+    ["leaked", "flaky:3:bare-exhausted", "invalid"],
     ["leaked", "flaky:20:internal", "healthy"],
 ];
 
