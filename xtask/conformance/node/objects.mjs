@@ -73,7 +73,8 @@ class Script {
       // A script may fail in any way that an SDK can.
       const cause = error?.cause ? ` (${error.cause.code ?? error.cause.message})` : "";
       const code = error?.status ? ` ${error.status}` : "";
-      const why = `${error?.name}${code}: ${error?.message}${cause}`.replace(/\s+/g, " ").slice(0, 400);
+      const where = error?.status ? "" : ` (${/\/([^/]+\.mjs:\d+)/.exec(error?.stack ?? "")?.[1]})`;
+      const why = `${error?.name}${code}: ${error?.message}${cause}${where}`.replace(/\s+/g, " ").slice(0, 400);
       console.log(`FAIL ${this.number} ${this.step} - ${why}`);
     }
   }

@@ -15,10 +15,10 @@ const PACE: Duration = Duration::from_millis(250);
 /// What becomes of the second, third and fourth key of each project, in rounds. A key that was found in public stays so;
 /// a key's "minute limit" is its project's for whoever believes it.
 const ROUNDS: [[&str; 3]; 4] = [
-    ["leaked", "flaky:20:overloaded", "healthy"],
-    ["leaked", "flaky:20:reset-before-headers", "flaky:5:minute-limit"],
-    ["leaked", "flaky:3:bare-exhausted", "invalid"],
-    ["leaked", "flaky:20:internal", "healthy"],
+    ["leaked", "flaky:10:overloaded", "healthy"],
+    ["leaked", "flaky:10:reset-before-headers", "flaky:5:minute-limit"],
+    ["leaked", "flaky:10:stall", "invalid"],
+    ["leaked", "flaky:10:internal", "healthy"],
 ];
 
 /// Changes keys until it is ended.
