@@ -480,6 +480,7 @@ impl Single {
                 Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
                 Access::Own(_) => false,
             },
+            only: None,
             own,
         }
     }

@@ -23,6 +23,7 @@ mod table;
 mod together;
 mod view;
 mod window;
+mod within;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use self::view::{
     ProjectCounts, ProjectView, SetAsideView, Used, Verdict,
 };
 use self::window::Charge;
+pub use self::within::Only;
 use crate::config::{PoolKey, Price, ProjectSettings, Strategy, Tier};
 use crate::failure::{Class, Consequence, Failure, Why};
 use crate::google_clock::Skew;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::incident::Gate;
 use super::table::{Cell, LONGEST_PAUSE, Rank, Table};
+use super::within::Only;
 use super::{Key, LeaseId, Pool, ProjectId, standing};
 use crate::config::Strategy;
 use crate::secret::{ApiKey, KeyId};
@@ -47,6 +48,8 @@ pub struct Want<'a> {
     pub proven: bool,
     /// Only projects whose tier is paid: what goes to free ones may be used for training.
     pub paid: bool,
+    /// The one project that can serve: the request names what belongs to it.
+    pub only: Option<Only>,
     /// The client's own keys; none where the pool serves.
     pub own: Option<&'a [ApiKey]>,
 }
@@ -98,6 +101,7 @@ impl Pool {
             return Pick::CoolingDown { until };
         }
         let pick = match (self.strategy, want.own) {
+            _ if let Some(only) = want.only => self.pick_within(only, want, now),
             (Strategy::Headroom, None) => self.pick_project(want, now),
             _ => self.pick_key(want, now),
         };
@@ -320,7 +324,7 @@ impl Pool {
     }
 
     /// Leases a key without counting the request against a quota.
-    fn lease_untold(&mut self, slot: usize, now: Timestamp) -> Pick {
+    pub(super) fn lease_untold(&mut self, slot: usize, now: Timestamp) -> Pick {
         let lease = self.lease(slot, None, now);
         Pick::Ready { lease, key: self.keys[slot].key.clone() }
     }
@@ -426,6 +430,9 @@ impl Pool {
     }
 
     fn room(&mut self, want: &Want<'_>, now: Timestamp) -> Option<Timestamp> {
+        if let Some(only) = want.only {
+            return self.room_within(only, want, now);
+        }
         if let Some(own) = want.own {
             return self.room_of_own(own, want, now);
         }
