@@ -1,0 +1,725 @@
+//! One session of the Live API: a WebSocket of a client, and one of Google's behind it.
+//!
+//! A state machine without input or output, as [`exchange`](crate::exchange) is one for requests. A shell accepts the
+//! client's upgrade with [`Session::head`], asks [`Session::poll`] what to do, moves frames, and tells what happened with
+//! [`Session::handle`]:
+//!
+//! ```text
+//! poll ─► Connect(request)  ask Google for a WebSocket
+//!      ─► Disconnect        drop the connection to Google, whatever it does
+//!      ─► Wait(t)           until something happens, at most until t
+//!      ─► End               drop both
+//! to_client, to_upstream            what goes out, as soon as that side takes more
+//! reads_client, reads_upstream      whether that side is to be read now
+//! ```
+//!
+//! Google is asked once the client's first frame has said which model it wants. Until Google's first frame
+//! (`setupComplete`) another key can take over: what the client sends meanwhile is held, up to a bound, and beyond it the
+//! client is not read. From then on frames pass as they are, and so do closes. A frame is read only when the one before
+//! has gone out, in each direction by itself: a slow side slows the other and fills no memory.
+
+mod admit;
+mod attempt;
+mod call;
+mod close;
+mod known;
+mod setup;
+mod who;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use memchr::memmem;
+use serde::Deserialize;
+
+pub(crate) use self::admit::{Permit, admit};
+use self::attempt::Attempt;
+pub use self::call::{Call, Method};
+pub use self::close::{Close, Ended};
+use self::close::{GOING_AWAY, INTERNAL, INVALID_DATA, POLICY, TRY_AGAIN_LATER};
+pub(crate) use self::known::Handles;
+use self::known::{Handle, Owner};
+use self::setup::Setup;
+use self::who::Who;
+use crate::auth::Access;
+use crate::event::{Event, LiveEnded, LiveEndedBy, Traffic, Usage};
+use crate::failure::{Class, Failure};
+use crate::gateway::Gateway;
+use crate::judge;
+use crate::mark::Mark;
+use crate::memory::Held;
+use crate::pool::ProjectId;
+use crate::retry::Budget;
+use crate::secret::{ApiKey, KeyId};
+use crate::time::Timestamp;
+
+/// The largest message that a client may send: a picture or some minutes of sound fit in.
+pub const MAX_FROM_CLIENT: usize = 16 << 20;
+
+/// The largest message that is taken from Google.
+pub const MAX_FROM_UPSTREAM: usize = 64 << 20;
+
+/// The largest first message: instructions and declarations of tools.
+const MAX_SETUP: usize = 4 << 20;
+
+/// A client that has said nothing by then wants nothing.
+const SETUP_WITHIN: Duration = Duration::from_secs(30);
+
+/// So much of what a client sends before Google is ready is held; then the client is not read.
+const HELD_BYTES: usize = 1 << 20;
+const HELD_FRAMES: usize = 64;
+
+/// Proxies close connections on which nothing moves for a minute; some do after thirty seconds.
+const PING: Duration = Duration::from_secs(20);
+
+/// How long a side may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// A lease lasts for an hour; a session may be longer.
+const RENEW_LEASE: Duration = Duration::from_secs(30 * 60);
+
+/// A message, without its framing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// What is in it. UTF-8, where it is a text.
+    pub payload: Bytes,
+    /// Whether it is a text frame; else it is a binary one. Both hold JSON.
+    pub is_text: bool,
+}
+
+/// What goes out to a side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// A message.
+    Frame(Frame),
+    /// A sign of life.
+    Ping,
+    /// The end; nothing follows.
+    Close(Option<Close>),
+}
+
+/// What has happened.
+#[derive(Debug)]
+pub enum Input {
+    /// Google has agreed to the upgrade.
+    Connected(HeaderMap),
+    /// Google has answered otherwise; of the body at most [`BODY_LIMIT`](crate::failure::BODY_LIMIT).
+    Refused(StatusCode, HeaderMap, Bytes),
+    /// There is no connection to Google. `stale`: it had served before and died before any byte of an answer.
+    Failed { stale: bool, message: String },
+    /// A message of the client's.
+    FromClient(Frame),
+    /// A message of Google's.
+    FromUpstream(Frame),
+    /// The client's connection has ended.
+    ClientEnded(Ended),
+    /// Google's connection has ended.
+    UpstreamEnded(Ended),
+    /// The client broke the protocol, and is to be told so.
+    ClientFault(Fault),
+    /// The process is to end.
+    Stop,
+}
+
+/// How a client breaks the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A message larger than [`MAX_FROM_CLIENT`].
+    TooLarge,
+    /// A text that is no UTF-8, a frame that is none.
+    Malformed,
+}
+
+/// What the shell does next.
+#[derive(Debug)]
+pub enum Step {
+    /// Ask for a WebSocket with this request; the shell adds what is the handshake's.
+    Connect(Request<()>),
+    /// Drop the connection to Google, or the attempt at one.
+    Disconnect,
+    /// Move frames, at most until then.
+    Wait(Timestamp),
+    /// All is over.
+    End,
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Session {
+    gateway: Arc<Gateway>,
+    call: Call,
+    /// What of the client's query goes up.
+    query: Option<String>,
+    who: Who,
+    /// What of the client's header goes up.
+    headers: HeaderMap,
+    mark: Mark,
+    _permit: Permit,
+    held: Held,
+    arrived: Timestamp,
+    /// When the last message came, from either side.
+    heard: Timestamp,
+    ping_at: Timestamp,
+    ping_due: bool,
+    phase: Phase,
+    client: Side,
+    upstream: Side,
+    /// Messages on their way.
+    up: VecDeque<Frame>,
+    up_size: usize,
+    down: VecDeque<Frame>,
+    setup: Option<Setup>,
+    model: Option<String>,
+    /// Whose the session is that goes on.
+    owner: Option<Owner>,
+    attempt: Option<Attempt>,
+    budget: Budget,
+    adds_to_load: bool,
+    /// How long a project's room may be waited for.
+    patience: Timestamp,
+    tried: Vec<KeyId>,
+    avoid: Vec<ProjectId>,
+    failures: Vec<Failure>,
+    /// What Google said of each failure, where it was by a close.
+    closes: Vec<Option<Close>>,
+    stale_retries: u32,
+    disconnect: bool,
+    /// The handles of this session that are known; older ones are forgotten.
+    handles: VecDeque<Handle>,
+    key: Option<KeyId>,
+    traffic: [Traffic; 2],
+    usage: Option<Usage>,
+    end: Option<(LiveEndedBy, u16)>,
+    told: bool,
+    events: Vec<Event>,
+}
+
+/// How far a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The client's first message is to come.
+    Opening,
+    /// A key is looked for, from then on.
+    Looking(Timestamp),
+    /// A connection to Google is to be asked for.
+    Dialling,
+    /// It has been asked for.
+    Connecting,
+    /// Google has the setup, or is to have it.
+    SettingUp { sent: bool },
+    /// Frames pass.
+    Open,
+    /// Goodbyes are said, until then.
+    Closing(Timestamp),
+    /// All is over.
+    Over,
+}
+
+/// How far the end of a side is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Side {
+    /// It is there.
+    Open,
+    /// It is to be told this.
+    Owed(Option<Close>),
+    /// It has been told.
+    Told,
+    /// It is gone.
+    Gone,
+}
+
+impl Frame {
+    /// A text.
+    pub fn text(text: String) -> Self {
+        Self { payload: text.into(), is_text: true }
+    }
+}
+
+impl Session {
+    /// The head of the answer to the client's upgrade; the shell adds what is the handshake's.
+    pub fn head(&self) -> Response<()> {
+        let mut head = Response::new(());
+        *head.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        self.mark.put(head.headers_mut());
+        head
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self, now: Timestamp) -> Step {
+        if std::mem::take(&mut self.disconnect) {
+            return Step::Disconnect;
+        }
+        if now >= self.ping_at {
+            self.ping_at = now + PING;
+            self.ping_due = true;
+        }
+        match self.phase {
+            Phase::Opening if now >= self.arrived + SETUP_WITHIN => {
+                self.refuse(Close::new(POLICY, "No setup message came within 30 s."), now);
+            }
+            Phase::Looking(from) if from <= now => return self.look(now),
+            Phase::Dialling => return self.dial(),
+            Phase::Connecting | Phase::SettingUp { .. } if self.attempt_ends_at() <= now => {
+                self.timed_out(now);
+            }
+            Phase::Open => self.watch_open(now),
+            Phase::Closing(until)
+                if until <= now || [&self.client, &self.upstream].iter().all(|side| **side == Side::Gone) =>
+            {
+                self.finish(now);
+            }
+            Phase::Over => return Step::End,
+            _ => return Step::Wait(self.wakes_at(now)),
+        }
+        match (self.phase, self.disconnect) {
+            (Phase::Over, false) => Step::End,
+            (Phase::Open, false) => Step::Wait(self.wakes_at(now)),
+            _ => self.poll(now),
+        }
+    }
+
+    /// Whether the client is to be read now.
+    pub fn reads_client(&self) -> bool {
+        match self.phase {
+            Phase::Opening => true,
+            Phase::Open => self.up.is_empty(),
+            Phase::Looking(_) | Phase::Dialling | Phase::Connecting | Phase::SettingUp { .. } => {
+                self.up_size < HELD_BYTES && self.up.len() < HELD_FRAMES
+            }
+            Phase::Closing(_) => self.client != Side::Gone,
+            Phase::Over => false,
+        }
+    }
+
+    /// Whether Google is to be read now.
+    pub fn reads_upstream(&self) -> bool {
+        match self.phase {
+            Phase::SettingUp { .. } => true,
+            Phase::Open => self.down.is_empty(),
+            Phase::Closing(_) => self.upstream != Side::Gone,
+            _ => false,
+        }
+    }
+
+    /// What goes to the client next. Asked for when the client can take it.
+    pub fn to_client(&mut self, now: Timestamp) -> Option<Outgoing> {
+        if let Some(frame) = self.down.pop_front() {
+            self.moved(now);
+            return Some(Outgoing::Frame(frame));
+        }
+        if let Some(close) = self.client.take_owed() {
+            self.moved(now);
+            return Some(Outgoing::Close(close));
+        }
+        (std::mem::take(&mut self.ping_due) && self.client == Side::Open).then_some(Outgoing::Ping)
+    }
+
+    /// What goes to Google next. Asked for when Google can take it.
+    pub fn to_upstream(&mut self, now: Timestamp) -> Option<Outgoing> {
+        match self.phase {
+            Phase::SettingUp { sent: false } => {
+                self.phase = Phase::SettingUp { sent: true };
+                self.setup.as_ref().map(|setup| Outgoing::Frame(setup.frame.clone()))
+            }
+            Phase::Open | Phase::Closing(_) => {
+                if let Some(frame) = self.up.pop_front() {
+                    self.up_size -= frame.payload.len();
+                    if self.up.is_empty() {
+                        self.held.release();
+                    }
+                    self.moved(now);
+                    return Some(Outgoing::Frame(frame));
+                }
+                let close = self.upstream.take_owed()?;
+                self.moved(now);
+                Some(Outgoing::Close(close))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes in what has happened.
+    pub fn handle(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::FromClient(frame) => self.from_client(frame, now),
+            Input::FromUpstream(frame) => self.from_upstream(frame, now),
+            Input::Connected(headers) => self.connected(&headers, now),
+            Input::Refused(status, headers, body) => self.refused(status, &headers, &body, now),
+            Input::Failed { stale, message } => self.not_connected(stale, &message, now),
+            Input::ClientEnded(ended) => self.client_ended(ended, now),
+            Input::UpstreamEnded(ended) => self.upstream_ended(ended, now),
+            Input::ClientFault(fault) => {
+                let close = match fault {
+                    Fault::TooLarge => Close::new(1009, "A message may have 16 MiB at most."),
+                    Fault::Malformed => Close::new(INVALID_DATA, "This is no WebSocket message."),
+                };
+                self.end_both(close, now);
+            }
+            Input::Stop => self.end_both(Close::new(GOING_AWAY, "The gateway is being restarted."), now),
+        }
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The session is dropped before its end. Both connections go with it.
+    pub fn abandon(&mut self, now: Timestamp) {
+        self.finish(now);
+    }
+
+    fn from_client(&mut self, frame: Frame, now: Timestamp) {
+        self.heard = now;
+        self.traffic[0].add(&frame);
+        match self.phase {
+            Phase::Opening => self.begin(frame, now),
+            Phase::Closing(_) | Phase::Over => {}
+            _ => {
+                // Held already, so this says only when to stop reading.
+                let room = self.phase == Phase::Open || self.held.grow(frame.payload.len());
+                self.up_size += frame.payload.len();
+                self.up.push_back(frame);
+                if !room {
+                    self.refuse(Close::new(TRY_AGAIN_LATER, "The gateway holds too much at the moment."), now);
+                }
+            }
+        }
+    }
+
+    /// The first message.
+    fn begin(&mut self, frame: Frame, now: Timestamp) {
+        let gateway = Arc::clone(&self.gateway);
+        let serve = |asked: &str| {
+            let served = gateway.served_chat_model(asked);
+            served.map_err(|error| Close::of_error(&error, Some(asked)))
+        };
+        let setup = match Setup::read(frame, serve) {
+            Ok(setup) => setup,
+            Err(close) => return self.refuse(close, now),
+        };
+        if setup.model.is_none() && matches!(self.who, Who::Keys(_)) {
+            return self.refuse(Close::new(INVALID_DATA, "setup.model is missing."), now);
+        }
+        if !self.held.grow(setup.frame.payload.len()) {
+            let close = Close::new(TRY_AGAIN_LATER, "The gateway holds too much at the moment.");
+            return self.refuse(close, now);
+        }
+        let guests = matches!(self.who, Who::Keys(Access::Own(_)));
+        self.owner = match (&self.who, &setup.handle) {
+            (Who::Token { owner, .. }, _) => *owner,
+            (Who::Keys(_), None) => None,
+            (Who::Keys(_), Some(handle)) => {
+                let owner = self.gateway.live_handles().owner(Handle::of(handle), now);
+                owner.filter(|owner| owner.guests == guests)
+            }
+        };
+        self.model.clone_from(&setup.model);
+        self.setup = Some(setup);
+        self.patience = now + self.gateway.config().queue_wait;
+        self.phase = Phase::Looking(now);
+    }
+
+    fn from_upstream(&mut self, frame: Frame, now: Timestamp) {
+        match self.phase {
+            Phase::SettingUp { .. } => {
+                if judge::is_error(&frame.payload) {
+                    return self.error_frame(&frame, now);
+                }
+                self.commit(now);
+            }
+            Phase::Open => {}
+            _ => return,
+        }
+        self.heard = now;
+        self.traffic[1].add(&frame);
+        self.look_at(&frame.payload, now);
+        self.down.push_back(frame);
+    }
+
+    /// Google is ready: from here nothing fails over.
+    fn commit(&mut self, now: Timestamp) {
+        self.phase = Phase::Open;
+        self.setup = None;
+        self.failures.clear();
+        self.closes.clear();
+        if self.up.is_empty() {
+            self.held.release();
+        }
+        if let Some(lease) = self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref()) {
+            self.key = Some(lease.key().id());
+            lease.served(self.model.as_deref(), now);
+        }
+    }
+
+    /// What concerns the gateway in a message of Google's. It passes in any case.
+    fn look_at(&mut self, payload: &[u8], now: Timestamp) {
+        if let Some(usage) = judge::usage(payload) {
+            let first = self.usage.is_none();
+            let sum = self.usage.get_or_insert_default();
+            sum.prompt = sum.prompt.saturating_add(usage.prompt);
+            sum.total = sum.total.saturating_add(usage.total);
+            if let (Some(lease), Some(model)) =
+                (self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref()), &self.model)
+            {
+                lease.used(model, usage, first, now);
+            }
+        }
+        if memmem::find(payload, b"\"newHandle\"").is_some()
+            && let Some(handle) = new_handle(payload)
+        {
+            self.learn(&handle, now);
+        }
+    }
+
+    /// The session can be taken up again under this name, with its project.
+    fn learn(&mut self, handle: &str, now: Timestamp) {
+        let lease = self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref());
+        let owner = match lease {
+            Some(lease) => lease.only().map(|only| Owner { only, guests: lease.is_guests() }),
+            None => self.owner,
+        };
+        let Some(owner) = owner else { return };
+        let handle = Handle::of(handle);
+        let mut handles = self.gateway.live_handles();
+        handles.learn(handle, owner, now);
+        if !self.handles.contains(&handle) {
+            self.handles.push_back(handle);
+        }
+        // A client may still hold the one before.
+        if self.handles.len() > 2
+            && let Some(old) = self.handles.pop_front()
+        {
+            handles.forget(old);
+        }
+    }
+
+    fn client_ended(&mut self, ended: Ended, now: Timestamp) {
+        let (close, is_lost) = match ended {
+            Ended::Said(close) => (close, false),
+            Ended::Lost => (None, true),
+        };
+        let code = close.as_ref().map_or(if is_lost { 1006 } else { 1005 }, |close| close.code);
+        let was_told = self.client == Side::Told;
+        self.client = Side::Gone;
+        self.down.clear();
+        match self.phase {
+            Phase::Open => {
+                self.note_end(LiveEndedBy::Client, code);
+                let told = match (close, is_lost) {
+                    (Some(close), _) => close.told(self.clients_secret()),
+                    (None, false) => None,
+                    (None, true) => Some(Close::new(GOING_AWAY, "")),
+                };
+                self.upstream = Side::Owed(told);
+                self.phase = Phase::Closing(now + GOODBYE);
+            }
+            Phase::Closing(_) if was_told && self.upstream == Side::Gone => self.finish(now),
+            Phase::Closing(_) | Phase::Over => {}
+            _ => {
+                self.note_end(LiveEndedBy::Client, code);
+                self.drop_attempt(now);
+                self.finish(now);
+            }
+        }
+    }
+
+    fn upstream_ended(&mut self, ended: Ended, now: Timestamp) {
+        match self.phase {
+            Phase::SettingUp { .. } => self.closed_early(ended, now),
+            Phase::Open => {
+                self.upstream = Side::Gone;
+                self.up.clear();
+                let told = match ended {
+                    Ended::Said(None) => None,
+                    Ended::Said(Some(close)) => {
+                        self.learn_of_close(&close, now);
+                        close.told(self.secret())
+                    }
+                    Ended::Lost => Some(Close::new(INTERNAL, "The connection to Google broke.")),
+                };
+                self.note_end(LiveEndedBy::Upstream, told.as_ref().map_or(1005, |close| close.code));
+                self.client = Side::Owed(told);
+                self.phase = Phase::Closing(now + GOODBYE);
+            }
+            _ => self.upstream = Side::Gone,
+        }
+    }
+
+    /// Ends the session from here, whatever it does.
+    fn end_both(&mut self, close: Close, now: Timestamp) {
+        match self.phase {
+            Phase::Open => {
+                self.note_end(LiveEndedBy::Gateway, close.code);
+                // Google is told that the client is gone, which it soon will be.
+                self.upstream = Side::Owed(Some(Close::new(GOING_AWAY, "")));
+                self.client = Side::Owed(Some(close));
+                self.phase = Phase::Closing(now + GOODBYE);
+            }
+            Phase::Closing(_) | Phase::Over => {}
+            _ => self.refuse(close, now),
+        }
+    }
+
+    /// Ends the session before Google was ready.
+    fn refuse(&mut self, close: Close, now: Timestamp) {
+        self.note_end(LiveEndedBy::Gateway, close.code);
+        self.drop_attempt(now);
+        self.upstream = Side::Gone;
+        self.up.clear();
+        self.client = Side::Owed(Some(close));
+        self.phase = Phase::Closing(now + GOODBYE);
+    }
+
+    fn watch_open(&mut self, now: Timestamp) {
+        let config = self.gateway.config();
+        if let Some(idle) = config.live_idle.filter(|idle| now >= self.heard + *idle) {
+            let reason = format!("Nothing was said for {} s.", idle.as_secs_f32());
+            return self.end_both(Close::new(GOING_AWAY, reason), now);
+        }
+        if let Some(limit) = config.live_limit.filter(|limit| now >= self.arrived + *limit) {
+            let reason = format!("A session may last for {} s here.", limit.as_secs_f32());
+            return self.end_both(Close::new(GOING_AWAY, reason), now);
+        }
+        if let Some(attempt) = &mut self.attempt
+            && now >= attempt.renewed + RENEW_LEASE
+            && let Some(lease) = &mut attempt.lease
+        {
+            attempt.renewed = now;
+            lease.renew(now);
+        }
+    }
+
+    /// When there is something to do, whatever happens.
+    fn wakes_at(&self, now: Timestamp) -> Timestamp {
+        let config = self.gateway.config();
+        let at = match self.phase {
+            Phase::Opening => self.arrived + SETUP_WITHIN,
+            Phase::Looking(from) => from,
+            Phase::Connecting | Phase::SettingUp { .. } => self.attempt_ends_at(),
+            Phase::Open => {
+                let idle = config.live_idle.map(|idle| self.heard + idle);
+                let limit = config.live_limit.map(|limit| self.arrived + limit);
+                let renewal = self.attempt.as_ref().map(|attempt| attempt.renewed + RENEW_LEASE);
+                [idle, limit, renewal].into_iter().flatten().min().unwrap_or(Timestamp::NEVER)
+            }
+            Phase::Closing(until) => until,
+            Phase::Dialling | Phase::Over => now,
+        };
+        at.min(self.ping_at)
+    }
+
+    /// While something still goes out, a side is not late with its goodbye.
+    fn moved(&mut self, now: Timestamp) {
+        if let Phase::Closing(until) = &mut self.phase {
+            *until = now + GOODBYE;
+        }
+    }
+
+    fn note_end(&mut self, by: LiveEndedBy, code: u16) {
+        self.end.get_or_insert((by, code));
+    }
+
+    fn finish(&mut self, now: Timestamp) {
+        self.phase = Phase::Over;
+        self.drop_attempt(now);
+        self.disconnect = false;
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        // A session that is dropped has lost its client.
+        let (by, code) = self.end.unwrap_or((LiveEndedBy::Client, 1006));
+        self.events.push(Event::LiveEnded(LiveEnded {
+            request: self.mark.id(),
+            model: self.model.clone(),
+            key: self.key,
+            attempts: self.budget.made(),
+            by,
+            code,
+            up: self.traffic[0],
+            down: self.traffic[1],
+            usage: self.usage,
+            elapsed: now.since(self.arrived),
+        }));
+    }
+
+    /// The credential that went up.
+    fn secret(&self) -> Option<&ApiKey> {
+        match &self.who {
+            Who::Token { token, .. } => Some(token),
+            Who::Keys(_) => Some(self.attempt.as_ref()?.lease.as_ref()?.key()),
+        }
+    }
+
+    /// The credential that the client came with.
+    fn clients_secret(&self) -> Option<&ApiKey> {
+        match &self.who {
+            Who::Token { token, .. } => Some(token),
+            Who::Keys(Access::Pool { client }) => Some(client),
+            Who::Keys(Access::Own(keys)) => keys.first(),
+        }
+    }
+
+    /// What Google says when it ends a session may be about the key, or about a limit.
+    fn learn_of_close(&mut self, close: &Close, now: Timestamp) {
+        let Some(lease) = self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref()) else { return };
+        if matches!(self.who, Who::Token { .. }) {
+            return;
+        }
+        let failure = attempt::meaning(close, lease, self.model.as_deref(), now);
+        let says_something = failure.class.is_the_keys()
+            || failure.class.is_the_projects()
+            || matches!(
+                failure.class,
+                Class::ProjectBilling | Class::QuotaMinute | Class::QuotaDay | Class::QuotaNone
+            )
+            || failure.class == Class::QuotaUnnamed;
+        if says_something {
+            self.events.extend(lease.failed(self.model.as_deref(), &failure, now));
+        }
+    }
+}
+
+impl Side {
+    fn take_owed(&mut self) -> Option<Option<Close>> {
+        if !matches!(self, Self::Owed(_)) {
+            return None;
+        }
+        match std::mem::replace(self, Self::Told) {
+            Self::Owed(close) => Some(close),
+            _ => None,
+        }
+    }
+}
+
+impl Traffic {
+    fn add(&mut self, frame: &Frame) {
+        self.frames += 1;
+        self.bytes += frame.payload.len() as u64;
+    }
+}
+
+impl From<&'static str> for Close {
+    fn from(reason: &'static str) -> Self {
+        Self::new(INVALID_DATA, reason)
+    }
+}
+
+/// The name under which a session can be taken up again, if a message gives one.
+fn new_handle(payload: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Message {
+        session_resumption_update: Update,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Update {
+        new_handle: String,
+    }
+    let message: Message = serde_json::from_slice(payload).ok()?;
+    Some(message.session_resumption_update.new_handle).filter(|handle| !handle.is_empty())
+}
