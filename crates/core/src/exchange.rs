@@ -41,7 +41,7 @@ use self::heartbeat::Heartbeat;
 use self::parts::Parts;
 use self::second_best::SecondBest;
 use self::waiting::Place;
-use crate::affinity::Conversation;
+use crate::affinity::conversations::Conversation;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
 use crate::event::{Ending, Event, Finished, Usage};
@@ -312,7 +312,7 @@ impl Single {
             }
             _ => None,
         };
-        let stay = conversation.and_then(|conversation| gateway.affinity().project(conversation, now));
+        let stay = conversation.and_then(|conversation| gateway.conversations().project(conversation, now));
         let tokens = match task.translated_body().or_else(|| body.clone()) {
             Some(body) if task.model().is_some() => tokens::estimate(&body),
             _ => 1,
@@ -490,7 +490,7 @@ impl Single {
             self.gateway.retries(lease.is_guests()).earn();
         }
         if let (Some(conversation), Some(project)) = (self.conversation, lease.project()) {
-            self.gateway.affinity().served(conversation, project, now);
+            self.gateway.conversations().served(conversation, project, now);
         }
         self.begin(lease, now)
     }

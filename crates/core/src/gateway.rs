@@ -18,7 +18,9 @@ use http::header::{
 use http::{Method, Response, StatusCode, Uri};
 
 use crate::admin;
-use crate::affinity::Affinity;
+use crate::affinity::conversations::Conversations;
+use crate::affinity::name::ObjectName;
+use crate::affinity::objects::{self, Objects, Owner};
 use crate::answers;
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
@@ -81,7 +83,9 @@ pub struct Gateway {
     guests: Mutex<Pool>,
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
     strangers: Mutex<Strangers>,
-    affinity: Mutex<Affinity>,
+    conversations: Mutex<Conversations>,
+    /// Of the pool, and of clients' own keys.
+    objects: [Mutex<Objects>; 2],
     signatures: Mutex<Signatures>,
     repairs: Mutex<Repairs>,
     answers: Mutex<Answers>,
@@ -177,7 +181,8 @@ impl Gateway {
             guests: Mutex::new(guests),
             lists: Mutex::default(),
             strangers: Mutex::default(),
-            affinity: Mutex::default(),
+            conversations: Mutex::default(),
+            objects: [objects::OBJECTS, objects::GUESTS_OBJECTS].map(|most| Mutex::new(Objects::new(most))),
             signatures: Mutex::new(Signatures::new(memory)),
             repairs: Mutex::default(),
             answers: Mutex::new(Answers::new(memory)),
@@ -201,8 +206,14 @@ impl Gateway {
     }
 
     /// Which project served which conversation last. Never held while something is waited for.
-    pub(crate) fn affinity(&self) -> MutexGuard<'_, Affinity> {
-        locked(&self.affinity)
+    pub(crate) fn conversations(&self) -> MutexGuard<'_, Conversations> {
+        locked(&self.conversations)
+    }
+
+    /// Whose the objects are: the pool's projects', or those of clients' own keys. Never held while something is
+    /// waited for.
+    pub(crate) fn objects(&self, guests: bool) -> MutexGuard<'_, Objects> {
+        locked(&self.objects[usize::from(guests)])
     }
 
     /// What retries may add to the load of the pool, or of clients' own keys: nobody uses up the others'.
@@ -289,16 +300,25 @@ impl Gateway {
         due.collect()
     }
 
-    /// What has changed in the pool since this was last asked.
+    /// What has changed in the pool, and what was learned of objects, since this was last asked.
     pub fn take_changes(&self) -> Vec<StateChange> {
-        self.pool(false).take_changes()
+        let mut changes = self.pool(false).take_changes();
+        changes.append(&mut self.objects(false).take_changes());
+        changes
     }
 
     /// Takes in what another instance, or this one before a restart, has learned.
     pub fn apply(&self, changes: &[StateChange], now: Timestamp) {
-        let mut pool = self.pool(false);
         for change in changes {
-            pool.apply(change, now);
+            match change {
+                StateChange::Object { object, key, maker, until } => {
+                    if let Some(name) = ObjectName::stored(object) {
+                        let owner = Owner { key: *key, maker: *maker };
+                        self.objects(false).apply(&name, owner, *until, now);
+                    }
+                }
+                change => self.pool(false).apply(change, now),
+            }
         }
     }
 

@@ -71,7 +71,7 @@ impl Single {
     pub(super) fn note_winner(&self, winner: Option<&Lease>, now: Timestamp) {
         let conversation = self.conversation.filter(|_| self.budget.made() > 1);
         if let (Some(conversation), Some(project)) = (conversation, winner.and_then(Lease::project)) {
-            self.gateway.affinity().served(conversation, project, now);
+            self.gateway.conversations().served(conversation, project, now);
         }
     }
 

@@ -20,7 +20,7 @@ pub enum By {
     Google,
 }
 
-/// Something that the pool has learned, in a form that merges in any order.
+/// Something that was learned of keys, projects and objects, in a form that merges in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateChange {
     /// A project rests, for one model or altogether. Of two, the later end counts.
@@ -73,6 +73,17 @@ pub enum StateChange {
         why: Why,
         /// Since when.
         since: Timestamp,
+    },
+    /// An object belongs to the project of a key. Who made it is known for ever, once it is known.
+    Object {
+        /// Its name, as [`ObjectName`](crate::affinity::name) has it.
+        object: Box<str>,
+        /// A key of the project.
+        key: KeyId,
+        /// The client that made it.
+        maker: Option<KeyId>,
+        /// How long it is remembered.
+        until: Timestamp,
     },
     /// A key is in use again.
     Restored {
@@ -141,6 +152,8 @@ impl Pool {
                     self.replace(number, now);
                 }
             }
+            // Objects are no matter of the pool's.
+            StateChange::Object { .. } => {}
             StateChange::Restored { key, at } => {
                 let Some(&slot) = self.by_id.get(key) else { return };
                 if self.keys[slot].set_aside.as_ref().is_some_and(|known| known.since > *at) {
