@@ -40,11 +40,12 @@ use self::attempt::Attempt;
 pub use self::call::{Call, Method};
 pub use self::close::{Close, Ended};
 use self::close::{GOING_AWAY, INTERNAL, INVALID_DATA, POLICY, TRY_AGAIN_LATER};
-pub(crate) use self::known::Handles;
-use self::known::{Handle, Owner};
+use self::known::Owner;
 use self::setup::Setup;
 use self::who::Who;
+use crate::affinity::name::ObjectName;
 use crate::auth::Access;
+use crate::config::AliasFor;
 use crate::event::{Event, LiveEnded, LiveEndedBy, Traffic, Usage};
 use crate::failure::{Class, Failure};
 use crate::gateway::Gateway;
@@ -187,8 +188,8 @@ pub struct Session {
     closes: Vec<Option<Close>>,
     stale_retries: u32,
     disconnect: bool,
-    /// The handles of this session that are known; older ones are forgotten.
-    handles: VecDeque<Handle>,
+    /// The names of this session that are remembered; older ones are forgotten.
+    names: VecDeque<ObjectName>,
     key: Option<KeyId>,
     traffic: [Traffic; 2],
     usage: Option<Usage>,
@@ -394,8 +395,8 @@ impl Session {
     fn begin(&mut self, frame: Frame, now: Timestamp) {
         let gateway = Arc::clone(&self.gateway);
         let serve = |asked: &str| {
-            let served = gateway.served_chat_model(asked);
-            served.map_err(|error| Close::of_error(&error, Some(asked)))
+            let served = gateway.served_model(asked, AliasFor::Chat);
+            served.map(str::to_owned).map_err(|error| Close::of_error(&error, Some(asked)))
         };
         let setup = match Setup::read(frame, serve) {
             Ok(setup) => setup,
@@ -408,15 +409,17 @@ impl Session {
             let close = Close::new(TRY_AGAIN_LATER, "The gateway holds too much at the moment.");
             return self.refuse(close, now);
         }
-        let guests = matches!(self.who, Who::Keys(Access::Own(_)));
-        self.owner = match (&self.who, &setup.handle) {
-            (Who::Token { owner, .. }, _) => *owner,
-            (Who::Keys(_), None) => None,
-            (Who::Keys(_), Some(handle)) => {
-                let owner = self.gateway.live_handles().owner(Handle::of(handle), now);
-                owner.filter(|owner| owner.guests == guests)
+        match (&self.who, &setup.handle) {
+            (Who::Token { owner, .. }, _) => self.owner = *owner,
+            (Who::Keys(_), None) => {}
+            (Who::Keys(access), Some(handle)) => {
+                self.owner = known::of_session(&self.gateway, handle, access, now);
+                if self.owner.is_some_and(|owner| owner.is_anothers(access.client())) {
+                    let close = Close::new(POLICY, "The session to resume is another client's.");
+                    return self.refuse(close, now);
+                }
             }
-        };
+        }
         self.model.clone_from(&setup.model);
         self.setup = Some(setup);
         self.patience = now + self.gateway.config().queue_wait;
@@ -451,7 +454,7 @@ impl Session {
         }
         if let Some(lease) = self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref()) {
             self.key = Some(lease.key().id());
-            lease.served(self.model.as_deref(), now);
+            lease.serves(self.model.as_deref(), now);
         }
     }
 
@@ -475,26 +478,18 @@ impl Session {
         }
     }
 
-    /// The session can be taken up again under this name, with its project.
+    /// The session can be taken up again under this handle, with its project.
     fn learn(&mut self, handle: &str, now: Timestamp) {
-        let lease = self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref());
-        let owner = match lease {
-            Some(lease) => lease.only().map(|only| Owner { only, guests: lease.is_guests() }),
-            None => self.owner,
+        let Some(lease) = self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref()) else { return };
+        let Some(name) = known::name_of(handle).filter(|name| !self.names.contains(name)) else { return };
+        let client = match &self.who {
+            Who::Keys(access) => Some(access.client()),
+            Who::Token { .. } => None,
         };
-        let Some(owner) = owner else { return };
-        let handle = Handle::of(handle);
-        let mut handles = self.gateway.live_handles();
-        handles.learn(handle, owner, now);
-        if !self.handles.contains(&handle) {
-            self.handles.push_back(handle);
-        }
         // A client may still hold the one before.
-        if self.handles.len() > 2
-            && let Some(old) = self.handles.pop_front()
-        {
-            handles.forget(old);
-        }
+        let old = if self.names.len() >= 2 { self.names.pop_front() } else { None };
+        known::learn(&name, old.as_ref(), lease, client, now);
+        self.names.push_back(name);
     }
 
     fn client_ended(&mut self, ended: Ended, now: Timestamp) {
@@ -503,7 +498,6 @@ impl Session {
             Ended::Lost => (None, true),
         };
         let code = close.as_ref().map_or(if is_lost { 1006 } else { 1005 }, |close| close.code);
-        let was_told = self.client == Side::Told;
         self.client = Side::Gone;
         self.down.clear();
         match self.phase {
@@ -517,7 +511,6 @@ impl Session {
                 self.upstream = Side::Owed(told);
                 self.phase = Phase::Closing(now + GOODBYE);
             }
-            Phase::Closing(_) if was_told && self.upstream == Side::Gone => self.finish(now),
             Phase::Closing(_) | Phase::Over => {}
             _ => {
                 self.note_end(LiveEndedBy::Client, code);

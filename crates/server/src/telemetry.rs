@@ -63,6 +63,28 @@ pub(crate) fn record(events: Vec<Event>) {
                     ),
                 }
             }
+            Event::LiveEnded(end) => {
+                let key = end.key.map(tracing::field::display);
+                let tokens = end.usage.map(|usage| usage.total);
+                let (up, down, ms) = (end.up, end.down, end.elapsed.as_millis() as u64);
+                let (request, model, by, code, attempts) =
+                    (end.request, end.model, end.by, end.code, end.attempts);
+                tracing::info!(
+                    %request,
+                    model,
+                    ?by,
+                    code,
+                    attempts,
+                    key,
+                    tokens,
+                    frames_up = up.frames,
+                    bytes_up = up.bytes,
+                    frames_down = down.frames,
+                    bytes_down = down.bytes,
+                    ms,
+                    "a live session has ended"
+                );
+            }
             Event::Hedged { request, key } => {
                 tracing::debug!(%request, %key, "a second attempt, as the first keeps silent");
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_KEY, UPGRADE};
 
-use super::{Call, PING, Phase, Session, Side, Who};
+use super::{Call, PING, Phase, Session, Side, Who, known};
 use crate::auth::Access;
 use crate::error::{Error, Kind};
 use crate::event::Traffic;
@@ -50,7 +50,7 @@ pub(crate) fn admit(
     now: Timestamp,
 ) -> Result<Session, Error> {
     let config = gateway.config();
-    let who = Who::find(head.uri, head.headers, config, |token| gateway.minted(token, now))?;
+    let who = Who::find(head.uri, head.headers, config, |token| known::minted(gateway, token, now))?;
     if !asks_for_websocket(head.headers) {
         return Err(Error::new(Kind::BadRequest, NO_UPGRADE));
     }
@@ -99,7 +99,7 @@ pub(crate) fn admit(
         closes: Vec::new(),
         stale_retries: 0,
         disconnect: false,
-        handles: VecDeque::new(),
+        names: VecDeque::new(),
         key: None,
         traffic: [Traffic::default(); 2],
         usage: None,

@@ -38,7 +38,7 @@ impl Session {
         let in_time = now < self.arrived + self.gateway.config().deadline;
         if self.budget.allows_another() && in_time {
             let guests = self.is_guests();
-            if matches!(self.who, Who::Token { owner: None, .. }) {
+            if matches!(&self.who, Who::Token { owner, .. } if owner.is_none_or(|owner| owner.guests)) {
                 return self.begin_attempt(None, now);
             }
             let want = self.want();

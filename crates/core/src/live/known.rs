@@ -1,94 +1,69 @@
-//! Which project a session that may be taken up again belongs to.
+//! Whose a session is that may be taken up again, and whose a token: both belong to the project that made them.
 
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
-
+use crate::affinity::name::ObjectName;
+use crate::auth::Access;
+use crate::exchange::Lease;
+use crate::gateway::Gateway;
 use crate::pool::Only;
-use crate::secret::{ApiKey, KeyId};
+use crate::secret::KeyId;
 use crate::time::Timestamp;
 
-/// So long a handle is remembered. Google keeps sessions for two hours; its documents also speak of a day.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
-
-/// So many handles are remembered; the oldest go first. A session that runs has two, whatever it was given before.
-const HANDLES: usize = 20_000;
-
-/// Whose a handle is.
+/// Whose a session or a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
+pub(super) struct Owner {
     /// The project, and the key that served.
     pub(super) only: Only,
     /// Whether the key is a client's own.
     pub(super) guests: bool,
+    /// The client for whom it was made.
+    maker: Option<KeyId>,
 }
 
-/// What stands for a handle: handles are long, and whoever has one can go on with the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Handle(KeyId);
+impl Owner {
+    #[cfg(test)]
+    pub(super) fn of_tests(only: Only) -> Self {
+        Self { only, guests: false, maker: None }
+    }
 
-/// The owners of handles.
-#[derive(Debug, Default)]
-pub(crate) struct Handles {
-    owners: HashMap<Handle, (Owner, Timestamp)>,
-    /// In the order in which they were learned; some may be forgotten already.
-    order: VecDeque<Handle>,
-}
-
-impl Handle {
-    pub(super) fn of(text: &str) -> Self {
-        Self(ApiKey::new(&format!("live/{text}")).id())
+    /// Whether it was made for another client.
+    pub(super) fn is_anothers(&self, client: KeyId) -> bool {
+        self.maker.is_some_and(|maker| maker != client)
     }
 }
 
-impl Handles {
-    pub(super) fn owner(&self, handle: Handle, now: Timestamp) -> Option<Owner> {
-        let (owner, until) = self.owners.get(&handle)?;
-        (*until > now).then_some(*owner)
-    }
+/// Whose an ephemeral token is, if it was minted through this gateway.
+pub(super) fn minted(gateway: &Gateway, token: &str, now: Timestamp) -> Option<Owner> {
+    let name = ObjectName::of_text(token, |_| false)?;
+    [false, true].into_iter().find_map(|guests| owner(gateway, &name, guests, now))
+}
 
-    pub(super) fn learn(&mut self, handle: Handle, owner: Owner, now: Timestamp) {
-        if self.owners.insert(handle, (owner, now + REMEMBERED)).is_none() {
-            self.order.push_back(handle);
-        }
-        while self.order.len() > HANDLES {
-            if let Some(oldest) = self.order.pop_front() {
-                self.owners.remove(&oldest);
-            }
-        }
-    }
+/// Whose the session is that goes by this handle, as far as is known.
+pub(super) fn of_session(gateway: &Gateway, handle: &str, access: &Access, now: Timestamp) -> Option<Owner> {
+    owner(gateway, &name_of(handle)?, matches!(access, Access::Own(_)), now)
+}
 
-    /// Forgets a handle in whose place others have come.
-    pub(super) fn forget(&mut self, handle: Handle) {
-        self.owners.remove(&handle);
-        if self.order.len() > 2 * self.owners.len() + 16 {
-            self.order.retain(|known| self.owners.contains_key(known));
-        }
+/// The name of a session: whoever has its handle can go on with it, so the handle itself is not kept.
+pub(super) fn name_of(handle: &str) -> Option<ObjectName> {
+    ObjectName::opaque("live", handle)
+}
+
+/// A session that the lease serves goes by this name now. It has had another one, which is forgotten.
+pub(super) fn learn(
+    name: &ObjectName,
+    before: Option<&ObjectName>,
+    lease: &Lease,
+    client: Option<KeyId>,
+    now: Timestamp,
+) {
+    let mut objects = lease.gateway().objects(lease.is_guests());
+    objects.learn(name, lease.key().id(), client, now);
+    if let Some(before) = before {
+        objects.forget(before);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pool::ProjectId;
-
-    #[test]
-    fn handles_are_remembered_within_bounds() {
-        let now = Timestamp::from_millis(1_800_000_000_000);
-        let only = Only { project: ProjectId::named("a"), key: ApiKey::new("k").id() };
-        let owner = Owner { only, guests: false };
-        let mut handles = Handles::default();
-        let name = |number: usize| Handle::of(&number.to_string());
-        for number in 0..HANDLES + 10 {
-            handles.learn(name(number), owner, now);
-        }
-        assert_eq!(handles.owners.len(), HANDLES);
-        assert_eq!(handles.owner(name(0), now), None);
-        assert_eq!(handles.owner(name(HANDLES), now), Some(owner));
-        assert_eq!(handles.owner(name(HANDLES), now + REMEMBERED), None);
-        for number in 0..HANDLES + 9 {
-            handles.forget(name(number));
-        }
-        assert_eq!(handles.owners.len(), 1);
-        assert!(handles.order.len() < 20, "{}", handles.order.len());
-    }
+fn owner(gateway: &Gateway, name: &ObjectName, guests: bool, now: Timestamp) -> Option<Owner> {
+    let known = gateway.objects(guests).find(name, now)??;
+    let project = gateway.pool(guests).project_of(known.key)?;
+    Some(Owner { only: Only { project, key: known.key }, guests, maker: known.maker })
 }
