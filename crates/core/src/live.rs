@@ -385,7 +385,10 @@ impl Session {
                 self.up_size += frame.payload.len();
                 self.up.push_back(frame);
                 if !room {
-                    self.refuse(Close::new(TRY_AGAIN_LATER, "The gateway holds too much at the moment."), now);
+                    self.refuse(
+                        Close::new(TRY_AGAIN_LATER, "The gateway holds too much at the moment."),
+                        now,
+                    );
                 }
             }
         }

@@ -18,7 +18,8 @@ use libra_core::time::Timestamp;
 use proptest::prelude::*;
 
 const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
-const SETUP: &str = r#"{"setup": {"model": "models/gemini-2.5-flash", "generationConfig": {"temperature": 1.0}}}"#;
+const SETUP: &str =
+    r#"{"setup": {"model": "models/gemini-2.5-flash", "generationConfig": {"temperature": 1.0}}}"#;
 const READY: &str = r#"{"setupComplete": {}}"#;
 const LEAKED: &str = r#"{"error":{"code":403,"message":"Your API key was reported as leaked. Please use another API key.","status":"PERMISSION_DENIED"}}"#;
 
@@ -205,7 +206,13 @@ fn what_is_refused_before_the_upgrade() {
     check(&gateway, PATH, &plain, 400, "Upgrade: websocket");
     check(&gateway, PATH, &head(&[]), 401, "No API key");
     check(&gateway, PATH, &head(&[("x-goog-api-key", "stranger")]), 401, "may not use");
-    check(&gateway, "/ws/google.ai.generativelanguage.v9.GenerativeService.BidiGenerateContent", &good, 404, "nothing");
+    check(
+        &gateway,
+        "/ws/google.ai.generativelanguage.v9.GenerativeService.BidiGenerateContent",
+        &good,
+        404,
+        "nothing",
+    );
     let busy = Gateway::new(Config { live_sessions: 1, ..config(&["key-1"]) }, 1);
     let first = accept(&busy, PATH, &good, START).expect("one may be");
     check(&busy, PATH, &good, 503, "LIBRA_LIVE_SESSIONS");
@@ -238,7 +245,11 @@ fn every_path_leads_to_googles_and_one_credential_goes_up() {
         let mut play = Play::of(session);
         play.client(SETUP);
         let request = &play.asked[0];
-        assert_eq!(request.uri().path_and_query().map(ToString::to_string).as_deref(), Some(expected), "{uri}");
+        assert_eq!(
+            request.uri().path_and_query().map(ToString::to_string).as_deref(),
+            Some(expected),
+            "{uri}"
+        );
         let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["user-agent", "x-goog-api-key"]);
@@ -292,7 +303,11 @@ fn until_google_is_ready_another_key_takes_over() {
     };
     let failures: [(&str, Fail, Class); 8] = [
         ("an error status", REFUSED, Class::KeyLeaked),
-        ("no connection", |play| play.tell(Input::Failed { stale: false, message: "refused".into() }), Class::Network),
+        (
+            "no connection",
+            |play| play.tell(Input::Failed { stale: false, message: "refused".into() }),
+            Class::Network,
+        ),
         (
             "a leaked key",
             |play| {
@@ -306,7 +321,10 @@ fn until_google_is_ready_another_key_takes_over() {
             "an invalid key",
             |play| {
                 play.connected();
-                play.tell(Input::UpstreamEnded(said(1007, "API key not valid. Please pass a valid API key.")));
+                play.tell(Input::UpstreamEnded(said(
+                    1007,
+                    "API key not valid. Please pass a valid API key.",
+                )));
             },
             Class::KeyInvalid,
         ),
@@ -395,14 +413,21 @@ fn once_google_is_ready_nothing_fails_over_and_closes_pass() {
     check(said(4321, ""), Some(close(4321, "")), 4321);
     check(Ended::Said(None), None, 1005);
     check(Ended::Lost, Some(close(1011, "The connection to Google broke.")), 1011);
-    check(said(1008, "Consumer 'api_key:AIzaSyA-0123456789-0123456789-012345678'"), Some(close(1008, "Consumer 'api_key:REDACTED'")), 1008);
+    check(
+        said(1008, "Consumer 'api_key:AIzaSyA-0123456789-0123456789-012345678'"),
+        Some(close(1008, "Consumer 'api_key:REDACTED'")),
+        1008,
+    );
 }
 
 #[test]
 fn what_google_says_at_the_end_is_learned() {
     let gateway = Gateway::new(config(&["key-1"]), 1);
     let mut play = Play::ready(&gateway);
-    play.tell(Input::UpstreamEnded(said(1008, "Your API key was reported as leaked. Please use another API key.")));
+    play.tell(Input::UpstreamEnded(said(
+        1008,
+        "Your API key was reported as leaked. Please use another API key.",
+    )));
     assert_eq!(gateway.pool_size(), (1, 0));
     assert!(play.events.iter().any(|event| matches!(event, Event::SetAside { .. })));
 }
@@ -525,7 +550,9 @@ fn a_session_is_resumed_with_its_project() {
     first.google(r#"{"sessionResumptionUpdate":{"newHandle":"handle-1","resumable":true}}"#);
     drop(first);
     let resumes = |handle: &str| {
-        format!(r#"{{"setup":{{"model":"models/gemini-2.5-flash","sessionResumption":{{"handle":"{handle}"}}}}}}"#)
+        format!(
+            r#"{{"setup":{{"model":"models/gemini-2.5-flash","sessionResumption":{{"handle":"{handle}"}}}}}}"#
+        )
     };
     for _ in 0..5 {
         let mut play = Play::with(&gateway);
@@ -585,7 +612,9 @@ fn older_handles_of_a_session_are_forgotten() {
     let mut play = Play::ready(&gateway);
     gateway.take_changes();
     for number in 0..10 {
-        play.google(&format!(r#"{{"sessionResumptionUpdate":{{"newHandle":"h{number}","resumable":true}}}}"#));
+        play.google(&format!(
+            r#"{{"sessionResumptionUpdate":{{"newHandle":"h{number}","resumable":true}}}}"#
+        ));
     }
     let owner = play.key().to_owned();
     let asks = |handle: &str| {

@@ -14,7 +14,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{
-    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use http::{Request, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -225,7 +226,11 @@ impl End {
     }
 
     /// Sends one message after the other, each once the one before has left. Ready, once: the connection is gone.
-    fn poll_send(&mut self, context: &mut Context<'_>, mut next: impl FnMut() -> Option<Outgoing>) -> Poll<()> {
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        mut next: impl FnMut() -> Option<Outgoing>,
+    ) -> Poll<()> {
         while !self.is_lost {
             if !self.is_flushed {
                 match self.socket.poll_flush_unpin(context) {
@@ -336,13 +341,14 @@ fn fault(error: &Error) -> Option<Fault> {
 fn message(outgoing: Outgoing) -> Option<Message> {
     Some(match outgoing {
         // A text came as one, and nothing of it but a name in JSON has changed.
-        Outgoing::Frame(Frame { payload, is_text: true }) => Message::Text(Utf8Bytes::try_from(payload).ok()?),
+        Outgoing::Frame(Frame { payload, is_text: true }) => {
+            Message::Text(Utf8Bytes::try_from(payload).ok()?)
+        }
         Outgoing::Frame(Frame { payload, is_text: false }) => Message::Binary(payload),
         Outgoing::Ping => Message::Ping(Bytes::new()),
-        Outgoing::Close(close) => Message::Close(close.map(|close| CloseFrame {
-            code: close.code.into(),
-            reason: close.reason.into(),
-        })),
+        Outgoing::Close(close) => Message::Close(
+            close.map(|close| CloseFrame { code: close.code.into(), reason: close.reason.into() }),
+        ),
     })
 }
 

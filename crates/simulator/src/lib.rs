@@ -39,6 +39,7 @@ mod errors;
 mod fault;
 mod files;
 mod json;
+mod live;
 mod media;
 mod models;
 mod plan;

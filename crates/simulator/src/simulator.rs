@@ -263,6 +263,17 @@ impl Simulator {
         Caller { place, key: key.to_owned(), project, fault, number, percent }
     }
 
+    /// Counts a session of the Live API in. The ticket is for as long as it lasts.
+    pub(crate) fn enter_live(
+        self: &Arc<Self>,
+        credential: &Result<String, GoogleError>,
+        now: UnixMillis,
+    ) -> (Caller, Ticket) {
+        let caller = self.enter(credential, None, now);
+        let ticket = Ticket { simulator: Arc::clone(self), key: caller.place, is_done: false };
+        (caller, ticket)
+    }
+
     /// What goes wrong for everybody now.
     fn disturbance(&self, model: &str, now: UnixMillis, random: &mut fastrand::Rng) -> Option<Fault> {
         let since_start = now.saturating_sub(self.began);

@@ -130,8 +130,7 @@ const NO_UPGRADE: &str = "This is the Live API: it needs a WebSocket (Connection
 const NO_KEYS: &str = "No key of this gateway can serve a session now; its operator sees why in the log. \
      网关当前没有可用的密钥，请联系管理员。";
 
-const TOO_MANY: &str =
-    "There are as many Live sessions as there may be (LIBRA_LIVE_SESSIONS). Live 会话数已达上限，请稍后再试。";
+const TOO_MANY: &str = "There are as many Live sessions as there may be (LIBRA_LIVE_SESSIONS). Live 会话数已达上限，请稍后再试。";
 
 #[cfg(test)]
 mod tests {

@@ -83,7 +83,9 @@ impl Pool {
     /// Another turn of a session, beyond the one that its lease was charged for.
     pub fn used_again(&mut self, lease: LeaseId, model: &str, usage: Usage, now: Timestamp) {
         self.used(lease, model, usage, now);
-        let Some(project) = self.leases.get(&lease).map(|leased| self.keys[leased.slot].project) else { return };
+        let Some(project) = self.leases.get(&lease).map(|leased| self.keys[leased.slot].project) else {
+            return;
+        };
         let known = self.tables.get(self.family(model)).is_some_and(|table| table.cell(project).is_some());
         if known {
             self.change(model, project, now, |cell| {
