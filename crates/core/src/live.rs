@@ -138,7 +138,7 @@ pub enum Fault {
 #[derive(Debug)]
 pub enum Step {
     /// Ask for a WebSocket with this request; the shell adds what is the handshake's.
-    Connect(Request<()>),
+    Connect(Box<Request<()>>),
     /// Drop the connection to Google, or the attempt at one.
     Disconnect,
     /// Move frames, at most until then.
@@ -345,8 +345,8 @@ impl Session {
     /// Takes in what has happened.
     pub fn handle(&mut self, input: Input, now: Timestamp) {
         match input {
-            Input::FromClient(frame) => self.from_client(frame, now),
-            Input::FromUpstream(frame) => self.from_upstream(frame, now),
+            Input::FromClient(frame) => self.hear_client(frame, now),
+            Input::FromUpstream(frame) => self.hear_upstream(frame, now),
             Input::Connected(headers) => self.connected(&headers, now),
             Input::Refused(status, headers, body) => self.refused(status, &headers, &body, now),
             Input::Failed { stale, message } => self.not_connected(stale, &message, now),
@@ -373,7 +373,7 @@ impl Session {
         self.finish(now);
     }
 
-    fn from_client(&mut self, frame: Frame, now: Timestamp) {
+    fn hear_client(&mut self, frame: Frame, now: Timestamp) {
         self.heard = now;
         self.traffic[0].add(&frame);
         match self.phase {
@@ -429,7 +429,7 @@ impl Session {
         self.phase = Phase::Looking(now);
     }
 
-    fn from_upstream(&mut self, frame: Frame, now: Timestamp) {
+    fn hear_upstream(&mut self, frame: Frame, now: Timestamp) {
         match self.phase {
             Phase::SettingUp { .. } => {
                 if judge::is_error(&frame.payload) {

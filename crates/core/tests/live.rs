@@ -95,7 +95,7 @@ impl Play {
         loop {
             match self.session.poll(self.now) {
                 Step::Connect(request) => {
-                    self.asked.push(request);
+                    self.asked.push(*request);
                     self.up.clear();
                 }
                 Step::Disconnect => self.dropped += 1,

@@ -117,7 +117,7 @@ impl Relay {
             telemetry::record(self.session.0.take_events());
             match self.session.0.poll(clock::now()) {
                 Step::Connect(request) => {
-                    let dialling = Box::pin(dial(Arc::clone(&upstream), request));
+                    let dialling = Box::pin(dial(Arc::clone(&upstream), *request));
                     self.upstream = Upward::Dialling(dialling);
                 }
                 Step::Disconnect => self.upstream = Upward::None,

@@ -117,7 +117,7 @@ impl Session {
         let origin = &self.gateway.config().upstream;
         let request = upstream::to_live(origin, &path, query, self.headers.clone(), credential);
         self.phase = Phase::Connecting;
-        Step::Connect(request)
+        Step::Connect(Box::new(request))
     }
 
     pub(super) fn attempt_ends_at(&self) -> Timestamp {

@@ -68,8 +68,8 @@ impl Setup {
         let payload = if model == asked {
             frame.payload.clone()
         } else {
-            let name = if model.contains('/') { model.clone() } else { format!("models/{model}") };
-            replaced(&frame.payload, raw, &name)
+            let collection = if model.contains('/') { "" } else { "models/" };
+            replaced(&frame.payload, raw, &format!("{collection}{model}"))
         };
         Ok(Self { model: Some(model), handle, frame: Frame { payload, ..frame } })
     }
