@@ -90,6 +90,11 @@ impl Presented {
         }
     }
 
+    /// Whether there is no key.
+    pub fn is_none(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// The first trusted key, if one is among them.
     pub fn trusted(&self, config: &Config) -> Option<&ApiKey> {
         self.keys.iter().find(|key| config.clients.contains(key))

@@ -21,8 +21,12 @@ mod attempt;
 mod fetch;
 mod heartbeat;
 mod hedge;
+mod listing;
+mod objects;
+mod owner;
 mod parts;
 mod repaired;
+mod resume;
 mod second_best;
 mod take_over;
 mod waiting;
@@ -38,10 +42,16 @@ use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
 use self::fetch::Gathering;
 use self::heartbeat::Heartbeat;
+use self::listing::Listing;
+pub(crate) use self::objects::learn_continuation;
+use self::owner::{Ownership, Reference};
 use self::parts::Parts;
+use self::resume::Resume;
 use self::second_best::SecondBest;
 use self::waiting::Place;
+use crate::affinity::address::Called;
 use crate::affinity::conversations::Conversation;
+use crate::affinity::name::ObjectName;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
 use crate::event::{Ending, Event, Finished, Usage};
@@ -50,9 +60,10 @@ use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
 use crate::mark::Mark;
 use crate::memory::Held;
-use crate::pool::{Pick, ProjectId, Ticket, Want};
+use crate::pool::{Only, Pick, ProjectId, Ticket, Want};
 use crate::relay::{Mode, Origin, Relay};
 use crate::repair;
+use crate::resource::{self, Resource};
 use crate::retry::{self, Budget, DEFAULT_ATTEMPTS, GivenUp};
 use crate::secret::{ApiKey, KeyId};
 use crate::sse::{Decoder, Framing};
@@ -63,6 +74,9 @@ use crate::upstream;
 
 /// A kept-alive connection that turns out dead is replaced so often; then it is no accident.
 const STALE_RETRIES: u32 = 3;
+
+/// So long an upload may take that streams: 2 GB at some 100 KB a second.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// What logs call a request whose client left: nginx's number for it.
 const CLIENT_LEFT: StatusCode = match StatusCode::from_u16(499) {
@@ -154,6 +168,8 @@ pub(crate) struct Admitted {
     pub(crate) access: Access,
     /// What of the client's header goes upstream.
     pub(crate) headers: HeaderMap,
+    /// By which address the client has called.
+    pub(crate) called: Called,
     /// None: larger than what is kept; the shell streams it, once.
     pub(crate) body: Option<Bytes>,
     /// Models to turn to when the first cannot serve, the next one last.
@@ -175,6 +191,8 @@ enum Kinds {
     Single(Box<Single>),
     /// Answered with several.
     Parts(Box<Parts>),
+    /// Answered with a list from each project.
+    Listing(Box<Listing>),
 }
 
 impl Exchange {
@@ -182,6 +200,12 @@ impl Exchange {
         match &admitted.task {
             Task::Generation(generation) if generation.parts() > 1 => {
                 Self(Kinds::Parts(Box::new(Parts::new(gateway, admitted))))
+            }
+            Task::Resource(resource)
+                if resource.kind() == resource::Kind::List
+                    && Listing::is_needed(&gateway, &admitted.access, admitted.mark) =>
+            {
+                Self(Kinds::Listing(Box::new(Listing::new(gateway, admitted))))
             }
             _ => Self(Kinds::Single(Box::new(Single::new(gateway, admitted)))),
         }
@@ -192,6 +216,7 @@ impl Exchange {
         match &mut self.0 {
             Kinds::Single(single) => single.poll(now),
             Kinds::Parts(parts) => parts.poll(now),
+            Kinds::Listing(listing) => listing.poll(now),
         }
     }
 
@@ -200,6 +225,7 @@ impl Exchange {
         match &mut self.0 {
             Kinds::Single(single) => single.handle(op, outcome, now),
             Kinds::Parts(parts) => parts.handle(op, outcome, now),
+            Kinds::Listing(listing) => listing.handle(op, outcome, now),
         }
     }
 
@@ -207,7 +233,15 @@ impl Exchange {
     pub fn commit(self, op: OpId) -> Relay {
         match self.0 {
             Kinds::Single(single) => single.commit(op),
-            Kinds::Parts(_) => unreachable!("an answer in parts is a reply"),
+            Kinds::Parts(_) | Kinds::Listing(_) => unreachable!("an answer in parts is a reply"),
+        }
+    }
+
+    /// The largest body that is taken, where the shell streams it, in bytes.
+    pub fn body_limit(&self) -> u64 {
+        match &self.0 {
+            Kinds::Single(single) => single.task.body_limit(single.gateway.config()),
+            Kinds::Parts(_) | Kinds::Listing(_) => 0,
         }
     }
 
@@ -216,6 +250,7 @@ impl Exchange {
         match &mut self.0 {
             Kinds::Single(single) => single.take_events(),
             Kinds::Parts(parts) => parts.take_events(),
+            Kinds::Listing(listing) => listing.take_events(),
         }
     }
 
@@ -224,6 +259,7 @@ impl Exchange {
         match &mut self.0 {
             Kinds::Single(single) => single.abandon(now),
             Kinds::Parts(parts) => parts.abandon(now),
+            Kinds::Listing(listing) => listing.abandon(now),
         }
     }
 }
@@ -235,6 +271,7 @@ struct Single {
     task: Task,
     access: Access,
     headers: HeaderMap,
+    called: Called,
     /// None: larger than what is kept; the shell streams it, once.
     body: Option<Bytes>,
     /// The share of the common memory that body and answers take.
@@ -261,6 +298,18 @@ struct Single {
     tried: Vec<KeyId>,
     /// Projects that failed as a whole, by no fault of the key's.
     avoid: Vec<ProjectId>,
+    /// The objects that the request names, and the projects of those that are known.
+    references: Vec<Reference>,
+    owners: Vec<(ObjectName, Only)>,
+    ownership: Ownership,
+    /// The one project that can serve.
+    only: Option<Only>,
+    /// Whether the body has addresses that may be this gateway's.
+    names_addresses: bool,
+    /// Where the upstream has the bytes that are asked for, and how often it has said that they are elsewhere.
+    redirect: Option<String>,
+    redirects: u8,
+    resume: Resume,
     /// Input tokens, estimated.
     tokens: u64,
     /// The conversation that the request goes on with, and the project that served it last.
@@ -285,7 +334,8 @@ struct Single {
 
 impl Single {
     fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
-        let Admitted { task, access, headers, body, further_models, held, arrived: now, mark } = admitted;
+        let Admitted { task, access, headers, called, body, further_models, held, arrived: now, mark } =
+            admitted;
         let config = gateway.config();
         let patience = match task.framing() {
             Some(_) => config.first_byte_timeout,
@@ -304,7 +354,12 @@ impl Single {
             Access::Own(keys) => keys.len(),
         };
         let every_key_once = DEFAULT_ATTEMPTS.min(u32::try_from(keys).unwrap_or(u32::MAX));
-        let attempts = if body.is_some() { config.max_attempts.unwrap_or(every_key_once) } else { 1 };
+        let attempts = match (&body, task.resource().map(Resource::kind)) {
+            (None, _) => 1,
+            // One piece of many: it costs less to go on with it than to begin anew.
+            (Some(_), Some(resource::Kind::Upload)) => DEFAULT_ATTEMPTS,
+            (Some(_), _) => config.max_attempts.unwrap_or(every_key_once),
+        };
         let conversation = match (&access, task.model()) {
             (Access::Pool { client }, Some(model)) if config.affinity && task.generates() => {
                 let sent = task.translated_body().or_else(|| body.clone()).unwrap_or_default();
@@ -326,12 +381,15 @@ impl Single {
         });
         let ping = task.ping().filter(|_| !config.heartbeat.is_zero());
         let heartbeat = ping.map(|ping| Heartbeat::new(config.heartbeat, ping));
-        let times =
-            Times { arrived: now, deadline: now + config.deadline, attempt, idle: config.idle_timeout };
+        // A gigabyte takes as long as the client's line is slow.
+        let streams_up = body.is_none() && task.resource().is_some();
+        let patience = if streams_up { config.deadline.max(UPLOAD_PATIENCE) } else { config.deadline };
+        let times = Times { arrived: now, deadline: now + patience, attempt, idle: config.idle_timeout };
         Self {
             task,
             access,
             headers,
+            called,
             body,
             held,
             mark,
@@ -347,6 +405,14 @@ impl Single {
             turned: false,
             tried: Vec::new(),
             avoid: Vec::new(),
+            references: Vec::new(),
+            owners: Vec::new(),
+            ownership: Ownership::Due,
+            only: None,
+            names_addresses: false,
+            redirect: None,
+            redirects: 0,
+            resume: Resume::No,
             tokens,
             conversation,
             stay,
@@ -386,6 +452,7 @@ impl Single {
         }
         if let Some(proven) = self.running.iter().find(|attempt| attempt.is_proven(now)) {
             let op = proven.op;
+            self.learn_interaction(proven, now);
             self.note_winner(proven.lease.as_ref(), now);
             let others = self.running.iter().map(|attempt| attempt.op).filter(|&other| other != op);
             return Step::Commit { op, cancel: others.collect() };
@@ -415,6 +482,12 @@ impl Single {
         if let Some(step) = self.fetch_media(now) {
             return step;
         }
+        if let Some(step) = self.find_owner(now) {
+            return step;
+        }
+        if let Some(reply) = self.reply.take() {
+            return Step::Reply(reply);
+        }
         if self.budget.allows_another() && now < self.times.deadline {
             let guests = matches!(self.access, Access::Own(_));
             // With an answer at hand, nothing is waited for.
@@ -422,9 +495,7 @@ impl Single {
             if let Some(step) = self.wait_behind_others(may_wait, now) {
                 return step;
             }
-            let want = self.want();
-            let pick = self.gateway.pool(guests).pick(&want, now);
-            match pick {
+            match self.pick(guests, now) {
                 Pick::Ready { lease, key } => {
                     let lease = Lease { gateway: Arc::clone(&self.gateway), guests, id: lease, key };
                     if !self.may_add_to_load(guests, now) {
@@ -446,6 +517,17 @@ impl Single {
         }
         self.place = None;
         self.give_up(now)
+    }
+
+    fn pick(&self, guests: bool, now: Timestamp) -> Pick {
+        let want = self.want();
+        if let Some(home) = self.home(now) {
+            let at_home = self.gateway.pool(guests).pick(&Want { only: Some(home), ..want }, now);
+            if let Pick::Ready { .. } = at_home {
+                return at_home;
+            }
+        }
+        self.gateway.pool(guests).pick(&want, now)
     }
 
     /// Whether the next attempt may be made, as far as the load is concerned.
@@ -480,7 +562,7 @@ impl Single {
                 Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
                 Access::Own(_) => false,
             },
-            only: None,
+            only: self.only,
             own,
         }
     }
@@ -528,6 +610,7 @@ impl Single {
     fn request(&self, key: &ApiKey) -> Request<Option<Bytes>> {
         let config = self.gateway.config();
         let (method, path) = self.task.method_and_path();
+        let path = self.redirect.as_deref().unwrap_or(&path);
         let mut headers = self.headers.clone();
         let translated = self.task.translated_body().map(|body| self.repaired_body(body));
         if translated.is_some() {
@@ -535,8 +618,9 @@ impl Single {
             // What the client accepts (sound, for one) is made here.
             headers.remove(ACCEPT);
         }
-        let body = translated.or_else(|| self.body.clone());
-        upstream::to_gemini(&config.upstream, method, &path, headers, key, body)
+        let body = translated.or_else(|| self.body.clone()).map(|body| self.addressed(body));
+        let body = self.resumed(&mut headers, body);
+        upstream::to_gemini(&config.upstream, method, path, headers, key, body)
     }
 
     fn new_op(&mut self) -> OpId {
@@ -546,6 +630,7 @@ impl Single {
 
     fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
         let Err(outcome) = self.fetched(op, outcome, now) else { return };
+        let Err(outcome) = self.looked(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {
@@ -553,6 +638,12 @@ impl Single {
                 if attempt.lease.is_some() {
                     self.events.extend(self.gateway.hear_date(&headers, attempt.started, now));
                 }
+                if self.redirected(status, &headers) || self.learns_received(status, &headers) {
+                    self.running[at].phase = Phase::Stale;
+                    self.cancel.push(op);
+                    return;
+                }
+                let attempt = &mut self.running[at];
                 let is_events = || {
                     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM))
                 };
@@ -590,7 +681,7 @@ impl Single {
             Outcome::Failed { .. } if matches!(attempt.phase, Phase::Refused { .. }) => Over::Refused,
             Outcome::Failed { message, .. } => Over::Failed(failure::network(&message)),
             Outcome::TooLarge => {
-                let error = crate::gateway::too_large(self.gateway.config().body_limit);
+                let error = crate::gateway::too_large(self.task.body_limit(self.gateway.config()));
                 return self.refuse(&error, now);
             }
         };
@@ -622,7 +713,7 @@ impl Single {
 
     /// An attempt has brought a whole answer.
     fn answer(&mut self, attempt: Attempt, body: Bytes, now: Timestamp) {
-        let failure = match judge::whole(&body, self.task.generates()) {
+        let failure = match self.task.judge(&body) {
             Verdict::Good => return self.give(attempt, body, now),
             Verdict::Spoiled => return self.spoiled(attempt, Some(body), now),
             Verdict::Empty => failure::empty(),
@@ -635,6 +726,9 @@ impl Single {
 
     /// Gives a whole answer to the client.
     fn give(&mut self, attempt: Attempt, body: Bytes, now: Timestamp) {
+        if self.task.resource().is_some() {
+            return self.give_resource(attempt, body, now);
+        }
         let Attempt { lease, started, phase, op, deadline } = attempt;
         let Phase::Holding { status, headers, .. } = phase else { return };
         let (response, issued) = match self.task.answer(status, &headers, body.clone(), &self.gateway, now) {
@@ -659,6 +753,10 @@ impl Single {
         }
         let key = lease.as_ref().map(|lease| lease.key.id());
         let usage = if self.task.generates() { judge::usage(&body) } else { None };
+        if let Some(lease) = &lease {
+            let by = (lease.key.id(), lease.guests);
+            learn_continuation(&self.gateway, &body, by, self.access.client(), now);
+        }
         self.note_winner(lease.as_ref(), now);
         if let Some(lease) = lease {
             lease.succeeded(self.task.model(), usage, now);
@@ -708,6 +806,8 @@ impl Single {
         // Whatever else would come of it is not wanted.
         self.cancel.push(attempt.op);
         self.budget.learn(&failure);
+        self.redirect = None;
+        self.resume_after(&failure);
         self.adds_to_load = retry::adds_to_load(failure.class);
         self.note_failure(&attempt, &failure, now);
         match attempt.lease {
@@ -754,6 +854,10 @@ impl Single {
             (error.kind, self.task.model(), &self.access)
         {
             self.gateway.pool(false).refused(model, client.id(), now);
+            if self.only.is_some() {
+                // What it makes next is made where there is room.
+                self.gateway.objects(false).move_out(client.id());
+            }
         }
         self.refuse(&error, now);
         match self.reply.take() {
@@ -826,6 +930,7 @@ impl Single {
             elapsed: now.since(self.times.arrived),
         }));
         self.put_mark(response.headers_mut(), key);
+        self.drop_search();
         self.drop_running();
         self.reply = Some(response);
     }
@@ -855,13 +960,16 @@ impl Single {
                 (StatusCode::BAD_GATEWAY, HeaderMap::new(), Vec::new(), false)
             }
         };
-        let mut headers = match &lease {
-            Some(_) => upstream::returned(&headers),
-            None => upstream::returned_by_service(&headers),
+        let mut headers = match (&lease, self.task.resource()) {
+            (Some(_), Some(resource)) => resource.media_head(&headers),
+            (Some(_), None) => upstream::returned(&headers),
+            (None, _) => upstream::returned_by_service(&headers),
         };
         self.put_mark(&mut headers, lease.as_ref().map(|lease| lease.key.id()));
         let mode = match (self.task.framing(), &lease) {
             (_, None) | (None, _) => Mode::Bytes,
+            // Their events are not those of a model's answers.
+            _ if self.task.resource().is_some() => Mode::Bytes,
             (Some(framing), Some(_)) => {
                 let decoder = Decoder::new(framing);
                 match self.task.stream_encoder() {
@@ -895,6 +1003,7 @@ impl Single {
     }
 
     fn abandon(&mut self, now: Timestamp) {
+        self.drop_search();
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),

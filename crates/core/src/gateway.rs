@@ -18,6 +18,7 @@ use http::header::{
 use http::{Method, Response, StatusCode, Uri};
 
 use crate::admin;
+use crate::affinity::address::{Called, OWNER, UploadOwner};
 use crate::affinity::conversations::Conversations;
 use crate::affinity::name::ObjectName;
 use crate::affinity::objects::{self, Objects, Owner};
@@ -40,6 +41,7 @@ use crate::memory::{Held, Memory};
 use crate::openai::responses::store::Answers;
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, StateChange, Ticket};
 use crate::repair::Repairs;
+use crate::resource::{self, Resource, ResourceCall};
 use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
 use crate::secret::ApiKey;
@@ -67,6 +69,9 @@ const TRUSTED_KEYS: usize = 100;
 
 /// So many addresses are counted; when there are more, the count begins anew.
 const COUNTED_ADDRESSES: usize = 10_000;
+
+/// An upload's body is kept for another try up to here: SDKs send pieces of 8 MiB. Larger ones stream.
+const UPLOAD_KEPT: u64 = 8 << 20;
 
 /// What a value of a body takes in memory once it is read and translated, about, and how many are not counted: a
 /// long conversation with many tools has some thousands.
@@ -145,6 +150,7 @@ pub struct Intake {
     tuning: Tuning,
     access: Access,
     headers: HeaderMap,
+    called: Called,
     arrived: Timestamp,
     held: Held,
     mark: Mark,
@@ -404,6 +410,7 @@ impl Gateway {
                 let task = self.native(call)?;
                 self.intake(head, Wanted::Task(task), mark, now)
             }
+            Operation::Resource(call) => self.resource(head, call, mark, now),
             Operation::ModelList { version } => {
                 let access = Presented::find(head.uri, head.headers).access(&self.config)?;
                 let query = crate::route::without_credentials(head.uri.query().unwrap_or(""));
@@ -431,6 +438,58 @@ impl Gateway {
         };
         let model = self.served_model(&asked, operation)?.to_owned();
         Ok(Task::Native { call, model, tuned: Tuned::default() })
+    }
+
+    /// A call about an object.
+    fn resource(
+        self: &Arc<Self>,
+        head: &Head<'_>,
+        call: ResourceCall,
+        mark: Mark,
+        now: Timestamp,
+    ) -> Result<Accepted, Error> {
+        let query = call.query.clone().unwrap_or_default();
+        let upload = UploadOwner::find(&query);
+        let presented = Presented::find(head.uri, head.headers);
+        let access = match (presented.access(&self.config), &upload) {
+            // The address is a credential of its own: SDKs send no key with the bytes.
+            (Err(_), Some(owner)) if presented.is_none() && self.has_signed(owner, None, &query) => {
+                let client = self.config.clients.find(owner.client);
+                Access::Pool { client: client.cloned().ok_or_else(foreign_upload)? }
+            }
+            (access, _) => access?,
+        };
+        let own = match &access {
+            Access::Pool { .. } => None,
+            Access::Own(keys) => Some(keys.as_slice()),
+        };
+        let is_theirs = match &upload {
+            Some(owner) => owner.client == access.client() && self.has_signed(owner, own, &query),
+            // An address as Google has given it: somebody's own key may have begun it without this gateway.
+            None => {
+                call.kind() != resource::Kind::Upload
+                    || !query.contains(OWNER) && own.is_some_and(|own| own.len() == 1)
+            }
+        };
+        if !is_theirs {
+            return Err(foreign_upload());
+        }
+        let model = call.model_method().map(|(model, _)| model.to_owned());
+        let model = match &model {
+            Some(model) => Some(self.served_model(model, AliasFor::Chat)?.to_owned()),
+            None => None,
+        };
+        let task = Task::Resource(Box::new(Resource::new(call, model, upload)));
+        self.intake_for(head, Wanted::Task(task), access, mark, now)
+    }
+
+    /// Whether an upload's address was made here.
+    fn has_signed(&self, owner: &UploadOwner, own: Option<&[ApiKey]>, query: &str) -> bool {
+        let key = match own {
+            Some(own) => own.iter().find(|key| key.id() == owner.key).cloned(),
+            None => self.pool(false).key(owner.key),
+        };
+        key.is_some_and(|key| owner.is_signed_by(&key, query))
     }
 
     /// The upstream's model that a client's name stands for, without what is wished for behind it.
@@ -471,8 +530,9 @@ impl Gateway {
     ) -> Result<Accepted, Error> {
         let length =
             head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length > self.config.body_limit) {
-            return Err(too_large(self.config.body_limit));
+        let limit = wanted.body_limit(&self.config);
+        if length.is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
         }
         let encoded = head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
         let mut tuning = self.tuning_of(&wanted, &access);
@@ -485,14 +545,18 @@ impl Gateway {
             let message = "A compressed body cannot be translated; send it without Content-Encoding.";
             return Err(Error::new(Kind::UnsupportedEncoding, message));
         }
-        let headers = upstream::forwarded(head.headers);
+        let headers = match &wanted {
+            Wanted::Task(Task::Resource(resource)) => resource::forwarded(resource.call(), head.headers),
+            _ => upstream::forwarded(head.headers),
+        };
+        let called = Called::of(head.headers);
         let held = self.memory.share();
         let gateway = Arc::clone(self);
-        let intake = Intake { gateway, wanted, tuning, access, headers, arrived: now, held, mark };
+        let intake = Intake { gateway, wanted, tuning, access, headers, called, arrived: now, held, mark };
         if length.is_none() && !head.headers.contains_key(TRANSFER_ENCODING) {
             return Ok(intake.whole(Bytes::new(), now).map_or_else(Accepted::Reply, Accepted::Stream));
         }
-        if !is_read && length.is_some_and(|length| length > self.config.replay_limit) {
+        if !is_read && length.is_some_and(|length| length > intake.whole_limit()) {
             return Ok(intake.streamed().map_or_else(Accepted::Reply, Accepted::Stream));
         }
         Ok(Accepted::NeedBody(intake))
@@ -592,6 +656,17 @@ impl Gateway {
     }
 }
 
+impl Wanted {
+    /// The largest body that is taken at all, in bytes.
+    fn body_limit(&self, config: &Config) -> u64 {
+        match self {
+            Self::Admin(_) => admin::MOST_BYTES,
+            Self::Task(task) => task.body_limit(config),
+            Self::Generation(_) => config.body_limit,
+        }
+    }
+}
+
 impl Intake {
     /// The dialect in which the client is answered.
     fn dialect(&self) -> Dialect {
@@ -606,9 +681,12 @@ impl Intake {
     /// body that is larger is [streamed](Self::streamed).
     pub fn whole_limit(&self) -> u64 {
         let config = self.gateway.config();
-        match self.wanted {
+        match &self.wanted {
             Wanted::Generation(_) => config.body_limit,
             Wanted::Task(_) if !self.tuning.is_nothing() => config.body_limit,
+            Wanted::Task(Task::Resource(resource)) if resource.sends_bytes() => {
+                UPLOAD_KEPT.min(config.replay_limit)
+            }
             Wanted::Task(_) => config.replay_limit.min(config.body_limit),
             Wanted::Admin(_) => admin::MOST_BYTES,
         }
@@ -616,10 +694,7 @@ impl Intake {
 
     /// The largest body that is taken at all, in bytes.
     pub fn body_limit(&self) -> u64 {
-        match self.wanted {
-            Wanted::Admin(_) => admin::MOST_BYTES,
-            Wanted::Generation(_) | Wanted::Task(_) => self.gateway.config().body_limit,
-        }
+        self.wanted.body_limit(self.gateway.config())
     }
 
     /// Takes the room for `more` bytes of the body from the common budget. False: there is not so much left; a
@@ -661,7 +736,7 @@ impl Intake {
     }
 
     fn exchange(self, body: Option<Bytes>, now: Timestamp) -> Result<Exchange, Error> {
-        let Self { gateway, wanted, tuning, access, headers, arrived, mut held, mark } = self;
+        let Self { gateway, wanted, tuning, access, headers, called, arrived, mut held, mark } = self;
         if body.is_none() {
             held.release();
         }
@@ -672,6 +747,9 @@ impl Intake {
             (Wanted::Task(task), None) => task,
             (Wanted::Task(mut task), Some(body)) => {
                 task.tune(body, tuning);
+                if let Task::Resource(resource) = &mut task {
+                    resource.read(body);
+                }
                 task
             }
             // One that is not read whole.
@@ -730,7 +808,7 @@ impl Intake {
             further_models.extend(further.map(str::to_owned));
             further_models.reverse();
         }
-        let admitted = Admitted { task, access, headers, body, further_models, held, arrived, mark };
+        let admitted = Admitted { task, access, headers, called, body, further_models, held, arrived, mark };
         Ok(Exchange::new(gateway, admitted))
     }
 
@@ -752,6 +830,11 @@ fn read_size(body: &[u8]) -> usize {
         return 0;
     }
     fields::values(body).saturating_sub(FEW_VALUES).saturating_mul(VALUE)
+}
+
+fn foreign_upload() -> Error {
+    let message = "This address does not belong to an upload of this client. 该上传地址不属于此客户端。";
+    Error::new(Kind::Forbidden, message)
 }
 
 /// The common memory is used up.

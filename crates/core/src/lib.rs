@@ -5,7 +5,7 @@
 //! around the same [`Gateway`](gateway::Gateway). `ARCHITECTURE.md` tells the way of a request.
 
 mod admin;
-mod affinity;
+pub mod affinity;
 mod answers;
 pub mod anthropic;
 pub mod audit;
@@ -34,6 +34,7 @@ pub mod pool;
 pub mod project_probe;
 pub mod relay;
 pub mod repair;
+pub mod resource;
 pub mod retry;
 pub mod route;
 pub mod secret;

@@ -417,7 +417,7 @@ impl Session {
             (Who::Keys(_), None) => {}
             (Who::Keys(access), Some(handle)) => {
                 self.owner = known::of_session(&self.gateway, handle, access, now);
-                if self.owner.is_some_and(|owner| owner.is_anothers(access.client())) {
+                if self.owner.is_some_and(|owner| !owner.serves(access)) {
                     let close = Close::new(POLICY, "The session to resume is another client's.");
                     return self.refuse(close, now);
                 }

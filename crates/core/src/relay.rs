@@ -11,7 +11,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
-use crate::exchange::{Lease, Times};
+use crate::exchange::{Lease, Times, learn_continuation};
 use crate::failure::{Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
 use crate::generation::Encoder;
@@ -282,7 +282,7 @@ impl Relay {
             Framing::Array => judge::mentions_error(&piece),
         };
         if !suspicious {
-            self.look_at(&piece);
+            self.look_at(&piece, now);
             return Piece::more(piece);
         }
         let mut frames = Decoder::new(decoder.framing());
@@ -298,12 +298,12 @@ impl Relay {
         while let Some(frame) = frames.next_frame() {
             if let Some(failure) = self.error_in(&frame, now) {
                 let before = piece.slice(..good.saturating_sub(opened).min(piece.len()));
-                self.look_at(&before);
+                self.look_at(&before, now);
                 return self.fail(before, &failure, now);
             }
             good += frame.raw.len();
         }
-        self.look_at(&piece);
+        self.look_at(&piece, now);
         Piece::more(piece)
     }
 
@@ -319,11 +319,17 @@ impl Relay {
     }
 
     /// Notes what a passed stretch says of the answer's end.
-    fn look_at(&mut self, piece: &Bytes) {
+    fn look_at(&mut self, piece: &Bytes, now: Timestamp) {
         if piece.is_empty() {
             return;
         }
         self.last = piece.clone();
+        if judge::mentions_finish(piece)
+            && let Some(lease) = &self.origin.lease
+        {
+            let by = (lease.key().id(), lease.is_guests());
+            learn_continuation(&self.origin.gateway, piece, by, self.origin.client, now);
+        }
         if !self.finished && judge::mentions_finish(piece) {
             // A part of an event that was too large to be held cannot be read; its word has to do.
             self.finished = self.torn

@@ -73,6 +73,11 @@ impl Budget {
             && self.malformed <= MALFORMED_ANSWERS
     }
 
+    /// No further attempt makes sense.
+    pub fn end(&mut self) {
+        self.sensible = 0;
+    }
+
     /// Begins anew with so many more attempts, for another model.
     pub fn renew(&mut self, more: u32) {
         self.most = self.made + more.max(1);

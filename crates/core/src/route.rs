@@ -9,10 +9,13 @@ use std::borrow::Cow;
 use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 
+use crate::affinity::address::Called;
+use crate::affinity::name::is_collection;
 use crate::error::{Dialect, Error, Kind};
 use crate::generation::Form;
 use crate::live;
 use crate::openai::endpoint::Endpoint;
+use crate::resource::{Area, ResourceCall};
 use crate::sse::Framing;
 
 /// What a request asks for.
@@ -29,6 +32,8 @@ pub struct Route {
 pub enum Operation {
     /// One of Google's methods on a model: `…/models/{model}:{method}`.
     Model(ModelCall),
+    /// Anything else in Google's own terms: files, caches, batches, interactions, and what there may be.
+    Resource(ResourceCall),
     /// `GET …/models`, in any dialect.
     ModelList { version: Version },
     /// `GET …/models/{model}`, in any dialect.
@@ -56,7 +61,7 @@ pub enum Operation {
 pub struct ModelCall {
     /// The API version of the path.
     pub version: Version,
-    /// `models` or `tunedModels`.
+    /// `models`, `tunedModels` or `dynamic`.
     pub collection: &'static str,
     /// The model, without its collection.
     pub model: String,
@@ -175,7 +180,10 @@ impl Route {
                 let dialect = path.dialect_of_models(uri, headers);
                 (Self { dialect, operation: Operation::ModelList { version } }, &[Method::GET][..])
             }
-            [collection @ ("models" | "tunedModels"), rest @ ..] if !rest.is_empty() => {
+            parts if let Some(call) = path.resource(method, uri, headers, parts) => {
+                (Self { dialect: Dialect::Gemini, operation: Operation::Resource(call) }, RESOURCE_METHODS)
+            }
+            [collection @ ("models" | "tunedModels" | "dynamic"), rest @ ..] if !rest.is_empty() => {
                 match model_call(collection, rest, version, query) {
                     Some(call) => (
                         Self { dialect: Dialect::Gemini, operation: Operation::Model(call) },
@@ -213,6 +221,9 @@ impl Route {
         Self { dialect: Dialect::OpenAi, operation }
     }
 }
+
+/// What can be done with resources.
+const RESOURCE_METHODS: &[Method] = &[Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
 impl Version {
     /// As it stands in a path.
@@ -275,13 +286,15 @@ impl ModelCall {
     }
 }
 
-/// The path of a model: of Google's own under `models`, of a tuned one under `tunedModels`, as its name says.
+/// The path of a model: of Google's own under `models`, of others under `tunedModels` or `dynamic`, as its name says.
 pub(crate) fn model_path(version: Version, model: &str) -> String {
     let version = version.as_str();
-    match model.strip_prefix("tunedModels/") {
-        Some(tuned) => format!("/{version}/tunedModels/{}", escape_model(tuned)),
-        None => format!("/{version}/models/{}", escape_model(model)),
+    for collection in ["tunedModels", "dynamic"] {
+        if let Some(own) = model.strip_prefix(collection).and_then(|rest| rest.strip_prefix('/')) {
+            return format!("/{version}/{collection}/{}", escape_model(own));
+        }
     }
+    format!("/{version}/models/{}", escape_model(model))
 }
 
 /// A model's name as a path segment: a client's word must not become a path, a query or a fragment.
@@ -293,7 +306,11 @@ pub(crate) fn escape_model(model: &str) -> Cow<'_, str> {
 }
 
 fn model_call(collection: &str, rest: &[&str], version: Version, query: &str) -> Option<ModelCall> {
-    let collection = if collection == "models" { "models" } else { "tunedModels" };
+    let collection = match collection {
+        "models" => "models",
+        "dynamic" => "dynamic",
+        _ => "tunedModels",
+    };
     let (last, before) = rest.split_last()?;
     let (name, method) = last.rsplit_once(':')?;
     let method = match method {
@@ -369,23 +386,74 @@ impl<'a> Path<'a> {
 
     /// The dialect that the path looks like, for its errors.
     fn dialect(&self) -> Dialect {
-        if let Some(named) = self.named {
-            return named;
+        self.dialect_by_name().unwrap_or(match self.version {
+            Some(Version::V1Beta | Version::V1Alpha) => Dialect::Gemini,
+            _ => Dialect::OpenAi,
+        })
+    }
+
+    /// The dialect that a word of the path belongs to.
+    fn dialect_by_name(&self) -> Option<Dialect> {
+        if self.named.is_some() {
+            return self.named;
         }
-        match self.parts.first().map(AsRef::as_ref) {
-            Some("messages") => Dialect::Anthropic,
-            Some(
-                "chat" | "completions" | "responses" | "embeddings" | "images" | "audio" | "moderations"
-                | "conversations" | "assistants" | "threads" | "vector_stores" | "fine_tuning" | "realtime",
-            ) => Dialect::OpenAi,
-            Some("upload" | "files" | "cachedContents" | "tunedModels" | "fileSearchStores" | "ws") => {
-                Dialect::Gemini
+        Some(match self.parts.first()?.as_ref() {
+            "messages" => Dialect::Anthropic,
+            "chat" | "completions" | "responses" | "embeddings" | "images" | "audio" | "moderations"
+            | "conversations" | "assistants" | "threads" | "vector_stores" | "fine_tuning" | "realtime" => {
+                Dialect::OpenAi
             }
-            _ => match self.version {
-                Some(Version::V1Beta | Version::V1Alpha) => Dialect::Gemini,
-                _ => Dialect::OpenAi,
-            },
-        }
+            "upload" | "download" | "ws" => Dialect::Gemini,
+            // Other APIs have them, too.
+            "files" | "batches" => return None,
+            name if is_collection(name) => Dialect::Gemini,
+            _ => return None,
+        })
+    }
+
+    /// A call about objects: a collection of Google's, or a path that only Google's API can have, known here or not.
+    fn resource(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        parts: &[&str],
+    ) -> Option<ResourceCall> {
+        let version = self.version.unwrap_or(Version::V1Beta);
+        let query = uri.query().unwrap_or("");
+        let (area, version, parts) = match parts {
+            // Some SDKs put the version of their base URL before it: /v1beta/upload/v1beta/files.
+            ["upload" | "download", within, rest @ ..] if let Some(version) = Version::parse(within) => {
+                (Self::area(parts[0]), version, rest)
+            }
+            ["upload" | "download", rest @ ..] => (Self::area(parts[0]), version, rest),
+            _ => (Area::Plain, version, parts),
+        };
+        let first = parts.first()?;
+        let collection = first.split_once(':').map_or(*first, |(collection, _)| collection);
+        let is_ours = match collection {
+            _ if self.named.is_some_and(|named| named != Dialect::Gemini) => false,
+            _ if area != Area::Plain => true,
+            "models" | "tunedModels" | "dynamic" => {
+                let generates = model_call(collection, &parts[1..], version, query).is_some();
+                let is_model = collection == "models"
+                    && !parts.iter().any(|part| part.contains(':'))
+                    && !parts.contains(&"operations");
+                !generates && !is_model
+            }
+            "files" | "batches" => self.dialect_of_models(uri, headers) == Dialect::Gemini,
+            name if is_collection(name) || name == "decisions" => true,
+            _ => {
+                self.version.is_some()
+                    && self.dialect_by_name().is_none()
+                    && self.dialect_of_models(uri, headers) == Dialect::Gemini
+            }
+        };
+        is_ours.then(|| ResourceCall::new(method, version, area, parts, query))
+    }
+
+    fn area(word: &str) -> Area {
+        if word == "upload" { Area::Upload } else { Area::Download }
     }
 
     /// `/v1/models` belongs to three APIs. Google's marks decide, then Anthropic's; OpenAI has none.
@@ -417,7 +485,7 @@ impl<'a> Path<'a> {
 
 impl NoRoute {
     pub(crate) fn not_found(dialect: Dialect, path: &str, headers: &HeaderMap, base_path: &str) -> Self {
-        let origin = origin(headers, base_path);
+        let origin = Called::of(headers).base(base_path);
         let path: String = path.chars().take(200).collect();
         let message = format!(
             "There is nothing at {path}. Base URLs: {origin} for the SDKs of Google and Anthropic, {origin}/v1 for \
@@ -431,17 +499,6 @@ impl NoRoute {
         let message = format!("{path} takes {right}, not {method}.");
         Self { dialect, error: Error::new(Kind::MethodNotAllowed, message) }
     }
-}
-
-/// The gateway's address as this client calls it. Only the client itself reads it, so its own word will do.
-fn origin(headers: &HeaderMap, base_path: &str) -> String {
-    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-    let plausible = !host.is_empty()
-        && host.len() <= 253
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
-    let host = if plausible { host } else { "HOST" };
-    let https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    format!("{}://{host}{base_path}", if https { "https" } else { "http" })
 }
 
 #[cfg(test)]
@@ -492,6 +549,88 @@ mod tests {
         );
         check_call("/v1beta/models/a%3Fkey=x%23:countTokens", "/v1beta/models/a%3Fkey=x%23:countTokens");
         check_call("/v1beta/models/a%2F..%2Fb:countTokens", "/v1beta/models/a%2F..%2Fb:countTokens");
+    }
+
+    #[test]
+    fn calls_about_objects_come_out_as_google_documents_them() {
+        let check = |method: &str, uri: &str, headers: &[_], expected: &str, kind: CallKind| {
+            let route = find(method, uri, headers).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
+            let Operation::Resource(call) = route.operation else { panic!("{uri}: {:?}", route.operation) };
+            assert_eq!(call.kind(), kind, "{method} {uri}");
+            let (_, path) = Resource::new(call, None, None).method_and_path();
+            assert_eq!(path, expected, "{method} {uri}");
+        };
+        use crate::resource::{Kind as CallKind, Resource};
+        let settles = CallKind::Make { settles: true };
+        let passes = CallKind::Make { settles: false };
+        let google = [("x-goog-api-key", "k")];
+        check("POST", "/upload/v1beta/files", &[], "/upload/v1beta/files", settles);
+        check("POST", "/v1beta/upload/v1beta/files?key=k", &[], "/upload/v1beta/files", settles);
+        check(
+            "POST",
+            "/base/upload/v1/files?uploadType=multipart",
+            &[],
+            "/upload/v1/files?uploadType=multipart",
+            settles,
+        );
+        check("POST", "/upload/files", &[], "/upload/v1beta/files", settles);
+        let rest = "/upload/v1beta/files?upload_id=a&upload_protocol=resumable";
+        check("PUT", &format!("{rest}&libra_owner=1.2.3"), &[], rest, CallKind::Upload);
+        check("GET", "/v1/files?pageSize=3", &[], "/v1/files?pageSize=3", CallKind::List);
+        check("GET", "/v1/files", &google, "/v1/files", CallKind::List);
+        check("GET", "/v1beta/files/a", &[], "/v1beta/files/a", CallKind::Act);
+        check(
+            "GET",
+            "/v1/files/a:download?alt=media",
+            &google,
+            "/v1/files/a:download?alt=media",
+            CallKind::Media,
+        );
+        check(
+            "GET",
+            "/download/v1beta/files/a:download",
+            &[],
+            "/download/v1beta/files/a:download",
+            CallKind::Media,
+        );
+        check("POST", "/v1beta/files:register", &[], "/v1beta/files:register", settles);
+        check(
+            "PATCH",
+            "/v1alpha/cachedContents/c?updateMask=ttl",
+            &[],
+            "/v1alpha/cachedContents/c?updateMask=ttl",
+            CallKind::Act,
+        );
+        check("POST", "/v1/cachedContents", &[], "/v1/cachedContents", settles);
+        check(
+            "POST",
+            "/v1beta/models/m:batchGenerateContent",
+            &[],
+            "/v1beta/models/m:batchGenerateContent",
+            passes,
+        );
+        check("POST", "/v1/models/veo:predictLongRunning", &[], "/v1/models/veo:predictLongRunning", passes);
+        check(
+            "GET",
+            "/v1beta/models/veo/operations/o",
+            &[],
+            "/v1beta/models/veo/operations/o",
+            CallKind::Act,
+        );
+        check("GET", "/v1beta/models/veo/operations", &[], "/v1beta/models/veo/operations", CallKind::List);
+        check("POST", "/v1/models/m:launchRocket", &[], "/v1/models/m:launchRocket", passes);
+        check("POST", "/v1beta/unknown/thing", &[], "/v1beta/unknown/thing", passes);
+        check("POST", "/v1beta/interactions", &[], "/v1beta/interactions", passes);
+        check("POST", "/v1/interactions/v1_a=/cancel", &[], "/v1/interactions/v1_a=/cancel", CallKind::Act);
+        check(
+            "GET",
+            "/v1beta/fileSearchStores/s/documents?pageSize=2",
+            &[],
+            "/v1beta/fileSearchStores/s/documents?pageSize=2",
+            CallKind::Act,
+        );
+        check("DELETE", "/v1beta/tunedModels/t", &[], "/v1beta/tunedModels/t", CallKind::Act);
+        check("GET", "/v1beta/files/a%2F..%2Fb", &[], "/v1beta/files/a%2F..%2Fb", CallKind::Act);
     }
 
     #[test]
@@ -612,8 +751,10 @@ mod tests {
         check("POST", "/v1/messages/batches", Dialect::Anthropic, Kind::NotFound);
         check("POST", "/anthropic/v1/unknown", Dialect::Anthropic, Kind::NotFound);
         check("GET", "/v1/messages", Dialect::Anthropic, Kind::MethodNotAllowed);
-        check("POST", "/v1beta/unknown", Dialect::Gemini, Kind::NotFound);
-        check("POST", "/v1beta/models/m:launchRocket", Dialect::Gemini, Kind::NotFound);
+        check("POST", "/v1/unknown", Dialect::OpenAi, Kind::NotFound);
+        check("POST", "/v1/files", Dialect::OpenAi, Kind::NotFound);
+        check("POST", "/openai/v1/cachedContents", Dialect::OpenAi, Kind::NotFound);
+        check("HEAD", "/v1beta/files/a", Dialect::Gemini, Kind::MethodNotAllowed);
         check("POST", "/moderations", Dialect::OpenAi, Kind::NotFound);
         check("GET", "/v1/embeddings", Dialect::OpenAi, Kind::MethodNotAllowed);
         check("GET", "/v1/chat/completions", Dialect::OpenAi, Kind::MethodNotAllowed);

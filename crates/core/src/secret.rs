@@ -127,6 +127,11 @@ impl KeySet {
         self.keys.get(&key.id()).is_some_and(|known| known == key)
     }
 
+    /// The key that this stands for, if it is in the set.
+    pub fn find(&self, id: KeyId) -> Option<&ApiKey> {
+        self.keys.get(&id)
+    }
+
     /// Whether the set has no key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()

@@ -9,6 +9,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use crate::anthropic;
+use crate::config::Config;
 use crate::error::{Dialect, Error};
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
@@ -16,12 +17,17 @@ use crate::gemini::catalogue::{trimmed, with_suffixes};
 use crate::gemini::remote::{Media, Remote};
 use crate::gemini::tuning::Tuning;
 use crate::generation::{Encoder, Form, Generation};
+use crate::judge::{self, Verdict};
 use crate::openai::models;
 use crate::openai::responses::store::Answer;
+use crate::resource::{Kind, Resource};
 use crate::route::{ModelCall, Version, model_path};
 use crate::signatures::Issued;
 use crate::sse::{Decoder, Framing};
 use crate::time::Timestamp;
+
+/// The largest upload. Google takes files of 2 GB.
+const UPLOAD_LIMIT: u64 = 3 << 30;
 
 /// What is asked of the upstream, and how it is answered.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub(crate) enum Task {
     Native { call: ModelCall, model: String, tuned: Tuned },
     /// An answer of the model in the terms of another dialect.
     Generation(Box<Generation>),
+    /// A call about an object: bytes up, bytes down, addresses turned.
+    Resource(Box<Resource>),
     /// The list of models.
     ModelList { dialect: Dialect, version: Version, query: Option<String> },
     /// One model. `asked` is the name that the client used.
@@ -56,7 +64,7 @@ impl Task {
 
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
-            Self::Native { .. } => Dialect::Gemini,
+            Self::Native { .. } | Self::Resource(_) => Dialect::Gemini,
             Self::Generation(generation) => generation.form().dialect(),
             Self::ModelList { dialect, .. } | Self::ModelGet { dialect, .. } => *dialect,
         }
@@ -67,6 +75,7 @@ impl Task {
         match self {
             Self::Native { model, .. } => Some(model),
             Self::Generation(generation) => Some(generation.model()),
+            Self::Resource(resource) => resource.counted(),
             Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
@@ -76,6 +85,7 @@ impl Task {
         match self {
             Self::Native { call, .. } => call.method.framing(),
             Self::Generation(generation) if generation.streams() => Some(Framing::Sse),
+            Self::Resource(resource) => resource.framing(),
             Self::Generation(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
@@ -85,13 +95,57 @@ impl Task {
         match self {
             Self::Native { call, .. } => call.method.generates(),
             Self::Generation(generation) => generation.generates(),
-            Self::ModelList { .. } | Self::ModelGet { .. } => false,
+            Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => false,
         }
     }
 
     /// Whether the client gets something else than the upstream's bytes.
     pub(crate) fn is_translated(&self) -> bool {
-        !matches!(self, Self::Native { .. })
+        !matches!(self, Self::Native { .. } | Self::Resource(_))
+    }
+
+    /// Whether the whole of what came is an answer.
+    pub(crate) fn judge(&self, body: &[u8]) -> Verdict {
+        match self {
+            // They may be empty, and of any kind.
+            Self::Resource(_)
+                if judge::mentions_error(body) && judge::is_error(body) && !self.may_tell_errors() =>
+            {
+                Verdict::Error
+            }
+            Self::Resource(_) => Verdict::Good,
+            _ => judge::whole(body, self.generates()),
+        }
+    }
+
+    /// What one event of a stream amounts to.
+    pub(crate) fn judge_event(&self, data: &[u8]) -> Verdict {
+        match self {
+            Self::Resource(_) if judge::mentions_error(data) && judge::is_error(data) => Verdict::Error,
+            Self::Resource(_) => Verdict::Good,
+            _ => judge::content(data),
+        }
+    }
+
+    /// An operation that has failed tells its error, and is a good answer all the same.
+    fn may_tell_errors(&self) -> bool {
+        self.resource().is_some_and(|resource| resource.call().object().is_some())
+    }
+
+    /// The largest body that is taken at all, in bytes.
+    pub(crate) fn body_limit(&self, config: &Config) -> u64 {
+        match self {
+            Self::Resource(resource) if resource.sends_bytes() => config.body_limit.max(UPLOAD_LIMIT),
+            _ => config.body_limit,
+        }
+    }
+
+    /// The call about an object, if it is one.
+    pub(crate) fn resource(&self) -> Option<&Resource> {
+        match self {
+            Self::Resource(resource) => Some(resource),
+            _ => None,
+        }
     }
 
     /// Turns to another model, as the one so far cannot serve.
@@ -107,7 +161,7 @@ impl Task {
                 *model = other;
             }
             Self::Generation(generation) => generation.turn_to(other)?,
-            Self::ModelList { .. } | Self::ModelGet { .. } => {}
+            Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => {}
         }
         Ok(())
     }
@@ -116,7 +170,7 @@ impl Task {
     pub(crate) fn remote(&self) -> &[Remote] {
         match self {
             Self::Generation(generation) => generation.remote(),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => &[],
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => &[],
         }
     }
 
@@ -127,7 +181,9 @@ impl Task {
     pub(crate) fn place(&mut self, media: Media) -> Result<(), Error> {
         match self {
             Self::Generation(generation) => generation.place(media),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => Ok(()),
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => {
+                Ok(())
+            }
         }
     }
 
@@ -144,7 +200,7 @@ impl Task {
         match self {
             Self::Generation(generation) => generation.takes_another_model(),
             Self::Native { .. } => true,
-            Self::ModelList { .. } | Self::ModelGet { .. } => false,
+            Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => false,
         }
     }
 
@@ -158,7 +214,7 @@ impl Task {
         match self {
             Self::Native { call, .. } => Some(&call.model),
             Self::Generation(generation) => Some(generation.asked_model()),
-            Self::ModelList { .. } | Self::ModelGet { .. } => None,
+            Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
 
@@ -168,6 +224,10 @@ impl Task {
             Self::Generation(generation) => {
                 let path = model_path(Version::V1Beta, generation.model());
                 (Method::POST, format!("{path}:{}", generation.method()).into())
+            }
+            Self::Resource(resource) => {
+                let (method, path) = resource.method_and_path();
+                (method, path.into())
             }
             Self::ModelList { dialect: Dialect::Gemini, version, query } => {
                 let mark = if query.is_some() { "?" } else { "" };
@@ -187,7 +247,7 @@ impl Task {
     pub(crate) fn stand_ins(&self) -> u32 {
         match self {
             Self::Generation(generation) => generation.stand_ins(),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => 0,
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => 0,
         }
     }
 
@@ -195,7 +255,7 @@ impl Task {
     pub(crate) fn generated_body(&self) -> Option<Bytes> {
         match self {
             Self::Generation(generation) => Some(generation.body()),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
 
@@ -204,6 +264,7 @@ impl Task {
         match self {
             Self::Native { tuned, .. } => tuned.bodies.as_ref().map(|[_, changed]| changed.clone()),
             Self::Generation(generation) => Some(generation.body()),
+            Self::Resource(_) => None,
             Self::ModelList { .. } | Self::ModelGet { .. } => Some(Bytes::new()),
         }
     }
@@ -212,7 +273,7 @@ impl Task {
     pub(crate) fn stream_encoder(&self) -> Option<Encoder> {
         match self {
             Self::Generation(generation) => generation.encoder(),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
 
@@ -221,7 +282,7 @@ impl Task {
     pub(crate) fn ping(&self) -> Option<&'static [u8]> {
         match self {
             Self::Generation(generation) => generation.ping(),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
 
@@ -229,7 +290,9 @@ impl Task {
     pub(crate) fn stream_content_type(&self) -> &'static str {
         match self {
             Self::Generation(generation) => generation.content_type(),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => "application/json",
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => {
+                "application/json"
+            }
         }
     }
 
@@ -237,7 +300,7 @@ impl Task {
     pub(crate) fn refusal(&self, event: &[u8]) -> Option<Error> {
         match self {
             Self::Generation(generation) => generation.refusal(event),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
 
@@ -248,8 +311,13 @@ impl Task {
             .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
         // Identity was asked for; what is encoded all the same cannot be judged.
         let is_encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-        if !status.is_success() || is_html || is_encoded {
+        // What was made by a model may be a page or packed, and is passed on as it is.
+        let is_medium = self.resource().is_some_and(|resource| resource.kind() == Kind::Media);
+        if !status.is_success() || (is_html || is_encoded) && !is_medium {
             return Phase::Refused { status, headers, body: BytesMut::new() };
+        }
+        if let Self::Resource(resource) = self {
+            return resource.phase(status, headers);
         }
         match self.framing() {
             Some(framing) => Phase::Judging {
@@ -289,7 +357,7 @@ impl Task {
             _ => body,
         };
         let body = match self {
-            Self::Native { .. } => body,
+            Self::Native { .. } | Self::Resource(_) => body,
             Self::Generation(generation) => {
                 content_type = generation.content_type();
                 fragment = generation.fragment(&body)?;
@@ -328,7 +396,7 @@ impl Task {
     pub(crate) fn kept(&self, answer: &Bytes) -> Option<Answer> {
         match self {
             Self::Generation(generation) => generation.kept(answer),
-            Self::Native { .. } | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
         }
     }
 
@@ -336,7 +404,7 @@ impl Task {
     pub(crate) fn cached_as(&self) -> Option<String> {
         match self {
             Self::ModelList { .. } => Some(format!("{:?} {}", self.dialect(), self.method_and_path().1)),
-            Self::Native { .. } | Self::Generation(_) | Self::ModelGet { .. } => None,
+            Self::Native { .. } | Self::Generation(_) | Self::Resource(_) | Self::ModelGet { .. } => None,
         }
     }
 }

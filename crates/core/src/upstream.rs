@@ -61,13 +61,18 @@ pub fn returned_by_service(service: &HeaderMap) -> HeaderMap {
     kept
 }
 
-fn sift(from: &HeaderMap, allowed: &[HeaderName]) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(allowed.len());
-    for name in allowed {
+/// Keeps some more header fields.
+pub(crate) fn keep(from: &HeaderMap, names: &[HeaderName], kept: &mut HeaderMap) {
+    for name in names {
         if let Some(value) = from.get(name) {
             kept.insert(name.clone(), value.clone());
         }
     }
+}
+
+fn sift(from: &HeaderMap, allowed: &[HeaderName]) -> HeaderMap {
+    let mut kept = HeaderMap::with_capacity(allowed.len());
+    keep(from, allowed, &mut kept);
     kept
 }
 

@@ -607,6 +607,28 @@ fn a_session_of_another_client_is_not_resumed() {
 }
 
 #[test]
+fn nobody_is_served_with_another_clients_own_key() {
+    let gateway = five();
+    let begin = |keys: &str| {
+        let session = accept(&gateway, &format!("{PATH}?key={keys}"), &head(&[]), START);
+        Play::of(session.expect("a session"))
+    };
+    let mut first = begin("annas-1,annas-2");
+    first.client(SETUP);
+    first.connected();
+    first.google(r#"{"sessionResumptionUpdate":{"newHandle":"handle-1","resumable":true}}"#);
+    let resumed = r#"{"setup":{"model":"models/m","sessionResumption":{"handle":"handle-1"}}}"#;
+    for _ in 0..3 {
+        let mut other = begin("berts-1,berts-2");
+        other.client(resumed);
+        assert!(other.key().starts_with("berts-"), "{}", other.key());
+        let mut same = begin("annas-1,annas-2");
+        same.client(resumed);
+        assert_eq!(same.key(), first.key());
+    }
+}
+
+#[test]
 fn older_handles_of_a_session_are_forgotten() {
     let gateway = five();
     let mut play = Play::ready(&gateway);

@@ -54,7 +54,7 @@ impl App {
                 reply.map(AnswerBody::whole)
             }
             Accepted::Stream(exchange) => {
-                let body = ClientBody::new(None, body, self.gateway.config().body_limit);
+                let body = ClientBody::new(None, body, exchange.body_limit());
                 drive(exchange, &self.upstream, &self.fetcher, &self.waiting, Some(body)).await
             }
             Accepted::NeedBody(intake) => self.with_body(intake, body).await,

@@ -14,6 +14,7 @@ use crate::directive;
 use crate::fault::Fault;
 use crate::json::{field, list, number, text};
 use crate::models::{Kind, Model};
+use crate::objects::references;
 use crate::schema;
 use crate::validate::{SIGNATURE_START, decode};
 
@@ -44,18 +45,20 @@ pub(crate) struct Usage {
     pub(crate) text: u64,
     pub(crate) images: u64,
     pub(crate) sound: u64,
+    /// What came out of a cache. Counts as text.
+    pub(crate) cached: u64,
     pub(crate) thoughts: u64,
 }
 
 impl Usage {
     /// All that went in.
     pub(crate) const fn prompt(self) -> u64 {
-        self.text + self.images + self.sound
+        self.text + self.images + self.sound + self.cached
     }
 
     /// The same by modality, as `promptTokensDetails` has it.
     pub(crate) fn details(self) -> Value {
-        [("TEXT", self.text), ("IMAGE", self.images), ("AUDIO", self.sound)]
+        [("TEXT", self.text + self.cached), ("IMAGE", self.images), ("AUDIO", self.sound)]
             .into_iter()
             .filter(|(_, count)| *count > 0)
             .map(|(modality, count)| json!({ "modality": modality, "tokenCount": count }))
@@ -348,6 +351,11 @@ impl<'a> Request<'a> {
                 .find_map(|name| field(self.config, name));
             return schema.map_or_else(|| json!({ "ok": true }), schema::instance).to_string();
         }
+        let files = references::files(self.body);
+        if !files.is_empty() {
+            let plural = if files.len() == 1 { "file" } else { "files" };
+            return format!("I read {} {plural}: {}.", files.len(), files.join(", "));
+        }
         let seen: Vec<String> = list(self.body, "contents")
             .iter()
             .flat_map(|content| list(content, "parts"))
@@ -470,6 +478,23 @@ pub(crate) fn normalise(values: &mut [f32]) {
     if length > 0.0 {
         values.iter_mut().for_each(|value| *value /= length);
     }
+}
+
+/// The answer of `predict`: as many pictures as `parameters.sampleCount` says, at most four.
+pub(crate) fn paintings(request: &Value) -> Value {
+    let parameters = field(request, "parameters").unwrap_or(&Value::Null);
+    let count = number(parameters, "sampleCount").map_or(1, |count| (count as usize).clamp(1, 4));
+    let painting = json!({ "mimeType": "image/png", "bytesBase64Encoded": PICTURE });
+    json!({ "predictions": vec![painting; count] })
+}
+
+/// The answer of `generateAnswer`.
+pub(crate) fn attributed(request: &Value) -> Value {
+    let said = small_talk(&last_user_text(request));
+    json!({
+        "answer": { "content": { "parts": [{ "text": said }], "role": "model" }, "finishReason": "STOP", "index": 0 },
+        "answerableProbability": 0.5,
+    })
 }
 
 /// A picture of one pixel, as a PNG file.

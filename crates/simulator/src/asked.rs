@@ -8,7 +8,7 @@ use http::Request;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use serde_json::{Value, json};
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Usage};
 use crate::call::{self, Call, Operation};
 use crate::clock::UnixMillis;
 use crate::directive::{self, Directives, Shape};
@@ -16,6 +16,7 @@ use crate::errors::{Circumstances, Form, GoogleError, SORRY_PAGE};
 use crate::fault::Fault;
 use crate::json::{self, field, list, number, text};
 use crate::models::{self, Model};
+use crate::objects::{Film, Work, references};
 use crate::plan::{HTML, JSON, Plan, Reply};
 use crate::simulator::{Caller, ProjectId, Simulator};
 use crate::validate;
@@ -83,9 +84,16 @@ impl Asked<'_> {
         match self.call.operation {
             Operation::ListModels | Operation::GetModel => Err(no_such_model()),
             Operation::Generate | Operation::Stream(_) => self.generate(model, &body),
+            Operation::PredictLongRunning | Operation::Predict | Operation::GenerateAnswer => {
+                self.predict(model, &parse(&body)?)
+            }
+            Operation::BatchGenerate => self.batch(Work::Generate, model, &parse(&body)?),
+            Operation::AsyncBatchEmbed => self.batch(Work::Embed, model, &parse(&body)?),
             Operation::CountTokens => {
                 let body = parse(&body)?;
-                let usage = answer::input(validate::count_tokens(&body)?);
+                let request = validate::count_tokens(&body)?;
+                let cached = self.check_references(request)?;
+                let usage = Usage { cached, ..answer::input(request) };
                 Ok(self.spoilt(
                     &json!({ "totalTokens": usage.prompt(), "promptTokensDetails": usage.details() }),
                 ))
@@ -93,6 +101,7 @@ impl Asked<'_> {
             Operation::Embed => {
                 let body = parse(&body)?;
                 let (vector, tokens) = embedding(&body, model)?;
+                self.check_references(&body)?;
                 self.take(model, tokens)?;
                 Ok(self
                     .spoilt(&json!({ "embedding": vector, "usageMetadata": { "promptTokenCount": tokens } })))
@@ -107,6 +116,7 @@ impl Asked<'_> {
                 }
                 let vectors =
                     requests.iter().map(|one| embedding(one, model)).collect::<Result<Vec<_>, _>>()?;
+                requests.iter().try_for_each(|one| self.check_references(one).map(|_| ()))?;
                 let tokens = vectors.iter().map(|(_, tokens)| tokens).sum();
                 self.take(model, tokens)?;
                 let vectors: Vec<Value> = vectors.into_iter().map(|(vector, _)| vector).collect();
@@ -134,7 +144,9 @@ impl Asked<'_> {
             return plan;
         }
         validate::generate(&body, model)?;
+        let cached = self.check_references(&body)?;
         let mut answer = Answer::to(&body, model);
+        answer.usage.cached = cached;
         let tokens = answer.usage.prompt();
         if asked_for.is_none() {
             self.take(model, tokens)?;
@@ -156,6 +168,43 @@ impl Asked<'_> {
         Ok(self.finish(Reply::good(form, pieces), &directives, fault))
     }
 
+    fn batch(&self, work: Work, model: &'static Model, body: &Value) -> Result<Plan, GoogleError> {
+        let Some(project) = self.caller.project else { return Err(GoogleError::key_invalid()) };
+        let batch = self.simulator.objects(|objects| objects.batch(work, model, body, project, self.now))?;
+        Ok(self.spoilt(&batch))
+    }
+
+    /// What models give that do not chat.
+    fn predict(&self, model: &'static Model, body: &Value) -> Result<Plan, GoogleError> {
+        let Some(project) = self.caller.project else { return Err(GoogleError::key_invalid()) };
+        if self.call.operation == Operation::GenerateAnswer {
+            self.check_references(body)?;
+            self.check_corpus(body, project)?;
+            self.take(model, answer::input(body).prompt())?;
+            return Ok(self.spoilt(&answer::attributed(body)));
+        }
+        let instances = list(body, "instances");
+        if instances.is_empty() {
+            return Err(GoogleError::invalid("* PredictRequest.instances: instances is not specified\n"));
+        }
+        let prompt: Vec<&str> = instances.iter().map(|instance| text(instance, "prompt")).collect();
+        let directives = Directives::of_film(&prompt.join(" "))
+            .map_err(|error| GoogleError::invalid(format!("libra-simulator: {error}")))?;
+        let asked_for = directives.fault.fault(|| self.caller.percent);
+        if let Some(plan) = asked_for.and_then(|fault| self.instead(fault, retry_after(&directives))) {
+            return plan;
+        }
+        self.take(model, prompt.iter().map(|prompt| answer::tokens(prompt)).sum())?;
+        if self.call.operation == Operation::Predict {
+            return Ok(self.spoilt(&answer::paintings(body)));
+        }
+        let takes = u64::try_from(directives.delay.as_millis()).ok().filter(|takes| *takes > 0);
+        let film = Film { bytes: directives.shape.bytes as u64, takes };
+        let operation =
+            self.simulator.objects(|objects| objects.film(model.id, body, film, project, self.now))?;
+        Ok(self.spoilt(&operation))
+    }
+
     /// An answer of a size that was asked for. Faults of its content do nothing to it, as it has none.
     fn shaped(
         &self,
@@ -167,6 +216,9 @@ impl Asked<'_> {
         if let Some(plan) = asked_for.and_then(|fault| self.instead(fault, retry_after(directives))) {
             return plan;
         }
+        if references::may_be_in(body) {
+            self.check_references(&parse(body)?)?;
+        }
         let tokens = body.len() as u64 / 4;
         if asked_for.is_none() {
             self.take(model, tokens)?;
@@ -174,6 +226,20 @@ impl Asked<'_> {
         let form = self.call.operation.form();
         let pieces = self.simulator.shaped(model, form, directives.shape, tokens);
         Ok(self.finish(Reply::good(form, pieces), directives, asked_for.or(self.caller.fault)))
+    }
+
+    /// Refuses a request that names what is not the project's. Gives the tokens that a cache brings.
+    fn check_references(&self, request: &Value) -> Result<u64, GoogleError> {
+        let Some(project) = self.caller.project else { return Ok(0) };
+        let model = &self.call.model;
+        self.simulator.objects(|objects| objects.check_references(request, model, project, self.now))
+    }
+
+    /// Refuses a question to a corpus that is not the project's.
+    fn check_corpus(&self, request: &Value, project: ProjectId) -> Result<(), GoogleError> {
+        let Some(retriever) = field(request, "semanticRetriever") else { return Ok(()) };
+        let source = text(retriever, "source");
+        self.simulator.objects(|objects| objects.corpora.check(project, source, self.now))
     }
 
     fn directives(&self, text: &str) -> Result<Directives, GoogleError> {
@@ -241,7 +307,7 @@ impl Asked<'_> {
     }
 
     /// The body, unpacked.
-    fn body(&self) -> Result<Bytes, GoogleError> {
+    pub(crate) fn body(&self) -> Result<Bytes, GoogleError> {
         let body = self.request.body();
         let limit = self.simulator.body_limit();
         let too_large = || {
@@ -288,7 +354,8 @@ fn retry_after(directives: &Directives) -> u64 {
     u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn parse(body: &[u8]) -> Result<Value, GoogleError> {
+/// A body as an object; an empty one is `{}`.
+pub(crate) fn parse(body: &[u8]) -> Result<Value, GoogleError> {
     let syntax = |error: serde_json::Error| {
         let line = error.line();
         GoogleError::invalid(format!(
@@ -304,7 +371,7 @@ fn parse(body: &[u8]) -> Result<Value, GoogleError> {
 }
 
 /// `{"values": […]}` and the tokens of one `EmbedContentRequest`.
-fn embedding(request: &Value, model: &Model) -> Result<(Value, u64), GoogleError> {
+pub(crate) fn embedding(request: &Value, model: &Model) -> Result<(Value, u64), GoogleError> {
     const MOST: f64 = 3_072.0;
     validate::embed(request)?;
     let content = field(request, "content").unwrap_or(&Value::Null);

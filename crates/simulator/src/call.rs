@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use crate::errors::{Form, GoogleError};
+use crate::models::Model;
 
 /// A call of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,11 @@ pub(crate) enum Operation {
     CountTokens,
     Embed,
     BatchEmbed,
+    BatchGenerate,
+    AsyncBatchEmbed,
+    PredictLongRunning,
+    Predict,
+    GenerateAnswer,
 }
 
 impl Call {
@@ -50,6 +56,12 @@ impl Call {
         let expected = if operation == Operation::GetModel { Method::GET } else { Method::POST };
         (method == expected).then(|| Self { version, model: model.to_owned(), operation })
     }
+
+    /// Model and method, as requests are counted. The list of models has no model.
+    pub(crate) fn counted(&self) -> (&'static str, &'static str) {
+        let model = Model::named(&self.model).map_or("other", |model| model.id);
+        (if self.model.is_empty() { "models" } else { model }, self.operation.method())
+    }
 }
 
 impl Operation {
@@ -63,6 +75,11 @@ impl Operation {
             "countTokens" => Self::CountTokens,
             "embedContent" => Self::Embed,
             "batchEmbedContents" => Self::BatchEmbed,
+            "batchGenerateContent" => Self::BatchGenerate,
+            "asyncBatchEmbedContent" => Self::AsyncBatchEmbed,
+            "predictLongRunning" => Self::PredictLongRunning,
+            "predict" => Self::Predict,
+            "generateAnswer" => Self::GenerateAnswer,
             _ => return None,
         })
     }
@@ -77,6 +94,11 @@ impl Operation {
             Self::CountTokens => "countTokens",
             Self::Embed => "embedContent",
             Self::BatchEmbed => "batchEmbedContents",
+            Self::BatchGenerate => "batchGenerateContent",
+            Self::AsyncBatchEmbed => "asyncBatchEmbedContent",
+            Self::PredictLongRunning => "predictLongRunning",
+            Self::Predict => "predict",
+            Self::GenerateAnswer => "generateAnswer",
         }
     }
 
@@ -88,9 +110,14 @@ impl Operation {
         }
     }
 
-    /// Whether it uses the project's quotas.
+    /// Whether it uses the project's quotas. Batches have others of their own.
     pub(crate) const fn is_counted(self) -> bool {
-        matches!(self, Self::Generate | Self::Stream(_) | Self::Embed | Self::BatchEmbed)
+        match self {
+            Self::Generate | Self::Stream(_) | Self::Embed | Self::BatchEmbed => true,
+            Self::PredictLongRunning | Self::Predict | Self::GenerateAnswer => true,
+            Self::ListModels | Self::GetModel | Self::CountTokens => false,
+            Self::BatchGenerate | Self::AsyncBatchEmbed => false,
+        }
     }
 }
 

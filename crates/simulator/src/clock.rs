@@ -88,6 +88,17 @@ pub(crate) fn http_date(now: UnixMillis) -> Option<String> {
     Some(moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
 }
 
+/// A moment as Google's JSON says it: `2026-11-24T20:00:00.000000Z`.
+pub(crate) fn json_time(now: UnixMillis) -> String {
+    let moment = i64::try_from(now).ok().and_then(|now| jiff::Timestamp::from_millisecond(now).ok());
+    moment.unwrap_or(jiff::Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+/// A moment that JSON tells.
+pub(crate) fn read_time(text: &str) -> Option<UnixMillis> {
+    u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()).ok()
+}
+
 /// The end of the day in which `now` lies: the next midnight in America/Los_Angeles, where Google's daily quotas
 /// start again. A day in which the clocks change has 23 or 25 hours.
 pub(crate) fn end_of_day(now: UnixMillis) -> UnixMillis {
@@ -147,5 +158,8 @@ mod tests {
     fn dates_are_those_of_http() {
         assert_eq!(http_date(784_111_777_000).as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
         assert_eq!(http_date(u64::MAX), None);
+        assert_eq!(json_time(1_795_550_400_500), "2026-11-24T20:00:00.500000Z");
+        assert_eq!(read_time("2026-11-24T20:00:00.5Z"), Some(1_795_550_400_500));
+        assert_eq!(read_time("soon"), None);
     }
 }

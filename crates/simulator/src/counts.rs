@@ -120,7 +120,7 @@ struct Logged {
 
 impl Log {
     /// How much of a body is kept.
-    const BODY: usize = 64 << 10;
+    pub(crate) const BODY: usize = 64 << 10;
 
     pub(crate) fn new(most: usize) -> Self {
         Self { most, requests: VecDeque::new() }
@@ -130,7 +130,8 @@ impl Log {
         self.requests.clear();
     }
 
-    pub(crate) fn add(&mut self, request: &Request<Bytes>, status: u16, now: UnixMillis) {
+    /// `body_bytes`: of the whole body, of which the request may have the beginning alone.
+    pub(crate) fn add(&mut self, request: &Request<Bytes>, body_bytes: usize, status: u16, now: UnixMillis) {
         if self.most == 0 {
             return;
         }
@@ -143,7 +144,7 @@ impl Log {
         *head.method_mut() = request.method().clone();
         *head.uri_mut() = request.uri().clone();
         *head.headers_mut() = request.headers().clone();
-        self.requests.push_front(Logged { at: now, head, body_bytes: body.len(), body: kept, status });
+        self.requests.push_front(Logged { at: now, head, body_bytes, body: kept, status });
     }
 
     /// The oldest first: `[{"at_ms", "method", "path", "headers", "body_bytes", "body", "status"}]`. A header that
@@ -189,7 +190,7 @@ mod tests {
                 .header("x-b", "3")
                 .body(Bytes::from(vec![b'x'; 100_000]))
                 .expect("the request is valid");
-            log.add(&request, 200, number);
+            log.add(&request, 100_000, 200, number);
         }
         let shown = log.show();
         assert_eq!(shown.as_array().map(Vec::len), Some(2));

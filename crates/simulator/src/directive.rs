@@ -55,19 +55,30 @@ pub(crate) struct Shape {
 
 /// The most that a shape can ask for, of each: beyond it an answer says more about memory than about gateways.
 const MOST_BYTES: usize = 64 << 20;
+/// A film takes no memory, so it may be larger than any file that Google takes.
+const LARGEST_FILM: usize = 4 << 30;
 const MOST_CHUNKS: usize = 100_000;
 const LONGEST_DELAY: u64 = 3_600_000;
 
 impl Directives {
     /// Reads the directives out of a text. The error is a sentence.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
+        Self::up_to(MOST_BYTES, text)
+    }
+
+    /// The same, of a prompt that asks for a film.
+    pub(crate) fn of_film(text: &str) -> Result<Self, String> {
+        Self::up_to(LARGEST_FILM, text)
+    }
+
+    fn up_to(most_bytes: usize, text: &str) -> Result<Self, String> {
         let mut found = Self::default();
         for (word, directive) in WORDS {
             if text.contains(word) {
-                found.take(directive)?;
+                found.take(directive, most_bytes)?;
             }
         }
-        found.take(text)?;
+        found.take(text, most_bytes)?;
         calls(text)?;
         if found.shape.chunks.saturating_mul(found.shape.chunk_bytes) > MOST_BYTES {
             return Err(format!("an answer has at most {MOST_BYTES} bytes"));
@@ -75,7 +86,7 @@ impl Directives {
         Ok(found)
     }
 
-    fn take(&mut self, text: &str) -> Result<(), String> {
+    fn take(&mut self, text: &str, most_bytes: usize) -> Result<(), String> {
         for inner in
             text.split("{{").skip(1).filter_map(|start| start.split_once("}}")).map(|(inner, _)| inner)
         {
@@ -89,7 +100,7 @@ impl Directives {
             match name.trim() {
                 "fault" => self.fault = value.parse()?,
                 "retry_ms" => self.retry_after = Some(Duration::from_millis(number(LONGEST_DELAY)?)),
-                "bytes" => self.shape.bytes = size(MOST_BYTES)?,
+                "bytes" => self.shape.bytes = size(most_bytes)?,
                 "chunks" => self.shape.chunks = size(MOST_CHUNKS)?,
                 "chunk_bytes" => self.shape.chunk_bytes = size(MOST_BYTES)?,
                 "delay_ms" => self.delay = Duration::from_millis(number(LONGEST_DELAY)?),
@@ -98,6 +109,38 @@ impl Directives {
             }
         }
         Ok(())
+    }
+}
+
+/// What the display name of a file asks for: `{{cut=5000000}}`, `{{processing_ms=3000}}`, `{{state=failed}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct UploadDirectives {
+    /// The connection is reset, once each, when so many bytes of the file have arrived. Ascending.
+    pub(crate) cuts: Vec<u64>,
+    /// How long the file is not yet ready.
+    pub(crate) processing: Duration,
+    /// Whether it never will be.
+    pub(crate) fails: bool,
+}
+
+impl UploadDirectives {
+    /// Reads the directives out of a display name. The error is a sentence.
+    pub(crate) fn read(name: &str) -> Result<Self, String> {
+        let mut found = Self::default();
+        for inner in name.split("{{").skip(1).filter_map(|start| Some(start.split_once("}}")?.0)) {
+            let Some((name, value)) = inner.split_once('=') else { continue };
+            let value = value.trim();
+            let number = || value.parse::<u64>().map_err(|_| format!("{{{{{inner}}}}} needs a whole number"));
+            match name.trim() {
+                "cut" => found.cuts.push(number()?),
+                "processing_ms" => found.processing = Duration::from_millis(number()?.min(LONGEST_DELAY)),
+                "state" if value.eq_ignore_ascii_case("failed") => found.fails = true,
+                "state" => return Err(format!("{{{{{inner}}}}} can only be failed")),
+                _ => {}
+            }
+        }
+        found.cuts.sort_unstable();
+        Ok(found)
     }
 }
 
@@ -217,6 +260,18 @@ mod tests {
             assert!(Directives::read(wrong).is_err(), "{wrong}");
         }
         assert!(Directives::read("{{chunks=100000}}{{chunk_bytes=60000000}}").is_err());
+    }
+
+    #[test]
+    fn display_names_have_directives() {
+        let read =
+            UploadDirectives::read("a {{cut=9}}{{cut=5}} {{processing_ms=10}} {{state=failed}} {{x=y}}");
+        let expected =
+            UploadDirectives { cuts: vec![5, 9], processing: Duration::from_millis(10), fails: true };
+        assert_eq!(read, Ok(expected));
+        for wrong in ["{{cut=all}}", "{{state=sad}}"] {
+            assert!(UploadDirectives::read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

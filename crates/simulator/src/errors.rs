@@ -61,10 +61,13 @@ impl GoogleError {
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
             404 => "NOT_FOUND",
+            409 => "ALREADY_EXISTS",
+            416 => "OUT_OF_RANGE",
             429 => "RESOURCE_EXHAUSTED",
             499 => "CANCELLED",
             503 => "UNAVAILABLE",
             504 => "DEADLINE_EXCEEDED",
+            302 => "UNKNOWN",
             _ => "INTERNAL",
         };
         Self { status, body: json!({ "error": { "code": status, "message": message, "status": name } }) }
@@ -89,6 +92,35 @@ impl GoogleError {
             "message": message,
         });
         self.with(json!([error_info(reason, metadata), localized]))
+    }
+
+    /// As the interactions and their family say it: a word for a code, and nothing but a message besides.
+    pub(crate) fn in_words(mut self) -> Self {
+        let message = self.body["error"]["message"].take();
+        let said = message.as_str().unwrap_or_default();
+        if said.starts_with("Your prepayment credits") {
+            self.status = 402;
+        }
+        let code = match self.status {
+            400 if self.body["error"]["status"] == "FAILED_PRECONDITION" => "failed_precondition",
+            400 => "invalid_request",
+            401 => "unauthenticated",
+            402 => "payment_required",
+            403 => "permission_denied",
+            404 if said.starts_with("models/") => "model_not_found",
+            404 => "not_found",
+            409 => "already_exists",
+            416 => "out_of_range",
+            429 if self.body.to_string().contains("PerDay") => "quota_exceeded",
+            429 => "rate_limit_exceeded",
+            499 => "cancelled",
+            501 => "unimplemented",
+            503 => "service_unavailable",
+            504 => "deadline_exceeded",
+            _ => "api_error",
+        };
+        self.body = json!({ "error": { "code": code, "message": message } });
+        self
     }
 
     /// The whole body. Errors of a growing array come as an array; those of events as a plain object.
@@ -363,12 +395,62 @@ impl GoogleError {
         })
     }
 
-    /// 503: also what breaks into streams.
-    /// 403 for a file of another project, or of none: Google does not say which.
-    pub(crate) fn foreign_file(name: &str) -> Self {
-        Self::new(403, format!("You do not have permission to access the File {name} or it may not exist."))
+    /// 403 for what belongs to another project, or is not there: Google does not say which.
+    pub(crate) fn foreign(kind: &str, id: &str) -> Self {
+        Self::new(403, format!("You do not have permission to access the {kind} {id} or it may not exist."))
     }
 
+    /// The same of a file. `name` without `files/`.
+    pub(crate) fn foreign_file(name: &str) -> Self {
+        Self::foreign("File", name)
+    }
+
+    /// 401: what only a person may do, who has an OAuth token.
+    pub(crate) fn key_unsupported() -> Self {
+        Self::new(
+            401,
+            "API keys are not supported by this API. Expected OAuth2 access token or other authentication \
+             credentials that assert a principal. See https://cloud.google.com/docs/authentication",
+        )
+        .with(json!([error_info("CREDENTIALS_MISSING", json!({ "service": HOST }))]))
+    }
+
+    /// 403 with a sentence.
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Self::new(403, message)
+    }
+
+    /// 404 for what belongs to another project, or is not there.
+    pub(crate) fn no_such_entity() -> Self {
+        Self::new(404, "Requested entity was not found.")
+    }
+
+    /// 404 with a sentence.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(404, message)
+    }
+
+    /// 400: not now.
+    pub(crate) fn precondition(message: impl Into<String>) -> Self {
+        Self::new(400, message).named("FAILED_PRECONDITION")
+    }
+
+    /// 409: a name that is taken.
+    pub(crate) fn exists(message: impl Into<String>) -> Self {
+        Self::new(409, message)
+    }
+
+    /// 416: a part of a body that there is not.
+    pub(crate) fn out_of_range() -> Self {
+        Self::new(416, "The requested range cannot be satisfied.")
+    }
+
+    /// The body that comes with a 302.
+    pub(crate) fn elsewhere() -> Self {
+        Self::new(302, "Unknown Error.")
+    }
+
+    /// 503: also what breaks into streams.
     pub(crate) fn overloaded() -> Self {
         Self::new(
             503,

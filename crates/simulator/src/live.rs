@@ -63,6 +63,8 @@ struct Guest {
     caller: Caller,
     service: Service,
     version: &'static str,
+    /// The setup that a token grants; null where the client may choose.
+    constraint: Value,
 }
 
 /// Whether a request is for the Live API.
@@ -89,13 +91,23 @@ pub(crate) fn answer(
         (None, credential) => credential,
         // A token is a credential, too.
         (Some(_), Ok(_)) => Err(GoogleError::several_credentials()),
-        (Some(token), Err(_)) => key_of_token(token).map(str::to_owned).ok_or_else(GoogleError::key_invalid),
+        (Some(token), Err(_)) => Ok(token.clone()),
     };
-    let (caller, ticket) = simulator.enter_live(&credential, now);
+    let (mut caller, ticket) = simulator.enter(&credential, ("live", "bidiGenerateContent"), "", now);
+    let mut constraint = Value::Null;
+    if let (Some(token), Ok(_)) = (&token, &credential) {
+        let Some(grant) = simulator.redeem_token(token) else {
+            ticket.done();
+            return refuse(&GoogleError::key_invalid());
+        };
+        caller.project = Some(grant.project);
+        caller.fault = None;
+        constraint = grant.setup;
+    }
     if let Err(error) = &credential {
         return refuse(error);
     }
-    let guest = Guest { simulator: Arc::clone(simulator), caller, service, version };
+    let guest = Guest { simulator: Arc::clone(simulator), caller, service, version, constraint };
     if let Some(error) = guest.refused_at_once(now) {
         ticket.done();
         return refuse(&error);
@@ -131,11 +143,6 @@ fn token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let in_header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let in_header = in_header.and_then(|value| value.strip_prefix("Token ")).map(str::to_owned);
     in_header.or_else(|| call::query(uri, "access_token").map(|token| token.into_owned()))
-}
-
-/// The key that a token was made with: tokens here say so themselves.
-fn key_of_token(token: &str) -> Option<&str> {
-    token.strip_prefix("auth_tokens/of-")
 }
 
 impl Guest {
@@ -184,7 +191,7 @@ impl Session {
         let Self { upgrade, ticket, guest } = self;
         let Ok(upgraded) = upgrade.await else { return };
         let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-        let mut talk = Talk::new(guest.service, guest.version, guest.project());
+        let mut talk = Talk::new(guest.service, guest.version, guest.project()).within(&guest.constraint);
         while let Some(Ok(message)) = socket.next().await {
             let text = match message {
                 Message::Text(text) => text.as_str().to_owned(),

@@ -77,7 +77,7 @@ fn modalities(config: &Value, model: &Model) -> Result<(), GoogleError> {
         Kind::Chat => &[&["TEXT"]],
         Kind::Image => &[&["IMAGE", "TEXT"], &["IMAGE"]],
         Kind::Speech => &[&["AUDIO"]],
-        Kind::Embedding => return Ok(()),
+        Kind::Embedding | Kind::Film | Kind::Painting | Kind::Answering => return Ok(()),
     };
     // Without a word models do what they can, but those that speak want to be told.
     let fits = accepted.contains(&asked.iter().map(String::as_str).collect::<Vec<_>>().as_slice());

@@ -30,6 +30,12 @@ pub(crate) enum Kind {
     Speech,
     /// Vectors.
     Embedding,
+    /// Films, which take a while.
+    Film,
+    /// Pictures, by `predict`.
+    Painting,
+    /// Answers out of passages, by `generateAnswer`.
+    Answering,
 }
 
 /// All of them, in the order of the list.
@@ -48,6 +54,10 @@ pub(crate) const MODELS: &[Model] = &[
     special("gemini-2.5-flash-preview-tts", "Gemini 2.5 Flash Preview TTS", Kind::Speech, 8_192, 16_384),
     special("gemini-embedding-001", "Gemini Embedding 001", Kind::Embedding, 2_048, 1),
     special("gemini-embedding-2", "Gemini Embedding 2", Kind::Embedding, 8_192, 1),
+    special("veo-3.1-generate-preview", "Veo 3.1", Kind::Film, 480, 8_192),
+    special("veo-3.1-lite-generate-preview", "Veo 3.1 Lite", Kind::Film, 480, 8_192),
+    special("imagen-4.0-generate-001", "Imagen 4", Kind::Painting, 480, 8_192),
+    special("aqa", "Model that performs Attributed Question Answering.", Kind::Answering, 7_168, 1_024),
 ];
 
 /// Those of the Live API. No list shows them.
@@ -102,14 +112,19 @@ impl Model {
     /// Whether it can be asked with this method.
     pub(crate) fn supports(&self, method: &str) -> bool {
         self.methods().contains(&method)
-            || (method == "streamGenerateContent" && self.kind != Kind::Embedding)
+            || (method == "streamGenerateContent" && self.methods().contains(&"generateContent"))
     }
 
     fn methods(&self) -> &'static [&'static str] {
         match self.kind {
             Kind::Chat => &["generateContent", "countTokens", "createCachedContent", "batchGenerateContent"],
             Kind::Image | Kind::Speech => &["generateContent", "countTokens"],
-            Kind::Embedding => &["embedContent", "batchEmbedContents", "countTokens"],
+            Kind::Embedding => {
+                &["embedContent", "batchEmbedContents", "countTokens", "asyncBatchEmbedContent"]
+            }
+            Kind::Film => &["predictLongRunning"],
+            Kind::Painting => &["predict"],
+            Kind::Answering => &["generateAnswer"],
         }
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 
 use crate::errors::{Form, GoogleError};
 use crate::fault::Fault;
@@ -30,6 +32,8 @@ pub struct Reply {
     pub status: u16,
     /// `content-type`.
     pub content_type: &'static str,
+    /// Further headers; each takes the place of the usual one of its name.
+    pub headers: HeaderMap,
     /// Whether the body is packed with gzip.
     pub gzip: bool,
     /// How long the head waits.
@@ -70,10 +74,24 @@ impl Reply {
         Self::pieces(200, if form == Form::Events { EVENTS } else { JSON }, pieces)
     }
 
-    fn pieces(status: u16, content_type: &'static str, pieces: Arc<[Bytes]>) -> Self {
+    /// 200 with an object.
+    pub(crate) fn object(object: &Value) -> Self {
+        Self::whole(200, JSON, json::pretty(object))
+    }
+
+    /// With a header more. A value that cannot be one is left out.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    pub(crate) fn pieces(status: u16, content_type: &'static str, pieces: Arc<[Bytes]>) -> Self {
         Self {
             status,
             content_type,
+            headers: HeaderMap::new(),
             gzip: false,
             head_delay: Duration::ZERO,
             first_delay: Duration::ZERO,

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -25,7 +25,9 @@ use tokio::time::Sleep;
 
 use crate::asked::TooLarge;
 use crate::clock::{Clock, UnixMillis, http_date};
+use crate::intake::Intake;
 use crate::live;
+use crate::objects::Taken;
 use crate::plan::{End, Plan, Reply};
 use crate::simulator::{Simulator, Ticket};
 
@@ -105,6 +107,10 @@ async fn exchange(
     request: Request<Incoming>,
 ) -> Result<Response<PlannedBody>, Broken> {
     let (mut head, body) = request.into_parts();
+    if let Some(intake) = simulator.intake(&head.method, &head.uri, &head.headers) {
+        let (plan, ticket) = take_in(intake, body).await?;
+        return carry_out(plan, ticket, simulator.clock(), &reset).await;
+    }
     let body = match Limited::new(body, simulator.body_limit()).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -114,9 +120,31 @@ async fn exchange(
         Err(_) => return Err(Broken),
     };
     let (plan, ticket) = simulator.answer(&Request::from_parts(head, body));
+    carry_out(plan, ticket, simulator.clock(), &reset).await
+}
+
+/// Takes in an upload as it comes.
+async fn take_in(mut intake: Intake, mut body: Incoming) -> Result<(Plan, Option<Ticket>), Broken> {
+    while let Some(frame) = body.frame().await {
+        // Of a connection that breaks, what has come stays.
+        let frame = frame.map_err(|_| Broken)?;
+        if let Ok(data) = frame.into_data()
+            && intake.take(&data) == Taken::Cut
+        {
+            return Ok(intake.cut());
+        }
+    }
+    Ok(intake.finish())
+}
+
+async fn carry_out(
+    plan: Plan,
+    ticket: Option<Ticket>,
+    clock: &Clock,
+    reset: &AtomicBool,
+) -> Result<Response<PlannedBody>, Broken> {
     match plan {
         Plan::Answer(reply) => {
-            let clock = simulator.clock();
             let reply = hurried(reply, clock);
             if !reply.head_delay.is_zero() {
                 tokio::time::sleep(reply.head_delay).await;
@@ -166,19 +194,34 @@ fn response(reply: Reply, ticket: Option<Ticket>, now: UnixMillis) -> Response<P
     for (name, value) in HEADERS {
         headers.insert(*name, HeaderValue::from_static(value));
     }
+    for name in reply.headers.keys() {
+        headers.remove(name);
+    }
+    headers.extend(reply.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     if let Some(date) = http_date(now).and_then(|date| HeaderValue::try_from(date).ok()) {
         headers.insert(DATE, date);
     }
-    response.map(|()| PlannedBody { reply, next: 0, pause: None, has_paused: false, ticket })
+    // Nobody asks a body that is known to have ended for its end.
+    let is_sized = headers.contains_key(CONTENT_LENGTH) && reply.end == End::Complete;
+    let ticket = match ticket {
+        Some(ticket) if is_sized && reply.pieces.iter().all(Bytes::is_empty) => {
+            ticket.done();
+            None
+        }
+        ticket => ticket,
+    };
+    response.map(|()| PlannedBody { reply, next: 0, pause: None, has_paused: false, is_sized, ticket })
 }
 
-/// A body that comes as planned. Its length is not told beforehand, as Google does not tell it either.
+/// A body that comes as planned. But for downloads its length is not told beforehand, as Google does not tell it either.
 struct PlannedBody {
     reply: Reply,
     next: usize,
     pause: Option<Pin<Box<Sleep>>>,
     /// Whether the pause before what comes next is over.
     has_paused: bool,
+    /// Whether its length was told beforehand.
+    is_sized: bool,
     ticket: Option<Ticket>,
 }
 
@@ -235,6 +278,9 @@ impl Body for PlannedBody {
         };
         self.next += 1;
         self.has_paused = false;
+        if self.is_sized && self.next == self.reply.pieces.len() {
+            self.done();
+        }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }

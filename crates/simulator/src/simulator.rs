@@ -11,7 +11,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use crate::asked::Asked;
-use crate::call::{self, Call, Operation};
+use crate::call::{self, Call};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::{Config, Project};
 use crate::control;
@@ -19,8 +19,8 @@ use crate::counts::{Counts, KeyCounts, Log};
 use crate::directive::Shape;
 use crate::errors::{Form, GoogleError, NOT_FOUND_PAGE};
 use crate::fault::{Condition, Fault};
-use crate::files::{FileCall, Files};
 use crate::models::Model;
+use crate::objects::{self, Objects, Route, Taken};
 use crate::plan::{HTML, Plan, Reply};
 use crate::quota::{Exceeded, Usage};
 use crate::write::ShapedAnswers;
@@ -43,7 +43,7 @@ struct State {
     /// Where each key is in `keys`.
     places: HashMap<String, usize>,
     projects: Vec<ProjectState>,
-    files: Files,
+    objects: Objects,
     log: Log,
     random: fastrand::Rng,
     /// Requests so far; makes the answers' ids.
@@ -69,7 +69,7 @@ struct KeyState {
 }
 
 /// A project: one of the configuration, or one that a key of an open simulator has to itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ProjectId {
     Configured(usize),
     Own(usize),
@@ -92,7 +92,6 @@ pub struct Ticket {
 
 /// Who asks, and in which condition the key is.
 pub(crate) struct Caller {
-    place: usize,
     pub(crate) key: String,
     /// None: there is no such key.
     pub(crate) project: Option<ProjectId>,
@@ -168,7 +167,7 @@ impl Simulator {
         }
         state.keys.iter_mut().for_each(|key| key.counts.reset());
         state.projects = fresh.projects;
-        state.files = fresh.files;
+        state.objects = fresh.objects;
         state.log.clear();
         state.random = fresh.random;
         state.number = 0;
@@ -180,70 +179,82 @@ impl Simulator {
         if let Some(path) = request.uri().path().strip_prefix("/_simulator/") {
             return (Plan::Answer(control::answer(self, request, path)), None);
         }
+        let body = request.body();
+        if let Some(mut intake) = self.intake(request.method(), request.uri(), request.headers()) {
+            return match intake.take(body) {
+                Taken::More => intake.finish(),
+                Taken::Cut => intake.cut(),
+            };
+        }
         let now = self.clock.now();
         let call = Call::read(request.method(), request.uri());
+        let route = if call.is_none() { Route::read(request.uri()) } else { None };
         let credential = call::credential(request.headers(), request.uri());
-        let caller = self.enter(&credential, call.as_ref(), now);
-        let ticket = Ticket { simulator: Arc::clone(self), key: caller.place, is_done: false };
-        let files = FileCall::read(request);
-        let plan = match (call, credential) {
-            (None, Ok(_)) if files.is_some() => self.files(files, request, &caller, now),
-            (None, _) => Plan::Answer(Reply::whole(404, HTML, NOT_FOUND_PAGE)),
-            (Some(call), Ok(_)) => {
+        let counted = match (&call, &route) {
+            (Some(call), _) => call.counted(),
+            (None, Some(route)) => route.counted(request.method()),
+            (None, None) => ("other", "other"),
+        };
+        let model = call.as_ref().map_or("", |call| call.model.as_str());
+        let (caller, ticket) = self.enter(&credential, counted, model, now);
+        let plan = match (call, route, credential) {
+            (None, Some(route), Ok(_)) => objects::answer(self, request, &route, &caller, now),
+            (None, Some(_), Err(error)) => Plan::Answer(Reply::error(&error, Form::Single)),
+            (None, None, _) => Plan::Answer(Reply::whole(404, HTML, NOT_FOUND_PAGE)),
+            (Some(call), _, Ok(_)) => {
                 Asked { simulator: self, request, call: &call, caller: &caller, now }.plan()
             }
-            (Some(call), Err(error)) => Plan::Answer(Reply::error(&error, call.operation.form())),
+            (Some(call), _, Err(error)) => Plan::Answer(Reply::error(&error, call.operation.form())),
         };
-        let status = if let Plan::Answer(reply) = &plan { reply.status } else { 0 };
-        let mut state = self.state();
-        state.keys[caller.place].counts.answered(status);
-        state.log.add(request, status, now);
-        drop(state);
+        self.answered(&ticket, request, body.len(), &plan, now);
         (plan, Some(ticket))
     }
 
-    /// What a key may know of files. Faults of the key meet it here, too.
-    fn files(
-        self: &Arc<Self>,
-        call: Option<FileCall<'_>>,
-        request: &Request<Bytes>,
-        caller: &Caller,
-        now: UnixMillis,
-    ) -> Plan {
-        let as_list = Call { version: "v1beta", model: String::new(), operation: Operation::ListModels };
-        let asked = Asked { simulator: self, request, call: &as_list, caller, now };
-        let fault = caller.fault.filter(|fault| fault.is_of_the_key());
-        if let Some(error) = fault.and_then(|fault| asked.refuse(fault, 0)) {
-            return Plan::Answer(Reply::error(&error, Form::Single));
-        }
-        match (caller.project, call) {
-            (Some(project), Some(call)) => self.state().files.answer(call, request.body(), project, now),
-            _ => Plan::Answer(Reply::error(&GoogleError::key_invalid(), Form::Single)),
-        }
-    }
-
-    /// How many uploaded files there are.
-    pub fn files_kept(&self) -> usize {
-        self.state().files.len()
-    }
-
-    /// Counts a request in.
-    fn enter(
+    /// Counts and logs an answer. Of the body, which has so many bytes, the request may have the beginning alone.
+    pub(crate) fn answered(
         &self,
-        credential: &Result<String, GoogleError>,
-        call: Option<&Call>,
+        ticket: &Ticket,
+        request: &Request<Bytes>,
+        body_bytes: usize,
+        plan: &Plan,
         now: UnixMillis,
-    ) -> Caller {
+    ) {
+        let status = if let Plan::Answer(reply) = plan { reply.status } else { 0 };
+        let mut state = self.state();
+        state.keys[ticket.key].counts.answered(status);
+        state.log.add(request, body_bytes, status, now);
+    }
+
+    /// Does something with the objects while nobody else may.
+    pub(crate) fn objects<T>(&self, work: impl FnOnce(&mut Objects) -> T) -> T {
+        work(&mut self.state().objects)
+    }
+
+    /// How many files there are, uploaded or generated.
+    pub fn files_kept(&self) -> usize {
+        let now = self.clock.now();
+        self.objects(|objects| objects.files.len(now))
+    }
+
+    /// The beginning of what a file (`files/…`) holds, at most 1 MiB; all of it, if it is no larger. None: there is no
+    /// such file, or so many came after it that its content was given up.
+    pub fn file_content(&self, name: &str) -> Option<Bytes> {
+        self.objects(|objects| objects.files.content(name))
+    }
+
+    /// Counts a request in: by its kind or model, and its method.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        credential: &Result<String, GoogleError>,
+        counted: (&'static str, &'static str),
+        model: &str,
+        now: UnixMillis,
+    ) -> (Caller, Ticket) {
         let key = match credential {
             Ok(key) => key,
             Err(error) if error.status == 403 => NO_KEY,
             Err(_) => SEVERAL_KEYS,
         };
-        let asked = call.map_or("", |call| call.model.as_str());
-        let counted = call.map_or(("other", "other"), |call| {
-            let model = Model::named(&call.model).map_or("other", |model| model.id);
-            (if call.model.is_empty() { "models" } else { model }, call.operation.method())
-        });
         let mut state = self.state();
         let place = state.place(key, &self.config);
         let percent = state.random.u8(..100);
@@ -259,19 +270,10 @@ impl Simulator {
             _ => own,
         };
         let fault = condition.fault(|| percent);
-        let fault = fault.or_else(|| self.disturbance(asked, now, &mut state.random));
-        Caller { place, key: key.to_owned(), project, fault, number, percent }
-    }
-
-    /// Counts a session of the Live API in. The ticket is for as long as it lasts.
-    pub(crate) fn enter_live(
-        self: &Arc<Self>,
-        credential: &Result<String, GoogleError>,
-        now: UnixMillis,
-    ) -> (Caller, Ticket) {
-        let caller = self.enter(credential, None, now);
-        let ticket = Ticket { simulator: Arc::clone(self), key: caller.place, is_done: false };
-        (caller, ticket)
+        let fault = fault.or_else(|| self.disturbance(model, now, &mut state.random));
+        drop(state);
+        let ticket = Ticket { simulator: Arc::clone(self), key: place, is_done: false };
+        (Caller { key: key.to_owned(), project, fault, number, percent }, ticket)
     }
 
     /// What goes wrong for everybody now.
@@ -342,7 +344,7 @@ impl State {
             keys: Vec::new(),
             places: HashMap::new(),
             projects: Vec::new(),
-            files: Files::default(),
+            objects: Objects::default(),
             log: Log::new(config.logged_requests),
             random: fastrand::Rng::with_seed(seed),
             number: 0,

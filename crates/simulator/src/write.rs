@@ -179,8 +179,15 @@ impl About<'_> {
             usage["candidatesTokenCount"] = json!(said);
         }
         usage["totalTokenCount"] = json!(self.usage.prompt() + said + thoughts);
+        let cached = self.usage.cached;
+        if cached > 0 {
+            usage["cachedContentTokenCount"] = json!(cached);
+        }
         if self.details == Details::Told {
             usage["promptTokensDetails"] = self.usage.details();
+        }
+        if cached > 0 {
+            usage["cacheTokensDetails"] = json!([{ "modality": "TEXT", "tokenCount": cached }]);
         }
         if thoughts > 0 {
             usage["thoughtsTokenCount"] = json!(thoughts);

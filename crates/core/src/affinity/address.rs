@@ -9,11 +9,13 @@ use std::ops::Range;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Uri;
+use http::header::{HOST, HeaderMap, HeaderValue};
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 
 use super::name::{GOOGLE, ObjectName};
+use crate::config::Config;
 use crate::secret::{ApiKey, KeyId};
 
 /// The parameter of an upload's address that says whose it is.
@@ -21,6 +23,13 @@ pub(crate) const OWNER: &str = "libra_owner";
 
 /// So many bytes of the signature go into an address: guessing one takes 2^127 tries.
 const SIGNATURE: usize = 16;
+
+/// By which address a client has called.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Called {
+    host: Option<HeaderValue>,
+    https: bool,
+}
 
 /// Where this gateway is, as one client calls it: `https://libra.example/base`, without a slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +47,29 @@ pub(crate) struct UploadOwner {
     pub(crate) key: KeyId,
     pub(crate) client: KeyId,
     signature: [u8; SIGNATURE],
+}
+
+impl Called {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        Self { host: headers.get(HOST).cloned(), https }
+    }
+
+    /// The gateway's address as this client calls it. Only the client itself reads it, so its own word will do.
+    pub(crate) fn base(&self, base_path: &str) -> String {
+        let host = self.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("");
+        let plausible = !host.is_empty()
+            && host.len() <= 253
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+        let host = if plausible { host } else { "HOST" };
+        format!("{}://{host}{base_path}", if self.https { "https" } else { "http" })
+    }
+
+    /// The same, with all that addresses are read and written by.
+    pub(crate) fn public(&self, config: &Config) -> Public {
+        let base = config.public_url.clone().unwrap_or_else(|| self.base(&config.base_path));
+        Public::new(base, &config.upstream)
+    }
 }
 
 impl Public {

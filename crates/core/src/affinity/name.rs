@@ -38,11 +38,11 @@ pub(crate) const GOOGLE: &str = "generativelanguage.googleapis.com";
 
 /// The name of an object, without what stands below it: of a document in a store it is the store's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectName(Box<str>);
+pub(crate) struct ObjectName(Box<str>);
 
 impl ObjectName {
     /// The object that a path is about: its segments, without the version.
-    pub fn of_path<T: AsRef<str>>(parts: &[T]) -> Option<Self> {
+    pub(crate) fn of_path<T: AsRef<str>>(parts: &[T]) -> Option<Self> {
         let part = |at: usize| parts.get(at).map(AsRef::as_ref);
         let (collection, id) = (part(0)?, without_method(part(1)?));
         if collection == "models" {
@@ -53,7 +53,7 @@ impl ObjectName {
     }
 
     /// The object that a text names, as a name or as an address. Of addresses, those of the hosts that `is_ours` knows.
-    pub fn of_text(text: &str, is_ours: impl FnOnce(&str) -> bool) -> Option<Self> {
+    pub(crate) fn of_text(text: &str, is_ours: impl FnOnce(&str) -> bool) -> Option<Self> {
         let address = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let path = match address {
             None => text,
@@ -105,12 +105,12 @@ impl ObjectName {
     }
 
     /// The name.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// `files` of `files/abc`; `operations` of `models/m/operations/x`.
-    pub fn collection(&self) -> &str {
+    pub(crate) fn collection(&self) -> &str {
         let mut parts = self.0.split('/');
         match parts.next() {
             Some("models") => "operations",
@@ -119,7 +119,7 @@ impl ObjectName {
     }
 
     /// The last part of the name.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 

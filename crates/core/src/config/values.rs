@@ -194,6 +194,12 @@ pub(super) fn base_path(text: &str) -> Result<String, String> {
     Ok(format!("/{path}"))
 }
 
+/// Where clients reach the gateway, without a slash at the end.
+pub(super) fn public_url(text: &str) -> Result<String, String> {
+    let address = address(text)?.to_string();
+    Ok(address.trim_end_matches('/').to_owned())
+}
+
 /// The upstream's address, without the version that the gateway adds itself.
 pub(super) fn upstream(text: &str) -> Result<Uri, String> {
     let uri = address(text)?;

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 61] = [
+pub const VARIABLES: [Variable; 62] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -253,6 +253,12 @@ pub const VARIABLES: [Variable; 61] = [
         "LIBRA_BASE_PATH",
         "",
         "the path under which a reverse proxy serves the gateway, like /gemini",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_PUBLIC_URL",
+        "",
+        "where clients reach the gateway, for addresses in answers; not set: as each client calls it",
     ),
     variable(
         Group::Server,

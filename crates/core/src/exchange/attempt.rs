@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::event::{Event, Usage};
 use crate::failure::{self, Answer, Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
-use crate::judge::{self, Verdict};
+use crate::judge::Verdict;
 use crate::pool::{LeaseId, ProjectId};
 use crate::secret::ApiKey;
 use crate::sse::Decoder;
@@ -121,7 +121,9 @@ impl Attempt {
                 *size += chunk.len();
                 chunks.push(chunk);
                 let translated = task.is_translated();
-                let (size, limit) = (*size, if translated { TRANSLATED_ANSWER } else { HELD_ANSWER });
+                // Addresses are turned in answers about objects: in as much of them as in translated ones.
+                let whole = translated || task.resource().is_some();
+                let (size, limit) = (*size, if whole { TRANSLATED_ANSWER } else { HELD_ANSWER });
                 if size <= limit && room {
                     return Over::NotYet;
                 }
@@ -145,7 +147,7 @@ impl Attempt {
                     let Some(data) = frame.data() else { continue };
                     // A comment, or the bracket that opens an array, is no sign of an answer yet.
                     since.get_or_insert(now);
-                    match judge::content(&data) {
+                    match task.judge_event(&data) {
                         Verdict::Good => {
                             if let Some(error) = task.refusal(&data) {
                                 return Over::Declined(error);
@@ -184,7 +186,7 @@ impl Attempt {
             }
             Phase::Judging { status, headers, decoder, held, spoiled, .. } => {
                 let rest = crate::sse::Frame::of_rest(decoder.framing(), decoder.rest());
-                let verdict = rest.data().map(|data| (judge::content(&data), data));
+                let verdict = rest.data().map(|data| (task.judge_event(&data), data));
                 match verdict {
                     Some((Verdict::Error, data)) => {
                         Over::Failed(event_error(&data, self.lease.as_ref(), task, now))

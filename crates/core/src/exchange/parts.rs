@@ -12,6 +12,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::{Admitted, CLIENT_LEFT, OpId, Outcome, Single, Step};
+use crate::affinity::address::Called;
 use crate::auth::Access;
 use crate::error::{Error, Kind};
 use crate::event::{Ending, Event, Finished, Usage};
@@ -33,6 +34,7 @@ pub(super) struct Parts {
     whole: Box<Generation>,
     access: Access,
     headers: HeaderMap,
+    called: Called,
     further_models: Vec<String>,
     mark: Mark,
     arrived: Timestamp,
@@ -71,7 +73,8 @@ struct Part {
 impl Parts {
     /// `admitted` is about a generation: nothing else has parts.
     pub(super) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
-        let Admitted { task, access, headers, body: _, further_models, held, arrived, mark } = admitted;
+        let Admitted { task, access, headers, called, body: _, further_models, held, arrived, mark } =
+            admitted;
         let Task::Generation(whole) = task else { unreachable!("nothing else has parts") };
         let deadline = arrived + gateway.config().deadline;
         let parts = whole.parts();
@@ -80,6 +83,7 @@ impl Parts {
             whole,
             access,
             headers,
+            called,
             further_models,
             mark,
             arrived,
@@ -193,6 +197,7 @@ impl Parts {
             task: Task::Generation(Box::new(generation)),
             access: self.access.clone(),
             headers: self.headers.clone(),
+            called: self.called.clone(),
             body: Some(Bytes::new()),
             further_models: self.further_models.clone(),
             held,

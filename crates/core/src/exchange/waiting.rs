@@ -39,6 +39,8 @@ impl Single {
         let config = self.gateway.config();
         matches!(self.access, Access::Pool { .. })
             && self.task.model().is_some()
+            // Whom only one project can serve, no other's room helps.
+            && self.only.is_none()
             && !config.queue_wait.is_zero()
     }
 

@@ -12,7 +12,6 @@ use crate::secret::ApiKey;
 const LONGEST_REASON: usize = 123;
 
 /// Codes of RFC 6455, section 7.4.1, and of IANA's registry.
-pub(super) const NORMAL: u16 = 1000;
 pub(super) const GOING_AWAY: u16 = 1001;
 pub(super) const INVALID_DATA: u16 = 1007;
 pub(super) const POLICY: u16 = 1008;

@@ -25,9 +25,12 @@ impl Owner {
         Self { only, guests: false, maker: None }
     }
 
-    /// Whether it was made for another client.
-    pub(super) fn is_anothers(&self, client: KeyId) -> bool {
-        self.maker.is_some_and(|maker| maker != client)
+    /// Whether a client may go on with it. Whose key it is, may use what the key has made.
+    pub(super) fn serves(&self, access: &Access) -> bool {
+        match access {
+            Access::Pool { client } => self.maker.is_none_or(|maker| maker == client.id()),
+            Access::Own(_) => true,
+        }
     }
 }
 
@@ -37,9 +40,13 @@ pub(super) fn minted(gateway: &Gateway, token: &str, now: Timestamp) -> Option<O
     [false, true].into_iter().find_map(|guests| owner(gateway, &name, guests, now))
 }
 
-/// Whose the session is that goes by this handle, as far as is known.
+/// Whose the session is that goes by this handle, as far as is known. Of clients with their own keys, none but theirs.
 pub(super) fn of_session(gateway: &Gateway, handle: &str, access: &Access, now: Timestamp) -> Option<Owner> {
-    owner(gateway, &name_of(handle)?, matches!(access, Access::Own(_)), now)
+    let owner = owner(gateway, &name_of(handle)?, matches!(access, Access::Own(_)), now)?;
+    match access {
+        Access::Pool { .. } => Some(owner),
+        Access::Own(keys) => keys.iter().any(|key| key.id() == owner.only.key).then_some(owner),
+    }
 }
 
 /// The name of a session: whoever has its handle can go on with it, so the handle itself is not kept.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::choose::{Pick, Rejection, Standing, Want};
 use super::{Pool, ProjectId, standing};
 use crate::config::Strategy;
-use crate::secret::KeyId;
+use crate::secret::{ApiKey, KeyId};
 use crate::time::Timestamp;
 
 /// The one project that can serve a request.
@@ -80,6 +80,25 @@ impl Pool {
         (room < Timestamp::NEVER).then_some(room)
     }
 
+    /// The key that this stands for.
+    pub(crate) fn key(&self, id: KeyId) -> Option<ApiKey> {
+        self.by_id.get(&id).map(|&slot| self.keys[slot].key.clone())
+    }
+
+    /// Projects with a key that can be asked, at most so many, and a key of each. Of a client's own keys each is one.
+    pub(crate) fn representatives(&self, own: Option<&[ApiKey]>, most: usize) -> Vec<Only> {
+        if let Some(own) = own {
+            let own = own.iter().take(most);
+            return own.map(|key| Only { project: ProjectId::of_key(key.id()), key: key.id() }).collect();
+        }
+        let able = self.projects.iter().filter(|project| !project.gone);
+        let able = able.filter_map(|project| {
+            let &slot = project.usable.first()?;
+            Some(Only { project: project.id, key: self.keys[slot].key.id() })
+        });
+        able.take(most).collect()
+    }
+
     /// The slot of the key that is known to belong to the project, else of the one whose turn it is.
     fn slot_within(&mut self, only: Only, number: u32, want: &Want<'_>) -> Option<usize> {
         let own = |slot: &usize| self.keys[*slot].project == number && self.keys[*slot].set_aside.is_none();
@@ -99,7 +118,6 @@ mod tests {
     use crate::config::PoolKey;
     use crate::failure::{Class, Consequence, Elsewhere, Failure, Why};
     use crate::pool::PoolSettings;
-    use crate::secret::ApiKey;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 

@@ -62,7 +62,7 @@ fn a_trusted_client_may_check_a_hundred_keys() {
     assert!(matches!(accepted, Accepted::Verify(_)), "{accepted:?}");
 }
 
-/// A tuned model belongs to one project: that another may not use it is no fault, and no other knows it.
+/// A tuned model belongs to one project: that another may not use it is no fault. Each is asked for it once.
 #[test]
 fn a_tuned_model_of_another_project_is_a_matter_of_affinity() {
     let body = r#"{"error":{"code":403,"message":"The caller does not have permission","status":"PERMISSION_DENIED"}}"#;
@@ -70,7 +70,8 @@ fn a_tuned_model_of_another_project_is_a_matter_of_affinity() {
     let mut harness = Harness::new(config(&["a", "b", "c"]));
     let seen = harness.send(&call, |_| Canned::json(403, body));
     let again = harness.send(&call, |_| Canned::json(200, GOOD));
-    assert_eq!((seen.calls.len(), again.status), (1, 200), "{}", again.text());
+    assert_eq!((seen.calls.len(), seen.status), (4, 403), "{}", seen.text());
+    assert_eq!((again.calls.len(), again.status), (1, 200), "{}", again.text());
 }
 
 /// Aliases are for models of other services, not for a project's own.

@@ -35,6 +35,8 @@ pub(super) struct Talk {
     service: Service,
     version: &'static str,
     project: u64,
+    /// The model that a token grants.
+    granted: Option<String>,
     setup: Option<Setup>,
     /// Turns so far, those of the sessions that this one goes on with among them.
     turns: u64,
@@ -71,7 +73,15 @@ const SOUND: &str = "AwAaACYAHQA0ADMAAwALACsASQDY/7j/PQA3ABMA5v8U";
 impl Talk {
     pub(super) fn new(service: Service, version: &'static str, project: u64) -> Self {
         let (turns, calls) = (0, 0);
-        Self { service, version, project, setup: None, turns, heard: String::new(), call: None, calls }
+        let (granted, setup, call, heard) = (None, None, None, String::new());
+        Self { service, version, project, granted, setup, turns, heard, call, calls }
+    }
+
+    /// The same for the holder of a token that grants this setup.
+    pub(super) fn within(mut self, constraint: &Value) -> Self {
+        let model = text(field(constraint, "setup").unwrap_or(constraint), "model");
+        self.granted = (!model.is_empty()).then(|| model.to_owned());
+        self
     }
 
     /// What is said to a message. `admit` decides about the key.
@@ -134,11 +144,7 @@ impl Talk {
         setup: &Value,
         admit: impl FnOnce(&'static Model) -> Result<(), Said>,
     ) -> Result<Vec<Said>, Said> {
-        let named = match (text(setup, "model"), self.service) {
-            // A token says which.
-            ("", Service::Constrained) => "models/gemini-3.1-flash-live-preview",
-            (named, _) => named,
-        };
+        let named = self.granted.as_deref().unwrap_or(text(setup, "model"));
         let Some(name) = named.strip_prefix("models/") else {
             let what = "* BidiGenerateContentRequest.setup.model: unexpected model name format\n";
             return Err(Said::Close(1007, what.to_owned()));

@@ -1,0 +1,53 @@
+//! Objects that belong to one project: made, named, listed and fetched by clients who know nothing of projects.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod google;
+mod lists;
+mod owners;
+mod uploads;
+
+use harness::{Call, Harness, config};
+use libra_core::config::{Config, PoolKey};
+use libra_core::secret::ApiKey;
+
+/// A pool of five projects with two keys each, and two clients.
+fn pool() -> Config {
+    let keys = (0..5).flat_map(|project| (0..2).map(move |key| (project, key)));
+    Config {
+        keys: keys
+            .map(|(project, key)| PoolKey {
+                project: Some(format!("p{project}")),
+                ..PoolKey::from(ApiKey::new(&format!("p{project}-k{key}")))
+            })
+            .collect(),
+        clients: [harness::CLIENT, "other-client"].map(ApiKey::new).into_iter().collect(),
+        admin_token: Some(ApiKey::new("the-administrators-token")),
+        ..config(&[])
+    }
+}
+
+/// A call of the first client, whose address for the gateway is `http://libra.example`.
+fn call(method: &str, path: &str, body: &str) -> Call {
+    Call {
+        method: method.parse().expect("a method"),
+        headers: vec![
+            ("x-goog-api-key", harness::CLIENT.to_owned()),
+            ("host", "libra.example".to_owned()),
+            ("content-type", "application/json".to_owned()),
+        ],
+        ..Call::post(path, body.to_owned())
+    }
+}
+
+/// The same of the other client.
+fn others(method: &str, path: &str, body: &str) -> Call {
+    let mut call = call(method, path, body);
+    call.headers[0].1 = "other-client".to_owned();
+    call
+}
+
+fn harness() -> Harness {
+    Harness::new(pool())
+}

@@ -1,0 +1,124 @@
+//! Files that come: where they go, and that their bytes follow them.
+
+use crate::google::Google;
+use crate::harness::{Call, Harness, Seen};
+use crate::{call, harness};
+
+/// Begins an upload. The path and query of the address at which it goes on.
+fn start(harness: &mut Harness, google: &mut Google) -> (Seen, String) {
+    let mut start = call("POST", "/upload/v1beta/files", r#"{"file":{"displayName":"a"}}"#);
+    start.headers.push(("x-goog-upload-protocol", "resumable".to_owned()));
+    start.headers.push(("x-goog-upload-command", "start".to_owned()));
+    start.headers.push(("x-goog-upload-header-content-length", "10".to_owned()));
+    let seen = harness.send(&start, |request| google.answer(request));
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    let address = seen.header("x-goog-upload-url").expect("an address").to_owned();
+    let path = address.strip_prefix("http://libra.example").expect("the gateway's address").to_owned();
+    (seen, path)
+}
+
+/// Uploads a file. Its answer.
+pub(crate) fn upload(harness: &mut Harness, google: &mut Google, bytes: &str) -> serde_json::Value {
+    let (_, path) = start(harness, google);
+    let seen = harness.send(&piece(&path, "upload, finalize", 0, bytes), |request| google.answer(request));
+    assert_eq!((seen.status, seen.header("x-goog-upload-status")), (200, Some("final")), "{}", seen.text());
+    serde_json::from_str(seen.text()).expect("JSON")
+}
+
+fn piece(path: &str, command: &str, offset: u64, bytes: &str) -> Call {
+    let mut call = call("PUT", path, bytes);
+    call.headers[2].1 = "application/octet-stream".to_owned();
+    call.headers.push(("x-goog-upload-command", command.to_owned()));
+    call.headers.push(("x-goog-upload-offset", offset.to_string()));
+    call
+}
+
+#[test]
+fn bytes_follow_their_upload_and_prompts_their_files() {
+    let (mut harness, mut google) = (harness(), Google::default());
+    let (seen, path) = start(&mut harness, &mut google);
+    assert_eq!(seen.header("x-goog-upload-status"), Some("active"));
+    assert_eq!(seen.header("x-goog-upload-chunk-granularity"), Some("8388608"));
+    assert_eq!(seen.header("x-goog-upload-control-url"), seen.header("x-goog-upload-url"));
+    assert!(seen.header("x-goog-api-key").is_none());
+    let first = piece(&path, "upload", 0, "01234");
+    let second = piece(&path, "upload, finalize", 5, "56789");
+    assert_eq!(harness.send(&first, |request| google.answer(request)).status, 200);
+    let seen = harness.send(&second, |request| google.answer(request));
+    assert!(seen.text().contains("\"uri\": \"http://libra.example/v1beta/files/o1\""), "{}", seen.text());
+    let keys = google.keys_of("/upload/");
+    assert_eq!(keys.len(), 3);
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    assert!(!google.seen.iter().any(|seen| seen.1.contains("libra_owner")), "that is nobody else's business");
+
+    let prompt =
+        r#"{"contents":[{"parts":[{"fileData":{"fileUri":"http://libra.example/v1beta/files/o1"}}]}]}"#;
+    for _ in 0..3 {
+        let ask = call("POST", "/v1beta/models/gemini-2.5-flash:generateContent", prompt);
+        let seen = harness.send(&ask, |request| google.answer(request));
+        assert_eq!(seen.status, 200, "{}", seen.text());
+        assert_eq!(seen.calls.len(), 1);
+        let (_, _, key, body) = google.seen.last().expect("a request");
+        assert_eq!(key, google.keys_of("/upload/")[0]);
+        assert!(body.contains("\"https://generativelanguage.googleapis.com/v1beta/files/o1\""), "{body}");
+    }
+}
+
+#[test]
+fn a_client_makes_its_files_in_one_project() {
+    let (mut harness, mut google) = (harness(), Google::default());
+    for number in 0..6 {
+        upload(&mut harness, &mut google, &format!("file {number}"));
+    }
+    let project = google.objects["files/o1"].clone();
+    assert!(google.objects.values().all(|other| *other == project), "{:?}", google.objects);
+    let prompt = r#"{"contents":[{"parts":[{"file_data":{"file_uri":"files/o1"}},{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/o6"}}]}]}"#;
+    let ask = call("POST", "/v1beta/models/m:generateContent", prompt);
+    assert_eq!(harness.send(&ask, |request| google.answer(request)).status, 200);
+    assert_eq!(google.seen.last().map(|seen| seen.3.as_str()), Some(prompt), "nothing to be turned");
+}
+
+#[test]
+fn an_upload_goes_on_after_a_cut() {
+    let (mut harness, mut google) = (harness(), Google::default());
+    let (_, path) = start(&mut harness, &mut google);
+    google.cut = Some(3);
+    let seen =
+        harness.send(&piece(&path, "upload, finalize", 0, "0123456789"), |request| google.answer(request));
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    assert_eq!(google.uploads["u0"].1, b"0123456789");
+    assert_eq!(seen.calls.len(), 3, "the piece, the question, the rest");
+}
+
+#[test]
+fn an_upload_needs_no_key_and_no_other_client_gets_it() {
+    let (mut harness, mut google) = (harness(), Google::default());
+    let (_, path) = start(&mut harness, &mut google);
+    let mut check = |change: &dyn Fn(&mut Call), expected: u16| {
+        let mut piece = piece(&path, "query", 0, "");
+        change(&mut piece);
+        let seen = harness.send(&piece, |request| google.answer(request));
+        assert_eq!(seen.status, expected, "{}", seen.text());
+    };
+    check(&|_| {}, 200);
+    check(&|piece| drop(piece.headers.remove(0)), 200);
+    check(&|piece| piece.headers[0].1 = "other-client".to_owned(), 403);
+    check(&|piece| piece.path = piece.path.replace("u0", "u1"), 403);
+    check(&|piece| piece.path = format!("{}0", piece.path), 403);
+    check(
+        &|piece| {
+            piece.headers.remove(0);
+            piece.path = piece.path.replace("u0", "u1");
+        },
+        401,
+    );
+}
+
+#[test]
+fn a_restart_loses_no_upload() {
+    let (mut harness, mut google) = (harness(), Google::default());
+    let (_, path) = start(&mut harness, &mut google);
+    let mut harness = crate::harness();
+    let seen = harness.send(&piece(&path, "upload, finalize", 0, "0123"), |request| google.answer(request));
+    assert_eq!(seen.status, 200, "{}", seen.text());
+}
