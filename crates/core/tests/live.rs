@@ -532,6 +532,23 @@ fn when_nobody_has_room_the_client_hears_when() {
 }
 
 #[test]
+fn a_close_about_a_quota_says_nothing_of_other_projects() {
+    let mut play = Play::with(&five());
+    play.client(SETUP);
+    for _ in 0..4 {
+        play.connected();
+        play.tell(Input::UpstreamEnded(said(
+            1011,
+            "You exceeded your current quota, please check your plan",
+        )));
+    }
+    assert_eq!((play.asked.len(), play.down.len()), (5, 0));
+    play.connected();
+    play.google(READY);
+    assert_eq!(play.down, [Outgoing::Frame(binary(READY))]);
+}
+
+#[test]
 fn dead_keys_are_no_fault_of_the_client() {
     let mut play = Play::with(&Gateway::new(config(&["key-1", "key-2"]), 1));
     play.client(SETUP);

@@ -179,7 +179,12 @@ impl Session {
             (Who::Keys(_), Some(lease)) => lease.classify(&answer, now),
             (Who::Keys(_), None) => return,
         };
-        self.failed(failure, close.told(self.secret()), now);
+        // A close has no room for the details that would say which quota it is; so it says nothing of other projects'.
+        let elsewhere = match failure.class {
+            Class::QuotaUnnamed => Elsewhere::All,
+            _ => failure.elsewhere,
+        };
+        self.failed(Failure { elsewhere, ..failure }, close.told(self.secret()), now);
     }
 
     /// Google has sent an error in the place of `setupComplete`.

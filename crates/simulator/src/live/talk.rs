@@ -144,7 +144,7 @@ impl Talk {
         setup: &Value,
         admit: impl FnOnce(&'static Model) -> Result<(), Said>,
     ) -> Result<Vec<Said>, Said> {
-        let named = self.granted.as_deref().unwrap_or(text(setup, "model"));
+        let named = self.granted.as_deref().unwrap_or_else(|| text(setup, "model"));
         let Some(name) = named.strip_prefix("models/") else {
             let what = "* BidiGenerateContentRequest.setup.model: unexpected model name format\n";
             return Err(Said::Close(1007, what.to_owned()));
