@@ -610,6 +610,27 @@ fn a_session_is_resumed_with_its_project() {
 }
 
 #[test]
+fn a_project_that_does_not_know_a_session_is_asked_once() {
+    let mut settings = config(&["key-1", "key-2", "key-3"]);
+    settings.strategy = libra_core::config::Strategy::Headroom;
+    for (key, project) in settings.keys.iter_mut().zip(["a", "a", "b"]) {
+        key.project = Some(project.to_owned());
+    }
+    for _ in 0..4 {
+        let gateway = Gateway::new(settings.clone(), 1);
+        let mut play = Play::with(&gateway);
+        play.client(r#"{"setup":{"model":"models/m","sessionResumption":{"handle":"unknown"}}}"#);
+        let first = play.key().to_owned();
+        play.connected();
+        play.tell(Input::UpstreamEnded(said(1008, "BidiGenerateContent session not found")));
+        assert_eq!(play.key() == "key-3", first != "key-3", "{first} {}", play.key());
+        play.connected();
+        play.tell(Input::UpstreamEnded(said(1008, "BidiGenerateContent session not found")));
+        assert_eq!((play.asked.len(), play.closed().0), (2, 1008));
+    }
+}
+
+#[test]
 fn a_session_of_another_client_is_not_resumed() {
     let mut settings = config(&["key-1", "key-2"]);
     settings.clients = [CLIENT, "another-client"].into_iter().map(ApiKey::new).collect();

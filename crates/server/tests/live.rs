@@ -4,7 +4,7 @@ mod running;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use libra_simulator::{Condition, Fault, Simulator};
@@ -334,12 +334,17 @@ where
 async fn messages_pass_byte_for_byte() {
     let upstream = gemini(|stream| async move {
         let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
-        // The setup first; then an echo.
+        // The setup first; then an echo, once all is there.
         let _ = socket.next().await;
         let _ = socket.send(Message::text("{\"setupComplete\" : {}}")).await;
+        let mut heard = Vec::new();
         while let Some(Ok(message)) = socket.next().await {
-            if !(message.is_text() || message.is_binary()) || socket.send(message).await.is_err() {
-                break;
+            if message != Message::text("that is all") {
+                heard.push(message);
+                continue;
+            }
+            for message in heard.drain(..) {
+                let _ = socket.send(message).await;
             }
         }
     })
@@ -356,10 +361,15 @@ async fn messages_pass_byte_for_byte() {
     ];
     socket.send(messages[0].clone()).await.expect("it is open");
     assert_eq!(next(&mut socket).await, Message::text("{\"setupComplete\" : {}}"));
+    let began = Instant::now();
     for message in &messages[1..] {
         socket.send(message.clone()).await.expect("it is open");
+    }
+    socket.send(Message::text("that is all")).await.expect("it is open");
+    for message in &messages[1..] {
         assert!(next(&mut socket).await == *message, "{} bytes", message.len());
     }
+    assert!(began.elapsed() < Duration::from_secs(10), "no side waits for the other, or for a ping");
 }
 
 #[tokio::test]
