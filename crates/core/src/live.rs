@@ -22,7 +22,10 @@ mod admit;
 mod attempt;
 mod call;
 mod close;
+mod goodbye;
 mod known;
+mod learned;
+mod message;
 mod setup;
 mod who;
 
@@ -30,24 +33,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use memchr::memmem;
-use serde::Deserialize;
+use http::{HeaderMap, Response, StatusCode};
 
 pub(crate) use self::admit::{Permit, admit};
 use self::attempt::Attempt;
 pub use self::call::{Call, Method};
 pub use self::close::{Close, Ended};
-use self::close::{GOING_AWAY, INTERNAL, INVALID_DATA, POLICY, TRY_AGAIN_LATER};
+use self::close::{GOING_AWAY, INVALID_DATA, POLICY, TRY_AGAIN_LATER};
+use self::goodbye::Side;
 use self::known::Owner;
+pub use self::message::{Fault, Frame, Input, Outgoing, Step};
 use self::setup::Setup;
 use self::who::Who;
 use crate::affinity::name::ObjectName;
 use crate::auth::Access;
 use crate::config::AliasFor;
-use crate::event::{Event, LiveEnded, LiveEndedBy, Traffic, Usage};
-use crate::failure::{Class, Failure};
+use crate::event::{Event, LiveEndedBy, Traffic, Usage};
+use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::judge;
 use crate::mark::Mark;
@@ -76,76 +78,8 @@ const HELD_FRAMES: usize = 64;
 /// Proxies close connections on which nothing moves for a minute; some do after thirty seconds.
 const PING: Duration = Duration::from_secs(20);
 
-/// How long a side may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(5);
-
 /// A lease lasts for an hour; a session may be longer.
 const RENEW_LEASE: Duration = Duration::from_secs(30 * 60);
-
-/// A message, without its framing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// What is in it. UTF-8, where it is a text.
-    pub payload: Bytes,
-    /// Whether it is a text frame; else it is a binary one. Both hold JSON.
-    pub is_text: bool,
-}
-
-/// What goes out to a side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outgoing {
-    /// A message.
-    Frame(Frame),
-    /// A sign of life.
-    Ping,
-    /// The end; nothing follows.
-    Close(Option<Close>),
-}
-
-/// What has happened.
-#[derive(Debug)]
-pub enum Input {
-    /// Google has agreed to the upgrade.
-    Connected(HeaderMap),
-    /// Google has answered otherwise; of the body at most [`BODY_LIMIT`](crate::failure::BODY_LIMIT).
-    Refused(StatusCode, HeaderMap, Bytes),
-    /// There is no connection to Google. `stale`: it had served before and died before any byte of an answer.
-    Failed { stale: bool, message: String },
-    /// A message of the client's.
-    FromClient(Frame),
-    /// A message of Google's.
-    FromUpstream(Frame),
-    /// The client's connection has ended.
-    ClientEnded(Ended),
-    /// Google's connection has ended.
-    UpstreamEnded(Ended),
-    /// The client broke the protocol, and is to be told so.
-    ClientFault(Fault),
-    /// The process is to end.
-    Stop,
-}
-
-/// How a client breaks the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// A message larger than [`MAX_FROM_CLIENT`].
-    TooLarge,
-    /// A text that is no UTF-8, a frame that is none.
-    Malformed,
-}
-
-/// What the shell does next.
-#[derive(Debug)]
-pub enum Step {
-    /// Ask for a WebSocket with this request; the shell adds what is the handshake's.
-    Connect(Box<Request<()>>),
-    /// Drop the connection to Google, or the attempt at one.
-    Disconnect,
-    /// Move frames, at most until then.
-    Wait(Timestamp),
-    /// All is over.
-    End,
-}
 
 /// One session.
 #[derive(Debug)]
@@ -217,26 +151,6 @@ enum Phase {
     Closing(Timestamp),
     /// All is over.
     Over,
-}
-
-/// How far the end of a side is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Side {
-    /// It is there.
-    Open,
-    /// It is to be told this.
-    Owed(Option<Close>),
-    /// It has been told.
-    Told,
-    /// It is gone.
-    Gone,
-}
-
-impl Frame {
-    /// A text.
-    pub fn text(text: String) -> Self {
-        Self { payload: text.into(), is_text: true }
-    }
 }
 
 impl Session {
@@ -455,119 +369,10 @@ impl Session {
         if self.up.is_empty() {
             self.held.release();
         }
-        if let Some(lease) = self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref()) {
-            self.key = Some(lease.key().id());
+        if let Some(lease) = self.lease() {
             lease.serves(self.model.as_deref(), now);
         }
-    }
-
-    /// What concerns the gateway in a message of Google's. It passes in any case.
-    fn look_at(&mut self, payload: &[u8], now: Timestamp) {
-        if let Some(usage) = judge::usage(payload) {
-            let first = self.usage.is_none();
-            let sum = self.usage.get_or_insert_default();
-            sum.prompt = sum.prompt.saturating_add(usage.prompt);
-            sum.total = sum.total.saturating_add(usage.total);
-            if let (Some(lease), Some(model)) =
-                (self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref()), &self.model)
-            {
-                lease.used(model, usage, first, now);
-            }
-        }
-        if memmem::find(payload, b"\"newHandle\"").is_some()
-            && let Some(handle) = new_handle(payload)
-        {
-            self.learn(&handle, now);
-        }
-    }
-
-    /// The session can be taken up again under this handle, with its project.
-    fn learn(&mut self, handle: &str, now: Timestamp) {
-        let Some(lease) = self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref()) else { return };
-        let Some(name) = known::name_of(handle).filter(|name| !self.names.contains(name)) else { return };
-        let client = match &self.who {
-            Who::Keys(access) => Some(access.client()),
-            Who::Token { .. } => None,
-        };
-        // A client may still hold the one before.
-        let old = if self.names.len() >= 2 { self.names.pop_front() } else { None };
-        known::learn(&name, old.as_ref(), lease, client, now);
-        self.names.push_back(name);
-    }
-
-    fn client_ended(&mut self, ended: Ended, now: Timestamp) {
-        let (close, is_lost) = match ended {
-            Ended::Said(close) => (close, false),
-            Ended::Lost => (None, true),
-        };
-        let code = close.as_ref().map_or(if is_lost { 1006 } else { 1005 }, |close| close.code);
-        self.client = Side::Gone;
-        self.down.clear();
-        match self.phase {
-            Phase::Open => {
-                self.note_end(LiveEndedBy::Client, code);
-                let told = match (close, is_lost) {
-                    (Some(close), _) => close.told(self.clients_secret()),
-                    (None, false) => None,
-                    (None, true) => Some(Close::new(GOING_AWAY, "")),
-                };
-                self.upstream = Side::Owed(told);
-                self.phase = Phase::Closing(now + GOODBYE);
-            }
-            Phase::Closing(_) | Phase::Over => {}
-            _ => {
-                self.note_end(LiveEndedBy::Client, code);
-                self.drop_attempt(now);
-                self.finish(now);
-            }
-        }
-    }
-
-    fn upstream_ended(&mut self, ended: Ended, now: Timestamp) {
-        match self.phase {
-            Phase::SettingUp { .. } => self.closed_early(ended, now),
-            Phase::Open => {
-                self.upstream = Side::Gone;
-                self.up.clear();
-                let told = match ended {
-                    Ended::Said(None) => None,
-                    Ended::Said(Some(close)) => {
-                        self.learn_of_close(&close, now);
-                        close.told(self.secret())
-                    }
-                    Ended::Lost => Some(Close::new(INTERNAL, "The connection to Google broke.")),
-                };
-                self.note_end(LiveEndedBy::Upstream, told.as_ref().map_or(1005, |close| close.code));
-                self.client = Side::Owed(told);
-                self.phase = Phase::Closing(now + GOODBYE);
-            }
-            _ => self.upstream = Side::Gone,
-        }
-    }
-
-    /// Ends the session from here, whatever it does.
-    fn end_both(&mut self, close: Close, now: Timestamp) {
-        match self.phase {
-            Phase::Open => {
-                self.note_end(LiveEndedBy::Gateway, close.code);
-                // Google is told that the client is gone, which it soon will be.
-                self.upstream = Side::Owed(Some(Close::new(GOING_AWAY, "")));
-                self.client = Side::Owed(Some(close));
-                self.phase = Phase::Closing(now + GOODBYE);
-            }
-            Phase::Closing(_) | Phase::Over => {}
-            _ => self.refuse(close, now),
-        }
-    }
-
-    /// Ends the session before Google was ready.
-    fn refuse(&mut self, close: Close, now: Timestamp) {
-        self.note_end(LiveEndedBy::Gateway, close.code);
-        self.drop_attempt(now);
-        self.upstream = Side::Gone;
-        self.up.clear();
-        self.client = Side::Owed(Some(close));
-        self.phase = Phase::Closing(now + GOODBYE);
+        self.key = self.lease().map(|lease| lease.key().id());
     }
 
     fn watch_open(&mut self, now: Timestamp) {
@@ -608,45 +413,11 @@ impl Session {
         at.min(self.ping_at)
     }
 
-    /// While something still goes out, a side is not late with its goodbye.
-    fn moved(&mut self, now: Timestamp) {
-        if let Phase::Closing(until) = &mut self.phase {
-            *until = now + GOODBYE;
-        }
-    }
-
-    fn note_end(&mut self, by: LiveEndedBy, code: u16) {
-        self.end.get_or_insert((by, code));
-    }
-
-    fn finish(&mut self, now: Timestamp) {
-        self.phase = Phase::Over;
-        self.drop_attempt(now);
-        self.disconnect = false;
-        if std::mem::replace(&mut self.told, true) {
-            return;
-        }
-        // A session that is dropped has lost its client.
-        let (by, code) = self.end.unwrap_or((LiveEndedBy::Client, 1006));
-        self.events.push(Event::LiveEnded(LiveEnded {
-            request: self.mark.id(),
-            model: self.model.clone(),
-            key: self.key,
-            attempts: self.budget.made(),
-            by,
-            code,
-            up: self.traffic[0],
-            down: self.traffic[1],
-            usage: self.usage,
-            elapsed: now.since(self.arrived),
-        }));
-    }
-
     /// The credential that went up.
     fn secret(&self) -> Option<&ApiKey> {
         match &self.who {
             Who::Token { token, .. } => Some(token),
-            Who::Keys(_) => Some(self.attempt.as_ref()?.lease.as_ref()?.key()),
+            Who::Keys(_) => Some(self.lease()?.key()),
         }
     }
 
@@ -658,64 +429,4 @@ impl Session {
             Who::Keys(Access::Own(keys)) => keys.first(),
         }
     }
-
-    /// What Google says when it ends a session may be about the key, or about a limit.
-    fn learn_of_close(&mut self, close: &Close, now: Timestamp) {
-        let Some(lease) = self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref()) else { return };
-        if matches!(self.who, Who::Token { .. }) {
-            return;
-        }
-        let failure = attempt::meaning(close, lease, self.model.as_deref(), now);
-        let says_something = failure.class.is_the_keys()
-            || failure.class.is_the_projects()
-            || matches!(
-                failure.class,
-                Class::ProjectBilling | Class::QuotaMinute | Class::QuotaDay | Class::QuotaNone
-            )
-            || failure.class == Class::QuotaUnnamed;
-        if says_something {
-            self.events.extend(lease.failed(self.model.as_deref(), &failure, now));
-        }
-    }
-}
-
-impl Side {
-    fn take_owed(&mut self) -> Option<Option<Close>> {
-        if !matches!(self, Self::Owed(_)) {
-            return None;
-        }
-        match std::mem::replace(self, Self::Told) {
-            Self::Owed(close) => Some(close),
-            _ => None,
-        }
-    }
-}
-
-impl Traffic {
-    fn add(&mut self, frame: &Frame) {
-        self.frames += 1;
-        self.bytes += frame.payload.len() as u64;
-    }
-}
-
-impl From<&'static str> for Close {
-    fn from(reason: &'static str) -> Self {
-        Self::new(INVALID_DATA, reason)
-    }
-}
-
-/// The name under which a session can be taken up again, if a message gives one.
-fn new_handle(payload: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Message {
-        session_resumption_update: Update,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Update {
-        new_handle: String,
-    }
-    let message: Message = serde_json::from_slice(payload).ok()?;
-    Some(message.session_resumption_update.new_handle).filter(|handle| !handle.is_empty())
 }

@@ -110,8 +110,7 @@ impl Session {
         let credential = match (&self.who, self.attempt.as_ref().and_then(|attempt| attempt.lease.as_ref())) {
             (Who::Token { token, .. }, _) => Credential::Token(token),
             (Who::Keys(_), Some(lease)) => Credential::Key(lease.key()),
-            // An attempt with keys has a lease.
-            (Who::Keys(_), None) => return Step::Wait(self.arrived),
+            (Who::Keys(_), None) => unreachable!("an attempt with keys has a lease"),
         };
         let (path, query) = (self.call.path(), self.query.as_deref());
         let origin = &self.gateway.config().upstream;
@@ -139,11 +138,7 @@ impl Session {
         self.hear_date(headers, now);
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let answer = Answer { status, content_type, body, model: self.model.as_deref() };
-        let failure = match (&self.who, self.lease()) {
-            (Who::Token { token, .. }, _) => failure::classify(&answer, token, now),
-            (Who::Keys(_), Some(lease)) => lease.classify(&answer, now),
-            (Who::Keys(_), None) => return,
-        };
+        let failure = self.meaning(&answer, now);
         self.failed(failure, None, now);
     }
 
@@ -174,11 +169,7 @@ impl Session {
         let (status, body) = close.as_answer();
         let content_type = Some("application/json");
         let answer = Answer { status, content_type, body: &body, model: self.model.as_deref() };
-        let failure = match (&self.who, self.lease()) {
-            (Who::Token { token, .. }, _) => failure::classify(&answer, token, now),
-            (Who::Keys(_), Some(lease)) => lease.classify(&answer, now),
-            (Who::Keys(_), None) => return,
-        };
+        let failure = self.meaning(&answer, now);
         // A close has no room for the details that would say which quota it is; so it says nothing of other projects'.
         let elsewhere = match failure.class {
             Class::QuotaUnnamed => Elsewhere::All,
@@ -193,7 +184,7 @@ impl Session {
         let failure = match (&self.who, self.lease()) {
             (Who::Token { token, .. }, _) => failure::classify_event(&frame.payload, model, token, now),
             (Who::Keys(_), Some(lease)) => lease.classify_event(&frame.payload, model, now),
-            (Who::Keys(_), None) => return,
+            (Who::Keys(_), None) => unreachable!("an attempt with keys has a lease"),
         };
         self.disconnect = true;
         self.failed(failure, None, now);
@@ -277,7 +268,16 @@ impl Session {
         }
     }
 
-    fn lease(&self) -> Option<&Lease> {
+    /// What an unsuccessful answer to the credential means.
+    fn meaning(&self, answer: &Answer<'_>, now: Timestamp) -> Failure {
+        match (&self.who, self.lease()) {
+            (Who::Token { token, .. }, _) => failure::classify(answer, token, now),
+            (Who::Keys(_), Some(lease)) => lease.classify(answer, now),
+            (Who::Keys(_), None) => unreachable!("an attempt with keys has a lease"),
+        }
+    }
+
+    pub(super) fn lease(&self) -> Option<&Lease> {
         self.attempt.as_ref()?.lease.as_ref()
     }
 

@@ -97,6 +97,12 @@ impl Close {
     }
 }
 
+impl From<&'static str> for Close {
+    fn from(reason: &'static str) -> Self {
+        Self::new(INVALID_DATA, reason)
+    }
+}
+
 /// The status that Google's sentences go with, by how they begin, in lower case.
 const SENTENCES: [(u16, &[&str]); 6] = [
     (
