@@ -1,10 +1,11 @@
 //! Messages and closes that pass, and who is read when.
 
+use libra_core::config::{Config, Strategy};
 use libra_core::event::{Event, LiveEndedBy, Usage};
 use libra_core::gateway::Gateway;
 use libra_core::live::{Close, Ended, Frame, Input, Outgoing};
 
-use crate::harness::config;
+use crate::harness::{START, config};
 use crate::play::{Play, READY, SETUP, binary, close, five, said};
 
 #[test]
@@ -117,4 +118,19 @@ fn little_messages_are_held_within_bounds_too() {
         held += 1;
     }
     assert_eq!(held, 64);
+}
+
+#[test]
+fn the_tokens_of_every_turn_are_counted() {
+    let settings = Config { strategy: Strategy::Headroom, ..config(&["key-1"]) };
+    let gateway = Gateway::new(settings, 1);
+    // Of a model that nobody has proven there are no counts: the first session proves it.
+    drop(Play::ready(&gateway));
+    let counted = |now| gateway.view(now).each_project[0].models[0].tokens_per_minute.used;
+    let before = counted(START);
+    let mut play = Play::ready(&gateway);
+    for turn in 1..=3 {
+        play.google(r#"{"usageMetadata":{"promptTokenCount":1000,"totalTokenCount":1100}}"#);
+        assert_eq!(counted(play.now) - before, turn * 1_000);
+    }
 }
