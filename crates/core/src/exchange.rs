@@ -28,6 +28,7 @@ mod parts;
 mod repaired;
 mod resume;
 mod second_best;
+mod steps;
 mod take_over;
 mod waiting;
 
@@ -48,6 +49,8 @@ use self::owner::{Ownership, Reference};
 use self::parts::Parts;
 use self::resume::Resume;
 use self::second_best::SecondBest;
+pub(crate) use self::steps::Client;
+use self::steps::Steps;
 use self::waiting::Place;
 use crate::affinity::address::Called;
 use crate::affinity::conversations::Conversation;
@@ -60,6 +63,7 @@ use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
 use crate::mark::Mark;
 use crate::memory::Held;
+use crate::openai::objects::{Ask, Work};
 use crate::pool::{Only, Pick, ProjectId, Ticket, Want};
 use crate::relay::{Mode, Origin, Relay};
 use crate::repair;
@@ -193,6 +197,8 @@ enum Kinds {
     Parts(Box<Parts>),
     /// Answered with a list from each project.
     Listing(Box<Listing>),
+    /// Answered by what comes of some calls about objects, one after the other.
+    Steps(Box<Steps>),
 }
 
 impl Exchange {
@@ -211,12 +217,18 @@ impl Exchange {
         }
     }
 
+    /// A call of another dialect about objects, that begins with this one of Gemini's.
+    pub(crate) fn steps(client: Client, (work, first): (Work, Ask)) -> Self {
+        Self(Kinds::Steps(Box::new(Steps::new(client, work, first))))
+    }
+
     /// What to do next.
     pub fn poll(&mut self, now: Timestamp) -> Step {
         match &mut self.0 {
             Kinds::Single(single) => single.poll(now),
             Kinds::Parts(parts) => parts.poll(now),
             Kinds::Listing(listing) => listing.poll(now),
+            Kinds::Steps(steps) => steps.poll(now),
         }
     }
 
@@ -226,6 +238,7 @@ impl Exchange {
             Kinds::Single(single) => single.handle(op, outcome, now),
             Kinds::Parts(parts) => parts.handle(op, outcome, now),
             Kinds::Listing(listing) => listing.handle(op, outcome, now),
+            Kinds::Steps(steps) => steps.handle(op, outcome, now),
         }
     }
 
@@ -233,6 +246,7 @@ impl Exchange {
     pub fn commit(self, op: OpId) -> Relay {
         match self.0 {
             Kinds::Single(single) => single.commit(op),
+            Kinds::Steps(steps) => steps.commit(op),
             Kinds::Parts(_) | Kinds::Listing(_) => unreachable!("an answer in parts is a reply"),
         }
     }
@@ -241,7 +255,7 @@ impl Exchange {
     pub fn body_limit(&self) -> u64 {
         match &self.0 {
             Kinds::Single(single) => single.task.body_limit(single.gateway.config()),
-            Kinds::Parts(_) | Kinds::Listing(_) => 0,
+            Kinds::Parts(_) | Kinds::Listing(_) | Kinds::Steps(_) => 0,
         }
     }
 
@@ -251,6 +265,7 @@ impl Exchange {
             Kinds::Single(single) => single.take_events(),
             Kinds::Parts(parts) => parts.take_events(),
             Kinds::Listing(listing) => listing.take_events(),
+            Kinds::Steps(steps) => steps.take_events(),
         }
     }
 
@@ -260,6 +275,7 @@ impl Exchange {
             Kinds::Single(single) => single.abandon(now),
             Kinds::Parts(parts) => parts.abandon(now),
             Kinds::Listing(listing) => listing.abandon(now),
+            Kinds::Steps(steps) => steps.abandon(now),
         }
     }
 }

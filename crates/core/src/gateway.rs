@@ -28,22 +28,23 @@ use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
-use crate::exchange::{Admitted, Exchange};
+use crate::exchange::{Admitted, Client, Exchange};
 use crate::fetch::{self, Kept};
 use crate::fields;
 use crate::gemini::tuning::Tuning;
-use crate::generation::{Asked, Form};
+use crate::generation::{Asked, Form, Generation};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
+use crate::openai::objects::{Call, Of, Work};
 use crate::openai::responses::store::Answers;
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, StateChange, Ticket};
 use crate::repair::Repairs;
 use crate::resource::{self, Resource, ResourceCall};
 use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
-use crate::secret::ApiKey;
+use crate::secret::{ApiKey, KeyId};
 use crate::signatures::Signatures;
 use crate::suffix::Wishes;
 use crate::task::{Task, Tuned};
@@ -155,6 +156,8 @@ pub struct Intake {
 enum Wanted {
     /// To be read and translated once the body is there.
     Generation(Form),
+    /// OpenAI's files and batches: read whole, and done in steps.
+    Objects(Call),
     Admin(admin::Change),
     Task(Task),
 }
@@ -397,6 +400,7 @@ impl Gateway {
                 self.intake(head, Wanted::Task(task), mark, now)
             }
             Operation::Resource(call) => self.resource(head, call, mark, now),
+            Operation::Objects(call) => self.intake(head, Wanted::Objects(call), mark, now),
             Operation::ModelList { version } => {
                 let access = Presented::find(head.uri, head.headers).access(&self.config)?;
                 let query = crate::route::without_credentials(head.uri.query().unwrap_or(""));
@@ -478,8 +482,20 @@ impl Gateway {
         key.is_some_and(|key| owner.is_signed_by(&key, query))
     }
 
+    /// A client's request for this model of the upstream's.
+    pub(crate) fn translated(&self, asked: Asked, model: String, client: KeyId) -> Result<Generation, Error> {
+        let ids = asked.call_ids().into_iter();
+        let recalled = self.signatures().recall(client, ids);
+        let tuning = Tuning {
+            wishes: self.config.wishes(asked.model(), AliasFor::Chat),
+            safety: self.config.safety_for(client),
+            shows_thoughts: Some(true),
+        };
+        asked.translated_for(model, recalled, tuning)
+    }
+
     /// The upstream's model that a client's name stands for, without what is wished for behind it.
-    fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
+    pub(crate) fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
         // The client's own name for it goes into every event of an answer.
         let (plain, _) = self.config.parted(asked);
         let (model, _) = self.config.parted(self.config.resolve_model(plain, operation));
@@ -526,7 +542,7 @@ impl Gateway {
             // What cannot be read stays as it is.
             tuning = Tuning::default();
         }
-        let is_read = matches!(wanted, Wanted::Generation(_)) || !tuning.is_nothing();
+        let is_read = matches!(wanted, Wanted::Generation(_) | Wanted::Objects(_)) || !tuning.is_nothing();
         if is_read && encoded {
             let message = "A compressed body cannot be translated; send it without Content-Encoding.";
             return Err(Error::new(Kind::UnsupportedEncoding, message));
@@ -557,7 +573,9 @@ impl Gateway {
                 // A client of Gemini's own dialect says itself whether it wants to see thoughts.
                 shows_thoughts: None,
             },
-            Wanted::Task(_) | Wanted::Generation(_) | Wanted::Admin(_) => Tuning::default(),
+            Wanted::Task(_) | Wanted::Generation(_) | Wanted::Objects(_) | Wanted::Admin(_) => {
+                Tuning::default()
+            }
         }
     }
 
@@ -649,6 +667,8 @@ impl Wanted {
             Self::Admin(_) => admin::MOST_BYTES,
             Self::Task(task) => task.body_limit(config),
             Self::Generation(_) => config.body_limit,
+            // What never fits into memory is told to be too large before it comes.
+            Self::Objects(_) => config.body_limit.min(config.memory.unwrap_or(DEFAULT_MEMORY)),
         }
     }
 }
@@ -659,7 +679,7 @@ impl Intake {
         match &self.wanted {
             Wanted::Generation(form) => form.dialect(),
             Wanted::Task(task) => task.dialect(),
-            Wanted::Admin(_) => Dialect::OpenAi,
+            Wanted::Objects(_) | Wanted::Admin(_) => Dialect::OpenAi,
         }
     }
 
@@ -669,6 +689,7 @@ impl Intake {
         let config = self.gateway.config();
         match &self.wanted {
             Wanted::Generation(_) => config.body_limit,
+            Wanted::Objects(_) => self.body_limit(),
             Wanted::Task(_) if !self.tuning.is_nothing() => config.body_limit,
             Wanted::Task(Task::Resource(resource)) if resource.sends_bytes() => {
                 UPLOAD_KEPT.min(config.replay_limit)
@@ -740,17 +761,23 @@ impl Intake {
             }
             // One that is not read whole.
             (Wanted::Admin(_), _) => return Err(too_large(admin::MOST_BYTES)),
-            (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
+            (Wanted::Generation(_) | Wanted::Objects(_), None) => {
+                return Err(too_large(gateway.config().body_limit));
+            }
+            (Wanted::Objects(call), Some(body)) => {
+                let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                let content_type = content_type.unwrap_or_default().to_owned();
+                let public = called.public(gateway.config());
+                let of = Of { gateway: &gateway, client: access.client(), public: &public, now };
+                let begun = Work::begin(call, body, &content_type, of, &mut held)?;
+                let client = Client { gateway, access, headers, called, held, arrived, mark };
+                return Ok(Exchange::steps(client, begun));
+            }
             (Wanted::Generation(form), Some(body)) => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default();
                 // Apart from the body's own share, whose size says how much the client has sent.
-                let mut read = gateway.memory.share();
-                let size = read_size(body);
-                if !read.grow(size) {
-                    let never_fits = size as u64 > gateway.memory.limit();
-                    return Err(if never_fits { too_many_values() } else { no_room() });
-                }
+                let mut read = held_values(&gateway, body)?;
                 let client = (&*gateway, access.client());
                 let asked = Asked::read(form, body, content_type, client, &mut held, now)?;
                 let custom = asked.is_chat()
@@ -766,14 +793,7 @@ impl Intake {
                     Err(_) if custom => asked.model().to_owned(),
                     Err(error) => return Err(error),
                 };
-                let ids = asked.call_ids().into_iter();
-                let recalled = gateway.signatures().recall(access.client(), ids);
-                let tuning = Tuning {
-                    wishes: gateway.config().wishes(asked.model(), AliasFor::Chat),
-                    safety: gateway.config().safety_for(access.client()),
-                    shows_thoughts: Some(true),
-                };
-                let generation = asked.translated_for(model, recalled, tuning)?;
+                let generation = gateway.translated(asked, model, access.client())?;
                 if !read.grow(generation.body().len()) {
                     return Err(no_room());
                 }
@@ -808,6 +828,17 @@ impl Intake {
         };
         refusal(&error, self.dialect(), self.mark)
     }
+}
+
+/// The room for what a body becomes once it is read, besides its bytes.
+pub(crate) fn held_values(gateway: &Gateway, body: &[u8]) -> Result<Held, Error> {
+    let mut read = gateway.memory.share();
+    let size = read_size(body);
+    if !read.grow(size) {
+        let never_fits = size as u64 > gateway.memory.limit();
+        return Err(if never_fits { too_many_values() } else { no_room() });
+    }
+    Ok(read)
 }
 
 /// What a body takes once it is read, besides its bytes, where that is much. Of a form it is not.

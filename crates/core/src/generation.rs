@@ -310,6 +310,13 @@ impl Part {
     }
 }
 
+impl AskedResponse {
+    /// What the answer's translation has to know.
+    pub(crate) fn context(&self) -> &responses::Context {
+        &self.context
+    }
+}
+
 impl Kept {
     fn answer(&self, body: Bytes) -> Answer {
         Answer::new(self.id.clone(), body, self.items.clone(), self.before.clone())
@@ -317,6 +324,11 @@ impl Kept {
 }
 
 impl Generation {
+    /// The request.
+    pub(crate) fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
     /// The model, as the client named it.
     pub(crate) fn asked_model(&self) -> &str {
         self.asked.model()

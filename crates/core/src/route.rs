@@ -14,6 +14,7 @@ use crate::affinity::name::is_collection;
 use crate::error::{Dialect, Error, Kind};
 use crate::generation::Form;
 use crate::openai::endpoint::Endpoint;
+use crate::openai::objects::Call;
 use crate::resource::{Area, ResourceCall};
 use crate::sse::Framing;
 
@@ -41,6 +42,8 @@ pub enum Operation {
     Generation(Form),
     /// An answer that was kept: `/v1/responses/{id}` and below.
     Answer { id: String, act: Act },
+    /// OpenAI's files and batches.
+    Objects(Call),
     /// `POST /verify`.
     Verify { format: VerifyFormat },
     /// `GET /`.
@@ -176,6 +179,12 @@ impl Route {
             }
             parts if let Some(call) = path.resource(method, uri, headers, parts) => {
                 (Self { dialect: Dialect::Gemini, operation: Operation::Resource(call) }, RESOURCE_METHODS)
+            }
+            parts
+                if path.dialect_of_models(uri, headers) == Dialect::OpenAi
+                    && let Some((call, allowed)) = Call::of_path(method, parts, query) =>
+            {
+                (Self::other(Operation::Objects(call)), allowed)
             }
             [collection @ ("models" | "tunedModels" | "dynamic"), rest @ ..] if !rest.is_empty() => {
                 match model_call(collection, rest, version, query) {

@@ -64,7 +64,8 @@ impl Task {
 
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
-            Self::Native { .. } | Self::Resource(_) => Dialect::Gemini,
+            Self::Native { .. } => Dialect::Gemini,
+            Self::Resource(resource) => resource.dialect(),
             Self::Generation(generation) => generation.form().dialect(),
             Self::ModelList { dialect, .. } | Self::ModelGet { dialect, .. } => *dialect,
         }
@@ -101,7 +102,11 @@ impl Task {
 
     /// Whether the client gets something else than the upstream's bytes.
     pub(crate) fn is_translated(&self) -> bool {
-        !matches!(self, Self::Native { .. } | Self::Resource(_))
+        match self {
+            Self::Native { .. } => false,
+            Self::Resource(resource) => resource.is_whole(),
+            Self::Generation(_) | Self::ModelList { .. } | Self::ModelGet { .. } => true,
+        }
     }
 
     /// Whether the whole of what came is an answer.

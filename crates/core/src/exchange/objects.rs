@@ -72,7 +72,10 @@ impl Single {
         let client = self.access.client();
         let response = resource.respond((status, &headers), body.clone(), &public, (lease.key(), client));
         let (key, guests) = (lease.key().id(), lease.is_guests());
-        self.learn(&body, key, guests, now);
+        // What a model has written names nothing that there is.
+        if resource.kind() != Kind::Media {
+            self.learn(&body, key, guests, now);
+        }
         if resource.kind() == (Kind::Make { settles: true }) {
             self.gateway.objects(guests).settle(client, key, now);
         }

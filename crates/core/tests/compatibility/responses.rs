@@ -174,7 +174,7 @@ fn content() -> Vec<Asked> {
             part(json!({ "type": "input_file", "file_url": "https://example.com/a.pdf" })),
         )
         .becomes(uri, json!("https://example.com/a.pdf")),
-        asked("content[].input_file.file_id", part(json!({ "type": "input_file", "file_id": "file-abc" })))
+        asked("content[].input_file.file_id", part(json!({ "type": "input_file", "file_id": "file-AbC" })))
             .refused("input[0].content[0].file_id")
             .says("Of OpenAI.", "OpenAI 的文件。"),
         asked(
