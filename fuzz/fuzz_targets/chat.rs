@@ -14,7 +14,8 @@ use libra_core::signatures::{Issued, Signatures};
 use serde::de::IgnoredAny;
 
 /// One of each kind that the translation tells apart.
-const MODELS: [&str; 4] = ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "a-model-of-tomorrow"];
+const MODELS: [&str; 4] =
+    ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "a-model-of-tomorrow"];
 const PLAIN: &[u8] = br#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"x"}]}"#;
 
 fuzz_target!(|input: &[u8]| {
@@ -28,8 +29,10 @@ fuzz_target!(|input: &[u8]| {
     };
     let mut memory = Signatures::new(1 << 20);
     let client = ApiKey::new("fuzz").id();
-    let issued = |id: std::borrow::Cow<'_, str>| {
-        Issued { id: id.into_owned(), signature: Some("c2ln".to_owned()), native_id: None }
+    let issued = |id: std::borrow::Cow<'_, str>| Issued {
+        id: id.into_owned(),
+        signature: Some("c2ln".to_owned()),
+        native_id: None,
     };
     memory.remember(client, chat.call_ids().map(issued));
     let known = Known { recalled: memory.recall(client, chat.call_ids()), ..Known::default() };

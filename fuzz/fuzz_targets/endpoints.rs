@@ -32,7 +32,9 @@ fuzz_target!(|input: &[u8]| {
     let content_type =
         if body.starts_with(b"--") { "multipart/form-data; boundary=X" } else { "application/json" };
     let body = Bytes::copy_from_slice(body);
-    let Ok(request) = endpoint.read(&body, content_type, "cmpl-fuzz".to_owned(), 1_790_000_000) else { return };
+    let Ok(request) = endpoint.read(&body, content_type, "cmpl-fuzz".to_owned(), 1_790_000_000) else {
+        return;
+    };
     assert!(request.parts() > 0);
     for model in MODELS {
         if let Ok(written) = request.to_gemini(model, request.parts() - 1, &Media::default()) {

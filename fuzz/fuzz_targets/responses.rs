@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 /// One of each kind that the translation tells apart.
-const MODELS: [&str; 4] = ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "a-model-of-tomorrow"];
+const MODELS: [&str; 4] =
+    ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "a-model-of-tomorrow"];
 const PLAIN: &[u8] = br#"{"model":"gemini-2.5-flash","input":"x"}"#;
 const ID: &str = "resp_0123456789abcdef01234567";
 
@@ -22,9 +23,8 @@ fuzz_target!(|input: &[u8]| {
         Some(end) => (&input[..end], &input[end + 1..]),
         None => (input, &[][..]),
     };
-    let (request, conversation) = read(body)
-        .or_else(|_| read(PLAIN))
-        .expect("the plain request is a good one");
+    let (request, conversation) =
+        read(body).or_else(|_| read(PLAIN)).expect("the plain request is a good one");
     for model in MODELS {
         if let Ok(written) = to_gemini::request(&conversation, model, &Known::default()) {
             is_json(&written.body);

@@ -5,8 +5,8 @@ use std::process::Command;
 use xtask::command::{self, root};
 
 /// In `fuzz/fuzz_targets`, a file each.
-const TARGETS: [&str; 8] =
-    ["events", "classify", "chat", "responses", "messages", "schemas", "address", "endpoints"];
+const TARGETS: [&str; 9] =
+    ["events", "classify", "chat", "responses", "messages", "schemas", "address", "endpoints", "references"];
 const DEFAULT_SECONDS: u32 = 60;
 /// The longest input that libFuzzer makes, in bytes: enough for several events, and fast.
 const MAX_LENGTH: u32 = 16 * 1024;

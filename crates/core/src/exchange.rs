@@ -22,6 +22,7 @@ mod fetch;
 mod heartbeat;
 mod hedge;
 mod listing;
+mod moving;
 mod objects;
 mod owner;
 mod parts;
@@ -44,6 +45,7 @@ pub(crate) use self::attempt::{Lease, Phase};
 use self::fetch::Gathering;
 use self::heartbeat::Heartbeat;
 use self::listing::Listing;
+use self::moving::Moving;
 pub(crate) use self::objects::learn_continuation;
 use self::owner::{Ownership, Reference};
 use self::parts::Parts;
@@ -326,6 +328,10 @@ struct Single {
     redirect: Option<String>,
     redirects: u8,
     resume: Resume,
+    /// Whether it leaves the project of its objects, with which body, and the key that was chosen for it there.
+    moving: Moving,
+    moved_body: Option<Bytes>,
+    chosen: Option<Lease>,
     /// Input tokens, estimated.
     tokens: u64,
     /// The conversation that the request goes on with, and the project that served it last.
@@ -429,6 +435,9 @@ impl Single {
             redirect: None,
             redirects: 0,
             resume: Resume::No,
+            moving: Moving::No,
+            moved_body: None,
+            chosen: None,
             tokens,
             conversation,
             stay,
@@ -504,6 +513,16 @@ impl Single {
         if let Some(reply) = self.reply.take() {
             return Step::Reply(reply);
         }
+        if let Some(until) = self.copies_until() {
+            if until > now {
+                return Step::WaitUntil(until);
+            }
+            self.give_up_copying(now);
+            return self.advance(now);
+        }
+        if let Some(lease) = self.take_chosen() {
+            return self.go_with(lease, now);
+        }
         if self.budget.allows_another() && now < self.times.deadline {
             let guests = matches!(self.access, Access::Own(_));
             // With an answer at hand, nothing is waited for.
@@ -523,12 +542,15 @@ impl Single {
                     if let Some(mut place) = self.place.take() {
                         place.served = true;
                     }
-                    return self.start(lease, now);
+                    return self.go_with(lease, now);
                 }
                 Pick::CoolingDown { until } if may_wait && until <= self.waits_until() => {
                     return if self.queues() { self.wait_in_queue(now) } else { Step::WaitUntil(until) };
                 }
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
+            }
+            if self.moves() {
+                return self.advance(now);
             }
         }
         self.place = None;
@@ -634,7 +656,8 @@ impl Single {
             // What the client accepts (sound, for one) is made here.
             headers.remove(ACCEPT);
         }
-        let body = translated.or_else(|| self.body.clone()).map(|body| self.addressed(body));
+        let body = self.moved_body.clone().or(translated).or_else(|| self.body.clone());
+        let body = body.map(|body| self.addressed(body, key.id()));
         let body = self.resumed(&mut headers, body);
         upstream::to_gemini(&config.upstream, method, path, headers, key, body)
     }
@@ -647,6 +670,7 @@ impl Single {
     fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
         let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Err(outcome) = self.looked(op, outcome, now) else { return };
+        let Err(outcome) = self.copied(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {
@@ -824,6 +848,7 @@ impl Single {
         self.budget.learn(&failure);
         self.redirect = None;
         self.resume_after(&failure);
+        self.distrust_copies(&failure, attempt.lease.as_ref());
         self.adds_to_load = retry::adds_to_load(failure.class);
         self.note_failure(&attempt, &failure, now);
         match attempt.lease {
@@ -947,6 +972,7 @@ impl Single {
         }));
         self.put_mark(response.headers_mut(), key);
         self.drop_search();
+        self.drop_copying();
         self.drop_running();
         self.reply = Some(response);
     }
@@ -1020,6 +1046,7 @@ impl Single {
 
     fn abandon(&mut self, now: Timestamp) {
         self.drop_search();
+        self.drop_copying();
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),

@@ -22,6 +22,7 @@ use crate::affinity::address::{Called, OWNER, UploadOwner};
 use crate::affinity::conversations::Conversations;
 use crate::affinity::name::ObjectName;
 use crate::affinity::objects::{self, Objects, Owner};
+use crate::affinity::spool::{self, Spool};
 use crate::answers;
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
@@ -95,6 +96,7 @@ pub struct Gateway {
     signatures: Mutex<Signatures>,
     repairs: Mutex<Repairs>,
     answers: Mutex<Answers>,
+    spool: Mutex<Spool>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -195,6 +197,7 @@ impl Gateway {
             signatures: Mutex::new(Signatures::new(memory)),
             repairs: Mutex::default(),
             answers: Mutex::new(Answers::new(memory)),
+            spool: Mutex::new(Spool::new(memory / spool::SHARE)),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -223,6 +226,11 @@ impl Gateway {
     /// waited for.
     pub(crate) fn objects(&self, guests: bool) -> MutexGuard<'_, Objects> {
         locked(&self.objects[usize::from(guests)])
+    }
+
+    /// What was uploaded lately. Never held while something is waited for.
+    pub(crate) fn spool(&self) -> MutexGuard<'_, Spool> {
+        locked(&self.spool)
     }
 
     /// What retries may add to the load of the pool, or of clients' own keys: nobody uses up the others'.

@@ -242,11 +242,11 @@ impl Asked<'_> {
         self.simulator.objects(|objects| objects.corpora.check(project, source, self.now))
     }
 
-    fn directives(&self, text: &str) -> Result<Directives, GoogleError> {
+    pub(crate) fn directives(&self, text: &str) -> Result<Directives, GoogleError> {
         Directives::read(text).map_err(|error| GoogleError::invalid(format!("libra-simulator: {error}")))
     }
 
-    fn finish(&self, mut reply: Reply, directives: &Directives, fault: Option<Fault>) -> Plan {
+    pub(crate) fn finish(&self, mut reply: Reply, directives: &Directives, fault: Option<Fault>) -> Plan {
         reply.first_delay = directives.first_delay;
         reply.delay = directives.delay;
         if let Some(fault) = fault {
@@ -256,7 +256,7 @@ impl Asked<'_> {
     }
 
     /// What a fault does instead of an answer. None: there is an answer, though it may be spoilt.
-    fn instead(&self, fault: Fault, retry_after: u64) -> Option<Result<Plan, GoogleError>> {
+    pub(crate) fn instead(&self, fault: Fault, retry_after: u64) -> Option<Result<Plan, GoogleError>> {
         match fault {
             Fault::Hang => Some(Ok(Plan::Hang)),
             Fault::ResetBeforeHeaders => Some(Ok(Plan::Reset)),
@@ -290,12 +290,12 @@ impl Asked<'_> {
     }
 
     /// Milliseconds to the end of the minute.
-    fn minute_left(&self) -> u64 {
+    pub(crate) fn minute_left(&self) -> u64 {
         60_000 - self.now % 60_000
     }
 
     /// Takes the request out of the project's quotas.
-    fn take(&self, model: &'static Model, tokens: u64) -> Result<(), GoogleError> {
+    pub(crate) fn take(&self, model: &'static Model, tokens: u64) -> Result<(), GoogleError> {
         match self.caller.project {
             Some(project) if self.call.operation.is_counted() => {
                 self.simulator.take(project, model, tokens, self.now).map_err(|exceeded| {
@@ -347,7 +347,7 @@ impl Asked<'_> {
 }
 
 /// The delay, in milliseconds, that a 429 names which a prompt asked for.
-fn retry_after(directives: &Directives) -> u64 {
+pub(crate) fn retry_after(directives: &Directives) -> u64 {
     /// Short enough to be waited out, long enough to be seen.
     const USUAL: Duration = Duration::from_millis(1_500);
     let delay = directives.retry_after.unwrap_or(USUAL);

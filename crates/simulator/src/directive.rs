@@ -11,6 +11,9 @@
 //! - `{{call=read_file {"path": "notes.txt"}}}`: a call of that function with these arguments, where it is declared and
 //!   has not answered yet. Without arguments some are made up. Several directives are several calls.
 //!
+//! The prompt of a film can ask for more bytes, and its `{{delay_ms=…}}` is how long it takes. The display names of files
+//! and batches have directives of their own: see [`UploadDirectives`].
+//!
 //! Other names in double braces are the prompt's own and mean nothing here. A known name with a wrong value is an
 //! error of the request, so that a mistyped test does not pass.
 //!

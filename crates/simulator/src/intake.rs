@@ -46,7 +46,9 @@ impl Simulator {
         let credential = call::credential(headers, uri);
         let (caller, ticket) = self.enter(&credential, route.counted(method), "", came);
         let admitted = match credential {
-            Ok(_) => objects::admit(self, &request, &route, &caller, came),
+            Ok(_) => objects::admit(self, &request, &route, &caller, came).map(Some),
+            // SDKs send no key with the chunks of a file: who knows the session's address may write.
+            Err(error) if error.status == 403 && call::query(uri, "upload_id").is_some() => Ok(None),
             Err(error) => Err(error),
         };
         let refused = |error: GoogleError| Box::new(Reply::error(&error, Form::Single));

@@ -21,10 +21,14 @@
 //! # }
 //! ```
 //!
+//! What keys make (files, caches, batches, operations, stores, interactions, agents and what they work with, corpora,
+//! tuned models, tokens) belongs to their projects, and is refused to all others as Google refuses it.
+//!
 //! What is pure (state, quotas, answers) is in [`Simulator`], which turns a request into a [`Plan`]; what is HTTP is
 //! in [`serve`]. Nothing is shared with the gateway: what judges it must not share its mistakes.
 //!
-//! Deliberately not here: what files hold, caches, batches, other services of Google, and anything intelligent.
+//! Deliberately not here: what large files hold, other services of Google, and anything intelligent: nothing is searched,
+//! tuned or run.
 
 mod answer;
 mod asked;

@@ -6,12 +6,16 @@
 mod batches;
 mod caches;
 mod corpora;
+mod decisions;
 mod files;
+mod interactions;
 mod media;
+mod multipart;
 mod operations;
 pub(crate) mod references;
 mod resources;
 mod route;
+mod session;
 mod shelf;
 mod stores;
 mod tokens;
@@ -34,12 +38,14 @@ pub(crate) use batches::{Batches, Work};
 pub(crate) use caches::Caches;
 pub(crate) use corpora::Corpora;
 pub(crate) use files::{File, Files};
+pub(crate) use interactions::Interactions;
 pub(crate) use operations::{Film, Operations};
 pub(crate) use resources::Resources;
 pub(crate) use route::Route;
+pub(crate) use session::{Taken, Uploads, Writing};
 pub(crate) use stores::Stores;
 pub(crate) use tokens::Tokens;
-pub(crate) use upload::{Taken, Uploads, Writing, is_streamed};
+pub(crate) use upload::is_streamed;
 
 /// Everything that keys have made.
 #[derive(Debug, Default)]
@@ -53,6 +59,7 @@ pub(crate) struct Objects {
     pub(crate) resources: Resources,
     pub(crate) corpora: Corpora,
     pub(crate) tokens: Tokens,
+    pub(crate) interactions: Interactions,
 }
 
 /// A request for an object that is being answered.
@@ -64,6 +71,9 @@ pub(crate) struct Asking<'a> {
     project: ProjectId,
     now: UnixMillis,
 }
+
+/// The largest body that becomes an object as it is. There may be some thousand of them.
+const MOST_KEPT: usize = 256 << 10;
 
 /// What one kind of object answers. `None`: there is nothing of the sort at Google.
 type Answered = Result<Option<Reply>, GoogleError>;
@@ -77,12 +87,8 @@ pub(crate) fn answer(
     now: UnixMillis,
 ) -> Plan {
     let answered = admit(simulator, request, route, caller, now)
-        .and_then(|project| Asking { simulator, request, route, caller, project, now }.answer());
-    Plan::Answer(match answered {
-        Ok(Some(reply)) => reply,
-        Ok(None) => Reply::whole(404, HTML, NOT_FOUND_PAGE),
-        Err(error) => Reply::error(&error, Form::Single),
-    })
+        .and_then(|project| Asking { simulator, request, route, caller, project, now }.plan());
+    answered.unwrap_or_else(|error| Plan::Answer(Reply::error(&error, Form::Single)))
 }
 
 /// The project of a key that may ask for objects.
@@ -108,6 +114,13 @@ fn as_list(route: &Route) -> Call {
 }
 
 impl Asking<'_> {
+    fn plan(&self) -> Result<Plan, GoogleError> {
+        if self.route.path == ["interactions"] && *self.method() == Method::POST {
+            return interactions::create(self).map_err(GoogleError::in_words);
+        }
+        Ok(Plan::Answer(self.answer()?.unwrap_or_else(|| Reply::whole(404, HTML, NOT_FOUND_PAGE))))
+    }
+
     fn answer(&self) -> Answered {
         match self.route.path[0].as_str() {
             _ if self.route.path.iter().any(|part| part == "operations") => operations::answer(self),
@@ -117,6 +130,8 @@ impl Asking<'_> {
             "fileSearchStores" => stores::answer(self),
             "corpora" | "tunedModels" => corpora::answer(self),
             "auth_tokens" => tokens::answer(self),
+            "interactions" => interactions::answer(self).map_err(GoogleError::in_words),
+            "decisions" => decisions::answer(self).map_err(GoogleError::in_words),
             "agents" | "environments" | "credentials" | "triggers" | "webhooks" | "voices" => {
                 resources::answer(self).map_err(GoogleError::in_words)
             }
@@ -143,6 +158,17 @@ impl Asking<'_> {
     /// The body as an object.
     fn json(&self) -> Result<Value, GoogleError> {
         asked::parse(&self.body()?)
+    }
+
+    /// The same of a body that is kept.
+    fn small_json(&self) -> Result<Value, GoogleError> {
+        let body = self.body()?;
+        if body.len() > MOST_KEPT {
+            return Err(GoogleError::invalid(format!(
+                "Request payload size exceeds the limit: {MOST_KEPT} bytes."
+            )));
+        }
+        asked::parse(&body)
     }
 
     /// A header of the request. Empty where there is none, or none that is text.

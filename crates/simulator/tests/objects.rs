@@ -144,7 +144,13 @@ fn uploads_grow_chunk_by_chunk() {
     assert_eq!(check(OWN, "query", 0, "", 200, "final", "12").body, file);
     check(OWN, "upload", 12, "more", 400, "final", "12");
     assert_eq!(simulator.file_content(&name).as_deref(), Some(&b"Hello there."[..]));
+    // The Python SDK sends no key with chunks.
     let path = start(&simulator, OWN, "/upload/v1beta/files", json!({}));
+    let bare =
+        Request::put(&path).header("x-goog-upload-command", "upload").header("x-goog-upload-offset", 0);
+    let bare = bare.body(Bytes::from_static(b"")).expect("test requests are valid");
+    let (Plan::Answer(reply), _) = simulator.answer(&bare) else { panic!("there is no answer") };
+    assert_eq!(reply.status, 200);
     assert_eq!(chunk(&simulator, OWN, &path, "cancel", 0, "").header("x-goog-upload-status"), "cancelled");
     assert_eq!(chunk(&simulator, OWN, &path, "upload", 0, "x").status, 400);
     assert_eq!(simulator.counts().key(OWN).calls[&("files", "upload")], 10);
@@ -532,7 +538,7 @@ fn stores_have_documents() {
 fn what_agents_work_with_is_their_projects() {
     let simulator = simulator();
     let check = |kind: &str, body: Value, shown: (&str, Value)| {
-        let made = ask(&simulator, OWN, &format!("POST /v1/{kind}"), body.clone());
+        let made = ask(&simulator, OWN, &format!("POST /v1/{kind}"), body);
         assert_eq!(made.status, 200, "{kind}: {}", made.body);
         assert_eq!(made.body[shown.0], shown.1, "{kind}: {}", made.body);
         let id = made.body["id"].as_str().expect("it has an id");
@@ -633,4 +639,142 @@ fn tokens_are_made() {
     assert_eq!((&made["uses"], &made["expireTime"]), (&json!(3), &json!("2026-11-24T20:30:00.000000Z")));
     assert_eq!(ask(&simulator, "stranger", "POST /v1alpha/auth_tokens", json!({})).status, 400);
     assert_eq!(ask(&simulator, OWN, "GET /v1alpha/auth_tokens", Value::Null).status, 404);
+}
+
+#[test]
+fn interactions_go_on_from_their_projects_own() {
+    let simulator = simulator();
+    let flash = |more: Value| {
+        let mut body = json!({ "model": "gemini-2.5-flash", "input": "Hello there" });
+        body.as_object_mut().expect("it is one").extend(more.as_object().cloned().unwrap_or_default());
+        body
+    };
+    let create = |key: &str, body: Value| ask(&simulator, key, "POST /v1/interactions", body);
+    let made = create(OWN, flash(json!({}))).body;
+    let id = made["id"].as_str().expect("it has an id").to_owned();
+    assert!(id.starts_with("v1_Ch"), "{id}");
+    assert_eq!(
+        (&made["status"], &made["object"], &made["model"], &made["created"]),
+        (
+            &json!("completed"),
+            &json!("interaction"),
+            &json!("gemini-2.5-flash"),
+            &json!("2026-11-24T20:00:00Z")
+        )
+    );
+    assert_eq!(made["steps"][0]["type"], "thought");
+    assert!(made["steps"][1]["content"][0]["text"].as_str().is_some_and(|text| text.contains("Hello there")));
+    let get = |key: &str, what: &str| {
+        ask(&simulator, key, &format!("GET /v1beta/interactions/{id}{what}"), Value::Null)
+    };
+    assert_eq!(get(SAME, "").body, made);
+    assert_eq!(get(SAME, "?include_input=true").body["input"], "Hello there");
+    let refused = get(OTHER, "");
+    assert_eq!((refused.status, &refused.body["error"]["code"]), (404, &json!("not_found")));
+    assert_eq!(create(SAME, flash(json!({ "previous_interaction_id": id }))).status, 200);
+    let refused = create(OTHER, flash(json!({ "previous_interaction_id": id })));
+    assert_eq!((refused.status, &refused.body["error"]["code"]), (404, &json!("not_found")));
+    let forgotten = create(OWN, flash(json!({ "store": false }))).body;
+    let forgotten = forgotten["id"].as_str().expect("it has an id").to_owned();
+    assert_eq!(ask(&simulator, OWN, &format!("GET /v1/interactions/{forgotten}"), Value::Null).status, 404);
+    assert_eq!(ask(&simulator, OTHER, &format!("DELETE /v1/interactions/{id}"), Value::Null).status, 404);
+    assert_eq!(ask(&simulator, OWN, &format!("DELETE /v1/interactions/{id}"), Value::Null).body, json!({}));
+    assert_eq!(get(OWN, "").status, 404);
+    let check = |key: &str, body: Value, status: u16, code: &str| {
+        let answer = create(key, body.clone());
+        assert_eq!((answer.status, &answer.body["error"]["code"]), (status, &json!(code)), "{body}");
+    };
+    let file = upload(&simulator, OWN, "a");
+    let document = json!([{ "type": "document", "uri": format!("https://any.host/v1/{file}") }]);
+    check(OTHER, flash(json!({ "input": document })), 403, "permission_denied");
+    let told = create(OWN, flash(json!({ "input": document }))).body;
+    assert!(told.to_string().contains(&file), "{told}");
+    check(OWN, flash(json!({ "agent": "deep-research-pro" })), 400, "invalid_request");
+    check(OWN, json!({ "model": "gemini-0", "input": "Hi" }), 404, "model_not_found");
+    check(OWN, json!({ "agent": "mine", "input": "Hi" }), 404, "not_found");
+    check(OWN, json!({ "agent": "deep-research-pro", "input": "Hi", "environment": "e" }), 404, "not_found");
+    check(OWN, flash(json!({ "input": "{{fault=overloaded}}" })), 503, "service_unavailable");
+    check(OWN, flash(json!({ "input": "{{fault=prepay}}" })), 402, "payment_required");
+    check(OWN, flash(json!({ "input": "{{fault=day-limit}}" })), 429, "quota_exceeded");
+    let search =
+        json!({ "tools": [{ "type": "file_search", "file_search_store_names": ["fileSearchStores/a"] }] });
+    check(OWN, flash(search), 403, "permission_denied");
+    let weather = json!({ "tools": [{ "type": "function", "name": "weather", "parameters": { "type": "object" } }],
+        "input": "use weather" });
+    let waits = create(OWN, flash(weather)).body;
+    assert_eq!(
+        (&waits["status"], &waits["steps"][1]["name"]),
+        (&json!("requires_action"), &json!("weather"))
+    );
+}
+
+#[test]
+fn interactions_are_told_event_by_event() {
+    let simulator = simulator();
+    let body = json!({ "model": "gemini-2.5-flash", "input": "Hello there", "stream": true });
+    let told = ask(&simulator, OWN, "POST /v1/interactions", body);
+    let told = String::from_utf8(told.bytes).expect("events are UTF-8");
+    let datas: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    let (end, events) = datas.split_last().expect("there are events");
+    assert_eq!(*end, "[DONE]");
+    let events: Vec<Value> =
+        events.iter().map(|event| serde_json::from_str(event).expect("events are JSON")).collect();
+    let types: Vec<&str> = events.iter().filter_map(|event| event["event_type"].as_str()).collect();
+    assert_eq!(types[..4], ["interaction.created", "interaction.status_update", "step.start", "step.delta"]);
+    assert_eq!(types.last(), Some(&"interaction.completed"));
+    assert!(events.iter().all(|event| event["event_id"].is_string()));
+    let id = events[0]["interaction"]["id"].as_str().expect("it has an id");
+    let whole = ask(&simulator, SAME, &format!("GET /v1/interactions/{id}"), Value::Null).body;
+    let said: String = events.iter().filter_map(|event| event["delta"]["text"].as_str()).collect();
+    assert_eq!(whole["steps"][1]["content"][0]["text"], said);
+    let last = events[3]["event_id"].as_str().expect("it has an id");
+    let path = format!("GET /v1/interactions/{id}?stream=true&last_event_id={last}");
+    let rest = String::from_utf8(ask(&simulator, SAME, &path, Value::Null).bytes).expect("events are UTF-8");
+    assert!(told.ends_with(&rest) && rest.starts_with("event: step.stop\n"), "{rest}");
+    assert_eq!(ask(&simulator, OTHER, &path, Value::Null).status, 404);
+    assert_eq!(ask(&simulator, OWN, &path.replace(last, "other"), Value::Null).status, 400);
+    let body = json!({ "model": "gemini-2.5-flash", "input": "{{fault=event-error}}", "stream": true });
+    let spoilt = ask(&simulator, OWN, "POST /v1/interactions", body).bytes;
+    let spoilt = String::from_utf8(spoilt).expect("events are UTF-8");
+    assert!(spoilt.starts_with("event: interaction.created\n"), "{spoilt}");
+    assert!(spoilt.ends_with("\"event_type\":\"error\"}\n\n"), "{spoilt}");
+    assert!(spoilt.contains("\"code\":\"service_unavailable\""), "{spoilt}");
+}
+
+#[test]
+fn interactions_in_the_background_take_a_while() {
+    let simulator = simulator();
+    let begin = || {
+        let body = json!({ "agent": "deep-research-pro", "input": "Why?", "background": true });
+        let begun = ask(&simulator, OWN, "POST /v1/interactions", body).body;
+        assert_eq!((&begun["status"], &begun["steps"]), (&json!("in_progress"), &Value::Null));
+        begun["id"].as_str().expect("it has an id").to_owned()
+    };
+    let (first, second) = (begin(), begin());
+    let cancel = format!("POST /v1/interactions/{first}/cancel");
+    assert_eq!(ask(&simulator, OTHER, &cancel, Value::Null).status, 404);
+    assert_eq!(ask(&simulator, SAME, &cancel, Value::Null).body["status"], "cancelled");
+    simulator.clock().advance(Duration::from_millis(500));
+    let get = |id: &str| ask(&simulator, OWN, &format!("GET /v1/interactions/{id}"), Value::Null).body;
+    assert_eq!((&get(&first)["status"], &get(&second)["status"]), (&json!("cancelled"), &json!("completed")));
+    assert_eq!(
+        ask(&simulator, OWN, &format!("POST /v1/interactions/{second}/cancel"), Value::Null).status,
+        400
+    );
+    assert_eq!(simulator.counts().key(OWN).calls[&("interactions", "create")], 2);
+}
+
+#[test]
+fn interactions_use_quotas() {
+    let limits = Limits { requests_per_minute: Some(1), ..Limits::default() };
+    let projects = vec![Project::new("one", limits, &[OWN])];
+    let simulator = Simulator::new(Config { projects, ..Config::default() }, Clock::manual(NOON), 7);
+    let body = json!({ "model": "gemini-2.5-flash", "input": "Hi" });
+    assert_eq!(ask(&simulator, OWN, "POST /v1/interactions", body.clone()).status, 200);
+    let refused = ask(&simulator, OWN, "POST /v1/interactions", body);
+    assert_eq!((refused.status, &refused.body["error"]["code"]), (429, &json!("rate_limit_exceeded")));
+    assert_eq!(refused.body["error"].as_object().map(|error| error.len()), Some(2));
+    let decide = json!({ "model": "gemini-2.5-pro", "input": "x", "questions": { "a": { "type": "noul" } } });
+    assert_eq!(ask(&simulator, OWN, "POST /v1/decisions", decide.clone()).body["answers"]["a"]["noul"], 0.5);
+    assert_eq!(ask(&simulator, OWN, "POST /v1/decisions", decide).status, 429);
 }

@@ -122,3 +122,38 @@ async fn connections_are_cut_on_demand() {
     let log: Value = simulator.log();
     assert_eq!((&log[1]["status"], &log[3]["status"]), (&Value::from(0), &Value::from(200)));
 }
+
+#[tokio::test]
+async fn films_lead_elsewhere_and_tell_the_key() {
+    let (_, address) = start();
+    let ask = async |method: &str, path: &str, body: &str| {
+        let mut stream = TcpStream::connect(address).await.expect("the simulator listens");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nx-goog-api-key: key\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.expect("the connection is open");
+        receive(stream).await.expect("the answer is whole")
+    };
+    let quoted = |answer: &str, start: &str| {
+        let rest = answer.split(start).nth(1).unwrap_or_else(|| panic!("{start} in {answer}"));
+        rest.split('"').next().unwrap_or_default().to_owned()
+    };
+    let path = "/v1beta/models/veo-3.1-generate-preview:predictLongRunning";
+    let body = r#"{"instances":[{"prompt":"{{bytes=5000000}} {{delay_ms=1}}"}]}"#;
+    let begun = ask("POST", path, body).await;
+    let operation = quoted(&begun, "\"name\": \"");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let done = ask("GET", &format!("/v1/{operation}"), "").await;
+    let path = quoted(&done, "https://generativelanguage.googleapis.com");
+    let moved = ask("GET", &path, "").await;
+    assert!(moved.starts_with("HTTP/1.1 302 Found\r\n"), "{moved}");
+    assert_eq!(header(&moved, "x-goog-api-key"), "key");
+    let location = header(&moved, "location").strip_prefix(&format!("http://{address}"));
+    let film = ask("GET", location.expect("it is this host"), "").await;
+    let (head, _) = film.split_once("\r\n\r\n").expect("there is a head");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!((header(head, "content-type"), header(head, "content-length")), ("video/mp4", "5000000"));
+    assert!(!head.contains("transfer-encoding"), "{head}");
+}

@@ -11,6 +11,7 @@ mod instructions;
 mod load;
 mod process;
 mod proxies;
+mod references;
 mod report;
 mod resources;
 mod scenario;
@@ -31,7 +32,7 @@ use crate::scenario::{Length, Scenario};
 const USAGE: &str = "\
 Usage: cargo xtask bench [OPTION…] [SCENARIO…]
 
-Scenarios: native, native-stream, chat, chat-stream, resources, selection (default: all of them)
+Scenarios: native, native-stream, chat, chat-stream, resources, selection, references (default: all of them)
 
   --quick             fewer and shorter runs: to see that it works, not to be quoted
   --paced             streams with a millisecond between the events, over more connections
@@ -83,6 +84,7 @@ struct Options {
     scenarios: Vec<Scenario>,
     resources: bool,
     selection: bool,
+    references: bool,
     quick: bool,
     length: Length,
     callgrind: bool,
@@ -98,6 +100,7 @@ impl Options {
             scenarios: Vec::new(),
             resources: false,
             selection: false,
+            references: false,
             quick: false,
             length: Length::Whole,
             callgrind: false,
@@ -118,15 +121,16 @@ impl Options {
                 "--simulator" => options.simulator = Some(path()?),
                 "resources" => options.resources = true,
                 "selection" => options.selection = true,
+                "references" => options.references = true,
                 name => match Scenario::ALL.into_iter().find(|scenario| scenario.name() == name) {
                     Some(scenario) => options.scenarios.push(scenario),
                     None => return Err(format!("no option or scenario {name}")),
                 },
             }
         }
-        if options.scenarios.is_empty() && !options.resources && !options.selection {
+        if options.scenarios.is_empty() && !options.resources && !options.selection && !options.references {
             options.scenarios.extend(Scenario::ALL);
-            (options.resources, options.selection) = (true, true);
+            (options.resources, options.selection, options.references) = (true, true, true);
         }
         Ok(Some(options))
     }
@@ -169,6 +173,9 @@ async fn run(options: &Options) -> Result<(), String> {
     }
     if options.selection {
         results["selection"] = selection::measure(options.quick)?;
+    }
+    if options.references {
+        results["references"] = references::measure(options.quick)?;
     }
 
     let file = target().join("bench.json");

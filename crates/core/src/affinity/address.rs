@@ -129,7 +129,7 @@ impl Public {
     }
 
     /// What an address of this gateway's in a request is for the upstream. None: it is to stay as it is.
-    fn upward(&self, address: &str) -> Option<String> {
+    pub(crate) fn upward(&self, address: &str) -> Option<String> {
         let (scheme, rest) = address.split_once("://")?;
         let (host, path) = rest.split_once('/')?;
         if !matches!(scheme, "http" | "https") || host == GOOGLE || !self.is_ours(host) {
@@ -140,25 +140,6 @@ impl Public {
         Some(format!("{}/{}", self.upstream[0], &path[at..]))
     }
 
-    /// A body with the addresses at these places turned back.
-    pub(crate) fn body_upward(&self, body: Bytes, places: &[(Range<usize>, String)]) -> Bytes {
-        let mut turned: Vec<u8> = Vec::new();
-        let mut kept = 0;
-        for (span, address) in places {
-            let Some(upward) = self.upward(address).filter(|_| span.start >= kept) else { continue };
-            turned.extend_from_slice(&body[kept..span.start]);
-            // Names and versions need no escapes; whatever else a client writes must not end the string.
-            let quoted = serde_json::to_string(&upward).unwrap_or_default();
-            turned.extend_from_slice(quoted.trim_matches('"').as_bytes());
-            kept = span.end;
-        }
-        if kept == 0 {
-            return body;
-        }
-        turned.extend_from_slice(&body[kept..]);
-        turned.into()
-    }
-
     /// The address of an upload for a client, with the word of whose it is. None: it is no address of the upstream's.
     pub(crate) fn upload(&self, address: &str, key: &ApiKey, client: KeyId) -> Option<String> {
         let downward = self.downward(address)?;
@@ -166,6 +147,27 @@ impl Public {
         let owner = UploadOwner { key: key.id(), client, signature: sign(key, client, &id) };
         Some(format!("{downward}&{OWNER}={}", owner.write()))
     }
+}
+
+/// A body with other addresses at these places, which are in order.
+pub(crate) fn put(body: Bytes, places: &[(Range<usize>, String)]) -> Bytes {
+    let mut turned: Vec<u8> = Vec::new();
+    let mut kept = 0;
+    for (span, address) in places.iter().filter(|(span, _)| span.end <= body.len()) {
+        if span.start < kept {
+            continue;
+        }
+        turned.extend_from_slice(&body[kept..span.start]);
+        // Names and versions need no escapes; whatever else a client writes must not end the string.
+        let quoted = serde_json::to_string(address).unwrap_or_default();
+        turned.extend_from_slice(quoted.trim_matches('"').as_bytes());
+        kept = span.end;
+    }
+    if kept == 0 {
+        return body;
+    }
+    turned.extend_from_slice(&body[kept..]);
+    turned.into()
 }
 
 impl UploadOwner {
@@ -273,8 +275,8 @@ mod tests {
         check("https://elsewhere.example/v1beta/files/a", None);
         check("files/a", None);
         let body = Bytes::from_static(br#"{"fileUri":"http://127.0.0.1:9/v1beta/files/a","x":1}"#);
-        let places = [(12..45, "http://127.0.0.1:9/v1beta/files/a".to_owned())];
-        let turned = public().body_upward(body, &places);
+        let upward = public().upward("http://127.0.0.1:9/v1beta/files/a").expect("an address of ours");
+        let turned = put(body, &[(12..45, upward)]);
         let expected = r#"{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/a","x":1}"#;
         assert_eq!(turned, expected);
     }

@@ -30,6 +30,9 @@ const NOBODYS: Duration = Duration::from_secs(60);
 /// So many changes wait to be fetched; beyond, the oldest are dropped, as objects can be looked up.
 const MAX_CHANGES: usize = 65_536;
 
+/// Stands for the maker of copies that this gateway has made: nobody's to see.
+pub(crate) const COPY: KeyId = KeyId::from_u64(0);
+
 /// What is known of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {

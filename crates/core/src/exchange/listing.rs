@@ -6,7 +6,8 @@
 //! administrator, and the only client of a pool, see everything. A project that cannot be asked is left out, and the
 //! head says how many were.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -14,19 +15,22 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Admitted, CLIENT_LEFT, OpId, Outcome, Single, Step};
 use crate::affinity::address::Called;
 use crate::affinity::name::ObjectName;
+use crate::affinity::objects::COPY;
 use crate::auth::Access;
 use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
 use crate::gateway::Gateway;
 use crate::mark::Mark;
 use crate::memory::Held;
-use crate::pool::Only;
+use crate::pool::{By, Only};
 use crate::resource::Resource;
+use crate::secret::KeyId;
 use crate::task::Task;
 use crate::time::Timestamp;
 
@@ -67,6 +71,9 @@ pub(super) struct Listing {
     /// Those that are being asked, in order, and what has come of them.
     asked: VecDeque<Asked>,
     items: Vec<Box<RawValue>>,
+    shown: HashSet<ObjectName>,
+    /// Keys that have turned out to share a project.
+    kin: Vec<(KeyId, KeyId)>,
     /// What Google calls the list.
     field: Option<String>,
     missing: u32,
@@ -152,6 +159,8 @@ impl Listing {
             places: VecDeque::new(),
             asked: VecDeque::new(),
             items: Vec::new(),
+            shown: HashSet::new(),
+            kin: Vec::new(),
             field: None,
             missing: 0,
             failed: None,
@@ -287,7 +296,7 @@ impl Listing {
                 let rest = Place { skip: at, ..asked.place };
                 return self.answer(Some(&rest), now);
             }
-            if self.shows(&item, now) && self.held.grow(item.get().len()) {
+            if self.shows(&item, asked.place.only, now) && self.held.grow(item.get().len()) {
                 room -= 1;
                 self.items.push(item);
             }
@@ -315,20 +324,47 @@ impl Listing {
         self.calls >= if self.items.is_empty() { MOST_CALLS } else { CALLS }
     }
 
-    /// Whether this client sees an item of the list.
-    fn shows(&self, item: &RawValue, now: Timestamp) -> bool {
-        if self.sees_all {
-            return true;
+    /// Whether this client sees an item of the list, and sees it here: of keys that share a project each lists it.
+    fn shows(&mut self, item: &RawValue, place: Only, now: Timestamp) -> bool {
+        #[derive(Deserialize)]
+        struct Named<'a> {
+            #[serde(borrow)]
+            name: Option<Cow<'a, str>>,
         }
-        #[derive(serde::Deserialize)]
-        struct Named {
-            name: Option<String>,
-        }
-        let named = serde_json::from_str::<Named>(item.get()).ok().and_then(|item| item.name);
-        let name = named.and_then(|name| ObjectName::of_text(&name, |_| false));
+        let named = serde_json::from_str::<Named<'_>>(item.get()).ok().and_then(|item| item.name);
+        let Some(name) = named.and_then(|name| ObjectName::of_text(&name, |_| false)) else {
+            return self.sees_all;
+        };
         let guests = matches!(self.access, Access::Own(_));
-        let owner = name.and_then(|name| self.gateway.objects(guests).find(&name, now).flatten());
-        owner.is_some_and(|owner| owner.maker == Some(self.access.client()))
+        let owner = self.gateway.objects(guests).find(&name, now).flatten();
+        let is_theirs = self.sees_all || owner.is_some_and(|owner| owner.maker == Some(self.access.client()));
+        if !is_theirs || owner.is_some_and(|owner| owner.maker == Some(COPY)) {
+            return false;
+        }
+        if let Some(owner) = owner
+            && self.is_elsewhere(&name, owner.key, place.key)
+        {
+            return false;
+        }
+        self.shown.insert(name)
+    }
+
+    /// Whether an object that one key has listed is listed by the key of its owner, too, as that of another project.
+    fn is_elsewhere(&mut self, name: &ObjectName, owner: KeyId, lister: KeyId) -> bool {
+        if matches!(self.access, Access::Own(_)) {
+            return owner != lister;
+        }
+        let pool = self.gateway.pool(false);
+        if pool.project_of(owner) == pool.project_of(lister) {
+            return false;
+        }
+        // Who sees a file of another key's is of its project. Some other objects can be shared. Told at the end, so that
+        // the places of the list stay what they are.
+        let pair = (owner, lister);
+        if matches!(name.collection(), "files" | "cachedContents") && !self.kin.contains(&pair) {
+            self.kin.push(pair);
+        }
+        pool.can_be_asked(owner)
     }
 
     /// What was asked too early goes back to its place.
@@ -380,6 +416,9 @@ impl Listing {
     }
 
     fn finish(&mut self, mut response: Response<Bytes>, ending: Ending, now: Timestamp) {
+        for (key, other) in std::mem::take(&mut self.kin) {
+            let _ = self.gateway.pool(false).join_keys(key, other, By::Google, now);
+        }
         self.drop_asked();
         self.tell_end(response.status(), ending, now);
         self.mark.put_served(response.headers_mut(), self.attempts, None);
@@ -456,7 +495,7 @@ struct Page {
 
 impl Page {
     fn read(body: &[u8]) -> Option<Self> {
-        let fields: std::collections::BTreeMap<String, Box<RawValue>> = serde_json::from_slice(body).ok()?;
+        let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(body).ok()?;
         let mut page = Self { field: None, items: Vec::new(), next: None };
         for (name, value) in fields {
             if name == "nextPageToken" {

@@ -3,11 +3,12 @@
 
 use bytes::Bytes;
 use http::header::{HeaderMap, LOCATION};
-use http::{StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 use memchr::memmem;
 
 use super::Single;
 use super::attempt::{Attempt, Phase};
+use crate::affinity::address::{put, upload_id};
 use crate::affinity::name::{GOOGLE, ObjectName};
 use crate::affinity::scan::{self, Field};
 use crate::event::Ending;
@@ -21,10 +22,13 @@ const MOST_REDIRECTS: u8 = 3;
 
 impl Single {
     /// A body with this gateway's addresses turned to the upstream's.
-    pub(super) fn addressed(&self, body: Bytes) -> Bytes {
-        if !self.names_addresses {
+    /// Where the request has moved, those of the copies in the project of this key.
+    pub(super) fn addressed(&self, body: Bytes, key: KeyId) -> Bytes {
+        if !self.names_addresses && self.moved_body.is_none() {
             return body;
         }
+        let project = self.moved_body.as_ref().and_then(|_| Some(self.place_of(key)?.project));
+        let public = self.called.public(self.gateway.config());
         let found = match self.task.resource() {
             Some(_) => scan::request(&body),
             None => scan::generation(&body),
@@ -32,10 +36,13 @@ impl Single {
         let mut places: Vec<_> = found
             .into_iter()
             .filter(|found| found.field == Field::Address)
-            .map(|found| (found.span, found.value.into_owned()))
+            .filter_map(|found| {
+                let copy = project.and_then(|project| self.copy_of(&found.value, project));
+                Some((found.span, copy.or_else(|| public.upward(&found.value))?))
+            })
             .collect();
         places.sort_by_key(|(span, _)| span.start);
-        self.called.public(self.gateway.config()).body_upward(body, &places)
+        put(body, &places)
     }
 
     /// Where bytes are to be had, if the upstream says that they are elsewhere. The head of that answer holds the key
@@ -76,11 +83,64 @@ impl Single {
         if resource.kind() != Kind::Media {
             self.learn(&body, key, guests, now);
         }
+        self.fill_spool(&headers, &body);
         if resource.kind() == (Kind::Make { settles: true }) {
             self.gateway.objects(guests).settle(client, key, now);
         }
         lease.succeeded(self.task.model(), None, now);
         self.finish(response, Ending::Complete, Some(key), None, now);
+    }
+
+    /// Keeps what was uploaded, so that it can be uploaded again.
+    fn fill_spool(&self, answered: &HeaderMap, answer: &[u8]) {
+        let Some(resource) = self.task.resource() else { return };
+        let said = |headers: &HeaderMap, name: &str| {
+            headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        let call = resource.call();
+        let query = call.query.as_deref().unwrap_or_default();
+        let made = || {
+            let public = self.called.public(self.gateway.config());
+            let names = scan::answer(answer).into_iter().filter(|found| found.field == Field::Name);
+            names.filter_map(|found| public.object(&found.value)).next()
+        };
+        let mut spool = self.gateway.spool();
+        match (resource.kind(), call.collection()) {
+            (Kind::Make { .. }, "files") => {
+                let address = said(answered, "x-goog-upload-url");
+                let upload = address.split_once('?').and_then(|(_, query)| upload_id(query));
+                if let Some(upload) = upload.and_then(|id| ObjectName::opaque("uploads", &id)) {
+                    let media_type = said(&self.headers, "x-goog-upload-header-content-type");
+                    spool.begin(&upload, &media_type, self.body.clone().unwrap_or_default());
+                }
+            }
+            (Kind::Upload, "files") => {
+                let Some(upload) = upload_id(query).and_then(|id| ObjectName::opaque("uploads", &id)) else {
+                    return;
+                };
+                let command = said(&self.headers, "x-goog-upload-command");
+                if command.starts_with("upload") {
+                    let offset = said(&self.headers, "x-goog-upload-offset").parse().unwrap_or(0);
+                    spool.add(&upload, offset, self.body.clone());
+                }
+                if command.contains("finalize")
+                    && let Some(file) = made()
+                {
+                    spool.finish(&upload, file);
+                }
+            }
+            (Kind::Make { .. }, "cachedContents") => {
+                if let (Some(cache), Some(body)) = (made(), &self.body) {
+                    spool.keep_cache(cache, body.clone());
+                }
+            }
+            (Kind::Act, _) if call.method == Method::DELETE => {
+                if let Some(name) = call.object() {
+                    spool.forget(&name);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Learns from the first event of an interaction what it is called.

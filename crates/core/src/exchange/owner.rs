@@ -407,7 +407,12 @@ impl Single {
     fn settle(&mut self, now: Timestamp) {
         self.ownership = Ownership::Settled;
         let Some((first, place)) = self.owners.first().cloned() else { return };
-        if let Some((other, _)) = self.owners.iter().find(|(_, other)| other.project != place.project) {
+        let other = self.owners.iter().find(|(_, other)| other.project != place.project);
+        if let Some((other, _)) = other.cloned() {
+            if let Some(target) = self.meeting_place() {
+                self.only = Some(target);
+                return;
+            }
             let message = format!(
                 "{first} and {other} belong to different projects, and one request can use objects of one project only. \
                  Upload or create them again, one after the other. \

@@ -17,7 +17,7 @@ use super::files::{self, FileId, GeminiFile, Sent};
 use crate::affinity::address::{Public, UploadOwner};
 use crate::affinity::name::ObjectName;
 use crate::error::{Error, Kind};
-use crate::gateway::{Gateway, no_room};
+use crate::gateway::Gateway;
 use crate::memory::Held;
 use crate::resource::{Area, ResourceCall};
 use crate::route::Version;
@@ -203,7 +203,7 @@ impl Work {
     fn upload(body: &Bytes, content_type: &str, of: Of<'_>, held: &mut Held) -> Result<(Self, Ask), Error> {
         let sent = Sent::read(body, content_type)?;
         if sent.purpose != "batch" {
-            return upload::begin(&sent.label(), &sent.mime_type, sent.data, Vec::new(), of.gateway, held);
+            return Ok(upload::begin(&sent.label(), &sent.mime_type, sent.data, Vec::new()));
         }
         let Of { gateway, client, public, now } = of;
         let input = input::translate(&sent.data, input::Of { gateway, client, public, now }, held)?;
@@ -212,7 +212,7 @@ impl Work {
             batch: Some((input.target, &input.model)),
             name: &sent.name,
         };
-        upload::begin(&label.write(), &sent.mime_type, input.lines, input.named, gateway, held)
+        Ok(upload::begin(&label.write(), &sent.mime_type, input.lines, input.named))
     }
 
     /// Takes in Gemini's answer, as a client of its own dialect would have it, though errors are in OpenAI's words.

@@ -85,6 +85,12 @@ impl Pool {
         self.by_id.get(&id).map(|&slot| self.keys[slot].key.clone())
     }
 
+    /// Whether the project of a key has one that can be asked.
+    pub(crate) fn can_be_asked(&self, key: KeyId) -> bool {
+        let slot = self.by_id.get(&key);
+        slot.is_some_and(|&slot| !self.projects[self.keys[slot].project as usize].usable.is_empty())
+    }
+
     /// Projects with a key that can be asked, at most so many, and a key of each. Of a client's own keys each is one.
     pub(crate) fn representatives(&self, own: Option<&[ApiKey]>, most: usize) -> Vec<Only> {
         if let Some(own) = own {

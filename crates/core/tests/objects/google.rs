@@ -17,6 +17,8 @@ pub(crate) struct Google {
     pub(crate) dead: Vec<String>,
     /// Bytes of each upload that have arrived.
     pub(crate) uploads: BTreeMap<String, (String, Vec<u8>)>,
+    /// Projects whose quota is used up.
+    pub(crate) used_up: Vec<String>,
     /// The next piece of an upload breaks off behind so many bytes.
     pub(crate) cut: Option<usize>,
     /// Every request: method, path, key, body.
@@ -25,6 +27,10 @@ pub(crate) struct Google {
 }
 
 pub(crate) const HOST: &str = "https://generativelanguage.googleapis.com";
+
+const QUOTA: &str = r#"{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED","details":[
+    {"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaMetric":"generativelanguage.googleapis.com/generate_content_free_tier_requests","quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier","quotaDimensions":{"location":"global","model":"m"},"quotaValue":"10"}]},
+    {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"40s"}]}}"#;
 
 impl Google {
     /// The answer to a request.
@@ -46,6 +52,12 @@ impl Google {
         let (plain, query) = path.split_once('?').unwrap_or((&path, ""));
         let parts: Vec<&str> = plain.split('/').filter(|part| !part.is_empty()).collect();
         match (method.as_str(), parts.as_slice()) {
+            ("POST", ["upload", _, "files"]) if query.contains("uploadType=multipart") => {
+                assert!(header("content-type").starts_with("multipart/related; boundary="));
+                let name = self.make(&project, "files");
+                let file = json!({ "file": { "name": name, "uri": format!("{HOST}/v1beta/{name}"), "state": "ACTIVE" } });
+                Canned::json(200, file.to_string())
+            }
             ("POST", ["upload", _, "files"]) if !query.contains("upload_id") => self.start(&project),
             (_, ["upload", _, "files"]) => self.piece(
                 &project,
@@ -183,6 +195,9 @@ impl Google {
     }
 
     fn generate(&self, project: &str, body: &str) -> Canned {
+        if self.used_up.iter().any(|used_up| used_up == project) {
+            return Canned::json(429, QUOTA);
+        }
         for (name, owner) in &self.objects {
             let named = body.contains(&format!("{name}\""));
             if named && owner != project {

@@ -96,3 +96,20 @@ fn a_token_that_was_not_made_here_is_refused() {
         harness.send(&call("GET", "/v1beta/files?pageToken=CAo", ""), |request| google.answer(request));
     assert_eq!(seen.status, 400, "{}", seen.text());
 }
+
+/// "12 keys = at most 12 projects": two of them are one's, which nobody has said.
+#[test]
+fn keys_that_list_the_same_file_share_a_project() {
+    let mut google = Google::default();
+    for _ in 0..5 {
+        google.make("p1", "files");
+    }
+    let unsaid = pool().keys.into_iter().map(|key| libra_core::config::PoolKey { project: None, ..key });
+    let mut harness = Harness::new(libra_core::config::Config { keys: unsaid.collect(), ..pool() });
+    assert_eq!(harness.gateway.project_counts().count, 10);
+    for size in [2, 10] {
+        let (_, names) = listed(&mut harness, &mut google, admins, size);
+        assert_eq!(names.len(), 5, "each once: {names:?}");
+    }
+    assert_eq!(harness.gateway.project_counts().count, 9, "that they see the same is proof");
+}

@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod exhausted;
 mod google;
 mod lists;
 mod owners;

@@ -20,6 +20,9 @@ use crate::plan::Reply;
 use crate::simulator::ProjectId;
 use crate::{asked, validate, write};
 
+/// So many batches are remembered, as each holds its requests and its answers. Google takes a hundred at once.
+const MOST: usize = 128;
+
 /// So many requests of a batch are answered; Google takes more.
 const MOST_REQUESTS: usize = 10_000;
 
@@ -71,7 +74,7 @@ enum End {
 
 impl Default for Batches {
     fn default() -> Self {
-        Self { batches: Shelf::new("batches") }
+        Self { batches: Shelf::with_most("batches", MOST) }
     }
 }
 

@@ -190,7 +190,7 @@ impl Objects {
             display_name: text(body, "displayName").to_owned(),
             tokens: answer::input(body).prompt(),
         };
-        let until = end(body, now)?.unwrap_or(now + KEPT);
+        let until = end(body, now)?.unwrap_or_else(|| now.saturating_add(KEPT));
         let name = format!("cachedContents/{}", self.caches.caches.id(40));
         Ok(show(&name, self.caches.caches.put(name.clone(), project, now, Some(until), cache)))
     }

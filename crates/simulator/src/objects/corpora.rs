@@ -95,7 +95,7 @@ pub(crate) fn answer(asking: &Asking<'_>) -> Answered {
     if matches!(asking.route.verb, "generateContent" | "streamGenerateContent" | "countTokens") {
         return generate(asking).map(Some);
     }
-    let body = if asking.method() == Method::GET { Value::Null } else { asking.json()? };
+    let body = if asking.method() == Method::GET { Value::Null } else { asking.small_json()? };
     let page = route::page(asking.request.uri(), 10, 1000);
     let wanted = query(asking.request.uri(), "tunedModelId").unwrap_or_default().into_owned();
     let forced = query(asking.request.uri(), "force").is_some_and(|force| force.eq_ignore_ascii_case("true"));

@@ -75,7 +75,7 @@ impl Files {
         if self.files.has(&name, now) {
             return Err(GoogleError::exists(format!("Requested entity already exists: {name}")));
         }
-        self.files.put(name.clone(), project, now, Some(now + KEPT), file);
+        self.files.put(name.clone(), project, now, Some(now.saturating_add(KEPT)), file);
         let mut room = MOST_CONTENT;
         for (_, kept) in self.files.oldest_first().into_iter().rev() {
             match room.checked_sub(kept.it.content.held()) {
@@ -215,7 +215,7 @@ fn show(name: &str, kept: &Kept<File>, now: UnixMillis) -> Value {
     shown["sizeBytes"] = json!(file.size.to_string());
     shown["createTime"] = json!(json_time(kept.created));
     shown["updateTime"] = json!(json_time(kept.updated));
-    shown["expirationTime"] = json!(json_time(kept.until.unwrap_or(kept.created + KEPT)));
+    shown["expirationTime"] = json!(json_time(kept.until.unwrap_or(kept.created)));
     if let Some(sha256) = file.sha256 {
         // Google encodes the hexadecimal digits, not the bytes.
         let digits: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -243,7 +243,7 @@ pub(crate) fn answer(asking: &Asking<'_>) -> Answered {
         (Upload, &Method::POST | &Method::PUT, ["files"], "") => upload::answer(asking),
         (Plain, &Method::POST, ["files"], "register") => Err(GoogleError::key_unsupported()),
         (Plain, &Method::POST, ["files"], "") => {
-            let body = asking.json()?;
+            let body = asking.small_json()?;
             let metadata = field(&body, "file").unwrap_or(&Value::Null);
             let (file, _) = File::uploaded(metadata, "", now)?;
             let shown = asking.objects(|objects| {

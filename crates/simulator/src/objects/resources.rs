@@ -97,7 +97,7 @@ impl Resources {
         let more = match (kind, collection.contains('/')) {
             ("agents", _) => json!({}),
             ("environments", _) => json!({ "status": "active", "created": time, "updated": time }),
-            ("voices", _) => json!({ "expire_time": json_time(now + VOICE_KEPT) }),
+            ("voices", _) => json!({ "expire_time": json_time(now.saturating_add(VOICE_KEPT)) }),
             ("triggers", true) => {
                 let trigger = collection.split('/').nth(1).unwrap_or_default();
                 json!({ "trigger_id": trigger, "status": "succeeded", "start_time": time, "end_time": time })
@@ -109,7 +109,7 @@ impl Resources {
         };
         shown.as_object_mut().into_iter().for_each(|shown| shown.extend(object(&more)));
         if is_kept {
-            let until = (kind == "voices").then_some(now + VOICE_KEPT);
+            let until = (kind == "voices").then_some(now.saturating_add(VOICE_KEPT));
             let mut kept = shown.clone();
             // It is told once.
             kept.as_object_mut().into_iter().for_each(|kept| drop(kept.remove("new_signing_secret")));
@@ -155,7 +155,7 @@ pub(crate) fn answer(asking: &Asking<'_>) -> Answered {
     if asking.route.place != Place::Plain {
         return Ok(None);
     }
-    let body = if asking.method() == Method::GET { Value::Null } else { asking.json()? };
+    let body = if asking.method() == Method::GET { Value::Null } else { asking.small_json()? };
     let page = route::page(asking.request.uri(), 50, 1000);
     asking.objects(|objects| {
         let resources = &mut objects.resources;

@@ -117,6 +117,7 @@ impl Route {
         let is_collection = self.path.len() % 2 == 1;
         let what = match (self.verb, self.place, method.as_str()) {
             ("", Place::Upload, _) => "upload",
+            ("", _, "POST") if self.path.last().is_some_and(|last| last == "cancel") => "cancel",
             ("", _, "GET") if is_collection => "list",
             ("", _, "GET") => "get",
             ("", _, "POST") => "create",
@@ -174,7 +175,7 @@ mod tests {
         check(Method::GET, "/v1beta/files", ("files", "list"));
         check(Method::GET, "/v1beta/files/a", ("files", "get"));
         check(Method::POST, "/upload/v1beta/files", ("files", "upload"));
-        check(Method::POST, "/v1beta/interactions/a/cancel", ("interactions", "create"));
+        check(Method::POST, "/v1beta/interactions/a/cancel", ("interactions", "cancel"));
         check(Method::PATCH, "/v1beta/cachedContents/a", ("cachedContents", "update"));
     }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Shelf<T> {
     made: u64,
     /// What tells this shelf's names from those of others.
     salt: &'static str,
+    most: usize,
 }
 
 /// An object with what all objects have.
@@ -45,7 +46,12 @@ pub(crate) type Listed<'a, T> = (Vec<(&'a str, &'a Kept<T>)>, Option<String>);
 
 impl<T> Shelf<T> {
     pub(crate) const fn new(salt: &'static str) -> Self {
-        Self { kept: BTreeMap::new(), made: 0, salt }
+        Self::with_most(salt, MOST)
+    }
+
+    /// One for objects that are large: so many are remembered.
+    pub(crate) const fn with_most(salt: &'static str, most: usize) -> Self {
+        Self { kept: BTreeMap::new(), made: 0, salt, most }
     }
 
     /// A last part for a name that nothing has yet.
@@ -63,7 +69,7 @@ impl<T> Shelf<T> {
         it: T,
     ) -> &mut Kept<T> {
         self.sweep(now);
-        if self.kept.len() >= MOST
+        if self.kept.len() >= self.most
             && let Some(oldest) = self.kept.iter().min_by_key(|(_, kept)| kept.number)
         {
             let oldest = oldest.0.clone();
@@ -88,6 +94,11 @@ impl<T> Shelf<T> {
         now: UnixMillis,
     ) -> Option<&mut Kept<T>> {
         self.kept.get_mut(name).filter(|kept| kept.project == project && kept.is_there(now))
+    }
+
+    /// Whose an object is.
+    pub(crate) fn owner(&self, name: &str, now: UnixMillis) -> Option<ProjectId> {
+        self.kept.get(name).filter(|kept| kept.is_there(now)).map(|kept| kept.project)
     }
 
     /// Whether there is anything of this name, whosever it is.
@@ -148,6 +159,11 @@ impl<T> Shelf<T> {
     /// How many there are.
     pub(crate) fn len(&self, now: UnixMillis) -> usize {
         self.kept.values().filter(|kept| kept.is_there(now)).count()
+    }
+
+    /// All of all projects, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Kept<T>> {
+        self.kept.values()
     }
 
     /// All of all projects, the oldest first.

@@ -147,7 +147,7 @@ pub(crate) fn answer(asking: &Asking<'_>) -> Answered {
             _ => Ok(None),
         };
     }
-    let body = if asking.method() == Method::GET { Value::Null } else { asking.json()? };
+    let body = if asking.method() == Method::GET { Value::Null } else { asking.small_json()? };
     let page = route::page(asking.request.uri(), 10, 20);
     let forced = query(asking.request.uri(), "force").is_some_and(|force| force.eq_ignore_ascii_case("true"));
     if let (&Method::GET, [_, store, "media", blob]) = (asking.method(), parts.as_slice()) {

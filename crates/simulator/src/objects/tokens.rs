@@ -49,7 +49,7 @@ impl Default for Tokens {
 impl Tokens {
     fn add(&mut self, body: &Value, project: ProjectId, now: UnixMillis) -> Result<Value, GoogleError> {
         let time = |name: &str, usual: UnixMillis| match field(body, name) {
-            None => Ok(now + usual),
+            None => Ok(now.saturating_add(usual)),
             Some(_) => match read_time(text(body, name)) {
                 Some(time) if time > now => Ok(time),
                 _ => Err(GoogleError::invalid(format!("{name} must be a time in the future"))),
@@ -99,7 +99,7 @@ pub(crate) fn answer(asking: &Asking<'_>) -> Answered {
     if asking.method() != Method::POST || asking.route.path.len() != 1 || !asking.route.verb.is_empty() {
         return Ok(None);
     }
-    let body = asking.json()?;
+    let body = asking.small_json()?;
     // The SDKs send the fields as they are, and others wrap them.
     let about = field(&body, "authToken").unwrap_or(&body);
     let made = asking.objects(|objects| objects.tokens.add(about, asking.project, asking.now))?;

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::Target;
 use super::key::Notes;
-use crate::affinity::address::Public;
+use crate::affinity::address::{Public, put};
 use crate::affinity::name::ObjectName;
 use crate::affinity::scan::{self, Field};
 use crate::config::{AliasFor, Fetch};
@@ -224,13 +224,15 @@ fn placed(lines: Bytes, public: &Public) -> (Bytes, Vec<ObjectName>) {
             Field::Store => ObjectName::within("fileSearchStores", &found.value),
             _ => None,
         });
-        if found.field == Field::Address {
-            addresses.push((found.span, found.value.into_owned()));
+        if found.field == Field::Address
+            && let Some(upward) = public.upward(&found.value)
+        {
+            addresses.push((found.span, upward));
         }
     }
     addresses.sort_by_key(|(span, _)| span.start);
     let named = named.into_iter().collect();
-    (public.body_upward(lines.clone(), &addresses), named)
+    (put(lines.clone(), &addresses), named)
 }
 
 /// An error within a line, with what field of the line it is in.

@@ -1,23 +1,18 @@
-//! A file on its way to Gemini: in one request where it is small, else in two, the second of which goes on where it was if
-//! the connection breaks.
+//! A file on its way to Gemini, in two requests like those of Google's own SDKs: the second goes on where it was if the
+//! connection breaks, and what was uploaded this way can be uploaded again to another project.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Response};
 use serde::Deserialize;
 
-use super::{Ask, Work, no_room, parse};
+use super::{Ask, Work, parse};
 use crate::affinity::address::UploadOwner;
 use crate::affinity::name::ObjectName;
 use crate::error::{Error, Kind};
-use crate::gateway::Gateway;
-use crate::memory::Held;
 use crate::openai::files::GeminiFile;
 use crate::resource::{Area, ResourceCall};
 use crate::route::Version;
-
-/// A file up to here goes in one request, for which it is copied. It is the size of a piece of Google's own SDKs.
-const AT_ONCE: usize = 8 << 20;
 
 const PROTOCOL: HeaderName = HeaderName::from_static("x-goog-upload-protocol");
 const COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
@@ -27,49 +22,18 @@ const KIND: HeaderName = HeaderName::from_static("x-goog-upload-header-content-t
 const ADDRESS: HeaderName = HeaderName::from_static("x-goog-upload-url");
 
 /// The first request of an upload. `named`: objects that its project has to have.
-///
-/// # Errors
-/// 503 where there is no room for a copy.
-pub(super) fn begin(
-    label: &str,
-    mime_type: &str,
-    data: Bytes,
-    named: Vec<ObjectName>,
-    gateway: &Gateway,
-    held: &mut Held,
-) -> Result<(Work, Ask), Error> {
-    let about = serde_json::json!({ "file": { "displayName": label, "mimeType": mime_type } }).to_string();
-    let kind =
-        HeaderValue::try_from(mime_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    if data.len() > AT_ONCE {
-        let headers = vec![
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (PROTOCOL, HeaderValue::from_static("resumable")),
-            (COMMAND, HeaderValue::from_static("start")),
-            (LENGTH, HeaderValue::from(data.len())),
-            (KIND, kind),
-        ];
-        let ask = Ask { headers, body: about.into(), named, ..files("", None) };
-        return Ok((Work::Starting(data), ask));
-    }
-    if !held.grow(data.len()) {
-        return Err(no_room());
-    }
-    // Nothing that a client could know, so that no file has it by design.
-    let boundary = format!("libra-{}", gateway.answer_id());
-    let mut body = Vec::with_capacity(data.len() + about.len() + 256);
-    for (mime_type, part) in [("application/json; charset=UTF-8", about.as_bytes()), (mime_type, &data)] {
-        body.extend_from_slice(format!("--{boundary}\r\nContent-Type: {mime_type}\r\n\r\n").as_bytes());
-        body.extend_from_slice(part);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    let content_type = HeaderValue::try_from(format!("multipart/related; boundary={boundary}"));
+pub(super) fn begin(label: &str, mime_type: &str, data: Bytes, named: Vec<ObjectName>) -> (Work, Ask) {
+    let about = serde_json::json!({ "file": { "displayName": label, "mimeType": mime_type } });
+    let kind = HeaderValue::try_from(mime_type);
     let headers = vec![
-        (CONTENT_TYPE, content_type.expect("a boundary has letters, digits and a dash")),
-        (PROTOCOL, HeaderValue::from_static("multipart")),
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (PROTOCOL, HeaderValue::from_static("resumable")),
+        (COMMAND, HeaderValue::from_static("start")),
+        (LENGTH, HeaderValue::from(data.len())),
+        (KIND, kind.unwrap_or(HeaderValue::from_static("application/octet-stream"))),
     ];
-    Ok((Work::Sending, Ask { headers, body: body.into(), named, ..files("uploadType=multipart", None) }))
+    let ask = Ask { headers, body: about.to_string().into(), named, ..files("", None) };
+    (Work::Starting(data), ask)
 }
 
 /// The bytes, to the address that Google has given for them.
