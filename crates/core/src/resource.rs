@@ -242,7 +242,7 @@ impl Resource {
     /// A step of what a client of another dialect has asked for. `named`: what it needs of a project beyond what path and
     /// body say.
     #[must_use]
-    pub(crate) fn as_step(self, dialect: Dialect, named: Vec<ObjectName>) -> Self {
+    pub(crate) fn into_step(self, dialect: Dialect, named: Vec<ObjectName>) -> Self {
         Self { dialect, named, whole: true, ..self }
     }
 

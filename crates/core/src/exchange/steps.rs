@@ -214,7 +214,7 @@ impl Client {
         let Ask { call, model, upload, headers: own, body, named } = ask;
         let mut headers = self.headers.clone();
         headers.extend(own);
-        let resource = Resource::new(call, model, upload).as_step(Dialect::OpenAi, named);
+        let resource = Resource::new(call, model, upload).into_step(Dialect::OpenAi, named);
         let admitted = Admitted {
             task: Task::Resource(Box::new(resource)),
             access: self.access.clone(),

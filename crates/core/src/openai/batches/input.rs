@@ -232,7 +232,7 @@ fn placed(lines: Bytes, public: &Public) -> (Bytes, Vec<ObjectName>) {
     }
     addresses.sort_by_key(|(span, _)| span.start);
     let named = named.into_iter().collect();
-    (put(lines.clone(), &addresses), named)
+    (put(lines, &addresses), named)
 }
 
 /// An error within a line, with what field of the line it is in.
