@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, Uri};
 use serde::Serialize;
 
 use crate::event::Event;
@@ -15,6 +15,7 @@ use crate::failure::{self, Answer, Class, Failure};
 use crate::gateway::Gateway;
 use crate::judge;
 use crate::mark::Mark;
+use crate::project_probe::Relations;
 use crate::route::{VerifyFormat, escape_model};
 use crate::secret::ApiKey;
 use crate::time::Timestamp;
@@ -30,8 +31,41 @@ pub struct Verification {
     pub format: VerifyFormat,
     /// One check a key.
     pub checks: Vec<Check>,
+    /// The keys of which is to be said, too, which share a project.
+    pub projects: Option<Vec<ApiKey>>,
     /// For the head of the answer.
     pub mark: Mark,
+}
+
+impl Verification {
+    /// Where Gemini is.
+    pub fn origin(&self) -> Uri {
+        self.checks.first().map(|check| check.gateway.config().upstream.clone()).unwrap_or_default()
+    }
+}
+
+/// Which of the keys of a verification share a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyProjects {
+    /// The keys of each project, as their owner recognises them.
+    pub projects: Vec<Vec<String>>,
+    /// Keys of which nothing could be found out.
+    pub unclear: Vec<String>,
+}
+
+impl KeyProjects {
+    /// What a probe of these keys has found.
+    pub fn new(keys: &[ApiKey], relations: &Relations) -> Self {
+        let shown = |entries: &Vec<usize>| {
+            entries.iter().filter_map(|&entry| Some(keys.get(entry)?.masked())).collect()
+        };
+        Self { projects: relations.projects.iter().map(shown).collect(), unclear: shown(&relations.unclear) }
+    }
+
+    /// One JSON object.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// A check of one key.

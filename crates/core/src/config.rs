@@ -119,6 +119,8 @@ pub struct Config {
     pub verify_model: String,
     /// What opens `/admin`: `LIBRA_ADMIN_TOKEN`. None: there is no such path.
     pub admin_token: Option<ApiKey>,
+    /// Whether it is found out at the start which keys share a project, with a file in each: `LIBRA_PROJECT_PROBE`.
+    pub project_probe: bool,
     /// Whether `/` shows a page: `LIBRA_HOME`.
     pub home: bool,
     /// The proxies whose word about a client's address counts: `LIBRA_TRUSTED_PROXIES`.
@@ -174,6 +176,7 @@ impl Default for Config {
             verify: Verify::Open,
             verify_model: models::SMALL.to_owned(),
             admin_token: None,
+            project_probe: false,
             home: true,
             trusted_proxies: Vec::new(),
             fetch: Fetch::Trusted,
@@ -292,6 +295,9 @@ impl Config {
                 })?
                 .unwrap_or(default.verify),
             verify_model: source.value("LIBRA_VERIFY_MODEL", models::name)?.unwrap_or(default.verify_model),
+            project_probe: source
+                .value("LIBRA_PROJECT_PROBE", values::switch)?
+                .unwrap_or(default.project_probe),
             home: source.value("LIBRA_HOME", values::switch)?.unwrap_or(default.home),
             trusted_proxies: source
                 .value("LIBRA_TRUSTED_PROXIES", values::networks)?

@@ -558,14 +558,10 @@ impl Single {
     }
 
     fn pick(&self, guests: bool, now: Timestamp) -> Pick {
-        let want = self.want();
-        if let Some(home) = self.home(now) {
-            let at_home = self.gateway.pool(guests).pick(&Want { only: Some(home), ..want }, now);
-            if let Pick::Ready { .. } = at_home {
-                return at_home;
-            }
+        if self.settles() && self.only.is_none() {
+            return self.pick_at_home(guests, now);
         }
-        self.gateway.pool(guests).pick(&want, now)
+        self.gateway.pool(guests).pick(&self.want(), now)
     }
 
     /// Whether the next attempt may be made, as far as the load is concerned.
@@ -713,6 +709,8 @@ impl Single {
                 if self.body.is_some() {
                     self.stale_retries += 1;
                     attempt.phase = Phase::Stale;
+                    // What was sent before may have arrived, and be there for good.
+                    self.ask_what_arrived();
                     return;
                 }
                 Over::Failed(failure::network("the connection was closed before an answer"))

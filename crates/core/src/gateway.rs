@@ -41,6 +41,7 @@ use crate::memory::{Held, Memory};
 use crate::openai::objects::{Call, Of, Work};
 use crate::openai::responses::store::Answers;
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, StateChange, Ticket};
+use crate::project_probe::Relations;
 use crate::repair::Repairs;
 use crate::resource::{self, Resource, ResourceCall};
 use crate::retry::CommonBudget;
@@ -339,6 +340,19 @@ impl Gateway {
         }
     }
 
+    /// The pool's keys for a [probe of projects](crate::project_probe), those together that are known to share one.
+    /// None: all is known, or nothing is to be found out.
+    pub fn unplaced(&self) -> Option<Vec<Vec<ApiKey>>> {
+        let pool = self.pool(false);
+        let counts = pool.project_counts();
+        (counts.unknown > 0 && pool.usable() > 1).then(|| pool.entries())
+    }
+
+    /// Takes in what such a probe has found.
+    pub fn place(&self, entries: &[Vec<ApiKey>], relations: &Relations, now: Timestamp) {
+        self.pool(false).place(entries, relations, now);
+    }
+
     /// A check of any key, for the command line.
     pub fn check(self: &Arc<Self>, key: ApiKey) -> Check {
         Check::verify(Arc::clone(self), key)
@@ -632,8 +646,19 @@ impl Gateway {
             let address = client_address(head, &self.config);
             locked(&self.strangers).spend(address, u32::try_from(keys.len()).unwrap_or(u32::MAX), now)?;
         }
+        // It writes into the keys' projects: only where somebody asks for it, and no stranger of a pool.
+        let asks = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+            name == "projects" && value != "0" && value != "false"
+        };
+        let query = head.uri.query().unwrap_or_default();
+        let projects = form_urlencoded::parse(query.as_bytes()).any(asks);
+        if projects && guarded {
+            let message = "Only trusted clients may have it found out which keys share a project.";
+            return Err(Error::new(Kind::Unauthorized, message));
+        }
+        let projects = projects.then(|| keys.clone());
         let checks = keys.into_iter().map(|key| self.check(key)).collect();
-        Ok(Accepted::Verify(Verification { format, checks, mark }))
+        Ok(Accepted::Verify(Verification { format, checks, projects, mark }))
     }
 
     /// A list that was answered lately. The lists of clients' own keys are not kept.

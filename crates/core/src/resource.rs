@@ -10,11 +10,13 @@ use bytes::Bytes;
 use http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::affinity::address::{OWNER, Public, UploadOwner};
 use crate::affinity::name::{ObjectName, is_collection};
 use crate::error::Dialect;
 use crate::exchange::Phase;
+use crate::judge;
 use crate::pool::Only;
 use crate::route::{Version, escape_model, without_credentials};
 use crate::secret::{ApiKey, KeyId};
@@ -392,6 +394,27 @@ fn is_text(headers: &HeaderMap) -> bool {
     is_unknown || says.contains("json") || says.starts_with("text/")
 }
 
+/// Whether an answer is an error and nothing else. An operation or an interaction that has failed tells its error, and is a
+/// good answer all the same.
+pub(crate) fn is_error(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Told {
+        error: Option<IgnoredAny>,
+        name: Option<IgnoredAny>,
+        id: Option<IgnoredAny>,
+    }
+    let told = |told: &Told| told.error.is_some() && told.name.is_none() && told.id.is_none();
+    if !judge::mentions_error(body) {
+        return false;
+    }
+    match body.trim_ascii_start().first() {
+        Some(b'[') => {
+            serde_json::from_slice::<Vec<Told>>(body).is_ok_and(|list| list.first().is_some_and(told))
+        }
+        _ => serde_json::from_slice::<Told>(body).as_ref().is_ok_and(told),
+    }
+}
+
 /// Whether a body is JSON, which may name objects.
 pub(crate) fn is_json(headers: &HeaderMap, body: &[u8]) -> bool {
     let says = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -403,4 +426,21 @@ fn without_owner(query: &str) -> Option<String> {
     let is_owner = |pair: &&str| pair.split('=').next() == Some(OWNER);
     let kept: Vec<&str> = query.split('&').filter(|pair| !is_owner(pair)).collect();
     (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_from_what_has_failed() {
+        let check = |body: &str, expected: bool| assert_eq!(is_error(body.as_bytes()), expected, "{body}");
+        check(r#"{"error":{"code":503,"message":"m"}}"#, true);
+        check(r#"[{"error":{"code":503}}]"#, true);
+        check(r#"{"name":"models/m/operations/o","done":true,"error":{"code":3}}"#, false);
+        check(r#"{"id":"v1_x","status":"failed","error":{"code":"internal"}}"#, false);
+        check(r#"{"text":"an \"error\" of mine"}"#, false);
+        check("", false);
+        check("not JSON, \"error\"", false);
+    }
 }

@@ -337,6 +337,14 @@ fn model_call(collection: &str, rest: &[&str], version: Version, query: &str) ->
     Some(ModelCall { version, collection, model, method, query: without_credentials(query) })
 }
 
+/// A file's name in `files/http:/host/v1beta/files/a:download`: Google's SDKs take the name out of a film's address if it
+/// begins with `https`, and take any other address for the name.
+fn of_address<'a, 'b>(parts: &'a [&'b str]) -> Option<&'a [&'b str]> {
+    let ["files", "http:" | "https:", rest @ ..] = parts else { return None };
+    let at = rest.iter().rposition(|part| *part == "files")?;
+    (rest.len() == at + 2).then(|| &rest[at..])
+}
+
 /// The query that goes upstream: everything but credentials, otherwise as it came.
 pub(crate) fn without_credentials(query: &str) -> Option<String> {
     let is_credential = |pair: &str| {
@@ -424,6 +432,10 @@ impl<'a> Path<'a> {
     ) -> Option<ResourceCall> {
         let version = self.version.unwrap_or(Version::V1Beta);
         let query = uri.query().unwrap_or("");
+        let (parts, query) = of_address(parts).map_or((parts, query), |parts| {
+            // Behind the address's own query they write `:download?alt=media` once more.
+            (parts, query.rsplit('?').next().unwrap_or_default())
+        });
         let (area, version, parts) = match parts {
             // Some SDKs put the version of their base URL before it: /v1beta/upload/v1beta/files.
             ["upload" | "download", within, rest @ ..] if let Some(version) = Version::parse(within) => {
@@ -594,6 +606,20 @@ mod tests {
             "/download/v1beta/files/a:download",
             &[],
             "/download/v1beta/files/a:download",
+            CallKind::Media,
+        );
+        check(
+            "GET",
+            "/v1/files/http://libra.example:8080/base/v1beta/files/a:download?alt=media:download?alt=media",
+            &google,
+            "/v1/files/a:download?alt=media",
+            CallKind::Media,
+        );
+        check(
+            "GET",
+            "/v1/files/http:/libra.example/v1beta/files/a:download?alt=media",
+            &google,
+            "/v1/files/a:download?alt=media",
             CallKind::Media,
         );
         check("POST", "/v1beta/files:register", &[], "/v1beta/files:register", settles);

@@ -20,7 +20,7 @@ use crate::generation::{Encoder, Form, Generation};
 use crate::judge::{self, Verdict};
 use crate::openai::models;
 use crate::openai::responses::store::Answer;
-use crate::resource::{Kind, Resource};
+use crate::resource::{self, Kind, Resource};
 use crate::route::{ModelCall, Version, model_path};
 use crate::signatures::Issued;
 use crate::sse::{Decoder, Framing};
@@ -112,10 +112,8 @@ impl Task {
     /// Whether the whole of what came is an answer.
     pub(crate) fn judge(&self, body: &[u8]) -> Verdict {
         match self {
-            // They may be empty, and of any kind.
-            Self::Resource(_)
-                if judge::mentions_error(body) && judge::is_error(body) && !self.may_tell_errors() =>
-            {
+            // They may be empty, and of any kind. Bytes that were asked for may look like errors, as a batch's may.
+            Self::Resource(resource) if resource.kind() != Kind::Media && resource::is_error(body) => {
                 Verdict::Error
             }
             Self::Resource(_) => Verdict::Good,
@@ -126,15 +124,10 @@ impl Task {
     /// What one event of a stream amounts to.
     pub(crate) fn judge_event(&self, data: &[u8]) -> Verdict {
         match self {
-            Self::Resource(_) if judge::mentions_error(data) && judge::is_error(data) => Verdict::Error,
+            Self::Resource(_) if resource::is_error(data) => Verdict::Error,
             Self::Resource(_) => Verdict::Good,
             _ => judge::content(data),
         }
-    }
-
-    /// An operation that has failed tells its error, and is a good answer all the same.
-    fn may_tell_errors(&self) -> bool {
-        self.resource().is_some_and(|resource| resource.call().object().is_some())
     }
 
     /// The largest body that is taken at all, in bytes.

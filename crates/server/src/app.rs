@@ -137,7 +137,10 @@ async fn read(body: &mut Incoming, intake: &mut Intake) -> ReadBody {
             }
         } else {
             if all.is_empty() {
-                all.reserve(first.len() + chunk.len());
+                // All that is announced, if it will be kept: growing step by step would hold it twice. What is reserved
+                // takes no memory before it is written to.
+                let rest = body.size_hint().exact().unwrap_or(0).min(most);
+                all.reserve(first.len() + chunk.len() + usize::try_from(rest).unwrap_or(0));
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
             all.extend_from_slice(&chunk);

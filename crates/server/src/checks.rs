@@ -8,10 +8,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt as _};
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response};
-use libra_core::check::{CONCURRENT, Check, CheckAnswer, CheckResult, Verification};
+use http::{Request, Response, Uri};
+use libra_core::check::{CONCURRENT, Check, CheckAnswer, CheckResult, KeyProjects, Verification};
 use libra_core::gateway::{DueNow, Gateway};
+use libra_core::project_probe::{ProjectProbe, Relations};
 use libra_core::route::VerifyFormat;
+use libra_core::secret::ApiKey;
 
 use crate::app::event_stream;
 use crate::body::AnswerBody;
@@ -33,19 +35,49 @@ const ROUND: Duration = Duration::from_secs(30);
 /// The answer to `POST /verify`.
 pub(crate) async fn answer(verification: Verification, upstream: Arc<Upstream>) -> Response<AnswerBody> {
     let format = verification.format;
-    let results = results(verification.checks, upstream);
+    let origin = verification.origin();
+    let projects = verification.projects;
+    let of_projects = Arc::clone(&upstream);
+    let results = results(verification.checks, upstream).map(|result| result.to_json());
+    // After the results, as a probe asks one key after the other.
+    let projects = stream::iter(projects).then(move |keys| {
+        let (upstream, origin) = (Arc::clone(&of_projects), origin.clone());
+        async move {
+            let entries = keys.iter().map(|key| vec![key.clone()]).collect();
+            KeyProjects::new(&keys, &projects_of(entries, &origin, &upstream).await).to_json()
+        }
+    });
+    let results = results.chain(projects);
     match format {
         VerifyFormat::Events => {
-            let events = results.map(|result| Bytes::from(format!("data: {}\n\n", result.to_json())));
+            let events = results.map(|result| Bytes::from(format!("data: {result}\n\n")));
             event_stream(AnswerBody::Stream(events.boxed()))
         }
         VerifyFormat::Json => {
-            let results: Vec<String> = results.map(|result| result.to_json()).collect().await;
+            let results: Vec<String> = results.collect().await;
             let mut response = Response::new(AnswerBody::whole(format!("[{}]", results.join(",")).into()));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
     }
+}
+
+/// Which of these keys share a project; each entry is a key, or keys that are known to share one.
+pub(crate) async fn projects_of(entries: Vec<Vec<ApiKey>>, origin: &Uri, upstream: &Upstream) -> Relations {
+    let mut probe = ProjectProbe::new(entries);
+    while let Some(request) = probe.next(origin) {
+        let answer = ask(request, upstream).await;
+        probe.heard(&answer);
+    }
+    probe.relations()
+}
+
+/// Finds out which keys of the pool share a project.
+pub(crate) async fn place_keys(gateway: Arc<Gateway>, upstream: Arc<Upstream>) {
+    let Some(entries) = gateway.unplaced() else { return };
+    let relations = projects_of(entries.clone(), &gateway.config().upstream, &upstream).await;
+    gateway.place(&entries, &relations, clock::now());
+    tracing::info!("{}", gateway.project_counts().summary);
 }
 
 /// The results of checks, each as its check ends.

@@ -43,6 +43,11 @@ pub(crate) enum Command {
         /// Keys, parted by commas or spaces. Other users of this machine may see them while libra runs.
         #[arg(value_name = "KEY,KEY…")]
         keys: Vec<String>,
+
+        /// Then find out which of them share a project, with a file of five letters that is uploaded into each project,
+        /// looked for with the other keys, and deleted again.
+        #[arg(long)]
+        probe_projects: bool,
     },
     /// Run a described pool and load in virtual time, and say what each strategy would have made of it.
     Simulate(Simulation),
@@ -241,7 +246,7 @@ mod tests {
     #[test]
     fn verify_takes_keys_or_none() {
         let keys = |line: &str| match parse(line).map(|cli| cli.command) {
-            Ok(Some(Command::Verify { keys })) => keys,
+            Ok(Some(Command::Verify { keys, .. })) => keys,
             _ => panic!("{line}"),
         };
         assert_eq!(keys("libra verify"), Vec::<String>::new());

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use clap::Parser as _;
 use futures_util::StreamExt as _;
-use libra_core::check::KeyStatus;
+use libra_core::check::{KeyProjects, KeyStatus};
 use libra_core::config::parse_keys;
 use libra_core::fetch::guard::Guard;
 use libra_core::gateway::Gateway;
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match cli.task() {
                 Command::Serve => run(settings).await.map(|()| ExitCode::SUCCESS),
-                Command::Verify { keys } => verify(settings, keys).await,
+                Command::Verify { keys, probe_projects } => verify(settings, keys, *probe_projects).await,
                 Command::Simulate(_) => unreachable!("it has run before the settings were read"),
                 Command::Audit(options) => audit::run(settings, options).await,
                 Command::Pool(options) => admin::pool(&settings, options).await,
@@ -121,6 +121,9 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         Arc::clone(&app.upstream),
         Arc::clone(&app.waiting),
     ));
+    if app.gateway.config().project_probe {
+        tokio::spawn(checks::place_keys(Arc::clone(&app.gateway), Arc::clone(&app.upstream)));
+    }
     say(&format!("Libra is listening on http://{address}"));
     tracing::info!("{}", app.gateway.project_counts().summary);
     if settings.demo {
@@ -131,7 +134,11 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
 }
 
 /// `libra verify`: checks keys and says of each what it is worth.
-async fn verify(mut settings: Settings, keys: &[String]) -> Result<ExitCode, StartError> {
+async fn verify(
+    mut settings: Settings,
+    keys: &[String],
+    probe_projects: bool,
+) -> Result<ExitCode, StartError> {
     if settings.demo {
         demo::prepare(&mut settings.config)?;
     }
@@ -144,8 +151,8 @@ async fn verify(mut settings: Settings, keys: &[String]) -> Result<ExitCode, Sta
     }
     let upstream = Arc::new(Upstream::new(&settings.proxies));
     let gateway = Gateway::new(settings.config, seed());
-    let checks = keys.into_iter().map(|key| gateway.check(key)).collect();
-    let mut results = checks::results(checks, upstream).boxed();
+    let checks = keys.iter().map(|key| gateway.check(key.clone())).collect();
+    let mut results = checks::results(checks, Arc::clone(&upstream)).boxed();
     let mut all_good = true;
     while let Some(result) = results.next().await {
         all_good &= result.status == KeyStatus::Good;
@@ -155,6 +162,15 @@ async fn verify(mut settings: Settings, keys: &[String]) -> Result<ExitCode, Sta
             KeyStatus::Error => "ERROR",
         };
         say(format!("{status}  {}  {}", result.key, result.error.unwrap_or_default()).trim_end());
+    }
+    if probe_projects {
+        let entries = keys.iter().map(|key| vec![key.clone()]).collect();
+        let relations = checks::projects_of(entries, &gateway.config().upstream, &upstream).await;
+        let found = KeyProjects::new(&keys, &relations);
+        for (number, keys) in found.projects.iter().enumerate() {
+            say(&format!("project {}  {}", number + 1, keys.join("  ")));
+        }
+        found.unclear.iter().for_each(|key| say(&format!("unclear    {key}")));
     }
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 59] = [
+pub const VARIABLES: [Variable; 60] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -95,6 +95,12 @@ pub const VARIABLES: [Variable; 59] = [
         "LIBRA_PRICES",
         "",
         "prices of a million tokens, for max_per_day.cost: pattern=input/output;pattern=input/output",
+    ),
+    variable(
+        Group::Keys,
+        "LIBRA_PROJECT_PROBE",
+        "off",
+        "on or off: whether to find out at the start which keys share a project, with a small file in each",
     ),
     variable(
         Group::Attempts,

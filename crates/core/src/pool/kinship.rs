@@ -4,11 +4,13 @@
 //! counts, and of two equally strong ones the newer: see [`By`]. So a split by hand stays, whatever quotas suggest
 //! later, until Google itself says that it was wrong.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{By, Key, Pool, Project, ProjectId, StateChange, Today, standing};
 use crate::failure::Failure;
-use crate::secret::KeyId;
+use crate::project_probe::Relations;
+use crate::secret::{ApiKey, KeyId};
 use crate::time::Timestamp;
 
 /// Somebody's word, and when it was said.
@@ -126,6 +128,38 @@ impl Pool {
             }
         }
         Ok(())
+    }
+
+    /// The keys, those together of which somebody whose word counts has said that they share a project.
+    pub(crate) fn entries(&self) -> Vec<Vec<ApiKey>> {
+        let mut known: HashMap<u32, usize> = HashMap::new();
+        let mut entries: Vec<Vec<ApiKey>> = Vec::new();
+        for key in self.keys.iter().filter(|key| key.set_aside.is_none()) {
+            let place = known.get(&key.project).copied().unwrap_or(entries.len());
+            if self.projects[key.project as usize].known {
+                known.insert(key.project, place);
+            }
+            match entries.get_mut(place) {
+                Some(entry) => entry.push(key.key.clone()),
+                None => entries.push(vec![key.key.clone()]),
+            }
+        }
+        entries
+    }
+
+    /// Takes in what Google has said of these entries: which of them are one project, and which are alone.
+    pub(crate) fn place(&mut self, entries: &[Vec<ApiKey>], relations: &Relations, now: Timestamp) {
+        for project in &relations.projects {
+            let keys: Vec<KeyId> =
+                project.iter().filter_map(|&entry| Some(entries.get(entry)?.first()?.id())).collect();
+            match keys.as_slice() {
+                // What a person has split stays split until Google itself contradicts it, as it does here.
+                [key] => self.apply(&StateChange::Split { key: *key, by: By::Google, at: now }, now),
+                keys => {
+                    let _ = self.join_all(keys, By::Google, now);
+                }
+            }
+        }
     }
 
     /// Now, or just after what the same has said of these keys before: the newer word counts, also within a moment.

@@ -98,6 +98,25 @@ fn a_batch_of_chats_comes_to_its_answers() {
 }
 
 #[test]
+fn a_batch_of_nothing_but_failures_is_fetched_too() {
+    let mut world = World::new();
+    let file = world.upload("batch", "in.jsonl", CHAT);
+    let body = json!({ "input_file_id": file["id"], "endpoint": "/v1/chat/completions" });
+    let id = create(&mut world, body)["id"].clone();
+    let name = world.google.only("batches/");
+    let failure = json!({ "key": "a", "error": { "code": 8, "message": "No quota." } });
+    world.google.end(&name, 1, &format!("{failure}\n"));
+    let errors = world.get(&format!("/v1/batches/{}", id.as_str().expect("an id")))["error_file_id"].clone();
+    let content = format!("/v1/files/{}/content", errors.as_str().expect("a file"));
+    let seen = world.send(&Call::get(&content));
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    assert_eq!(lines(seen.text())[0]["response"]["status_code"], 429);
+    let seen = world.send(&Call::get(&content.replace("_errors", "")));
+    assert_eq!((seen.status, seen.text()), (200, ""));
+    assert_eq!(world.harness.gateway.pool_size(), (8, 8), "no key is blamed");
+}
+
+#[test]
 fn responses_come_back_as_responses() {
     let mut world = World::new();
     let line = |id: &str, more: Value| {

@@ -19,8 +19,8 @@ pub(crate) struct Google {
     pub(crate) uploads: BTreeMap<String, (String, Vec<u8>)>,
     /// Projects whose quota is used up.
     pub(crate) used_up: Vec<String>,
-    /// The next piece of an upload breaks off behind so many bytes.
-    pub(crate) cut: Option<usize>,
+    /// The next piece of an upload breaks off behind so many bytes, in this way.
+    pub(crate) cut: Option<(usize, End)>,
     /// Every request: method, path, key, body.
     pub(crate) seen: Vec<(String, String, String, String)>,
     made: u32,
@@ -135,9 +135,9 @@ impl Google {
         if offset.parse() != Ok(bytes.len()) {
             return error(400, "INVALID_ARGUMENT", "the offset is not what has arrived");
         }
-        if let Some(cut) = self.cut.take() {
+        if let Some((cut, end)) = self.cut.take() {
             bytes.extend_from_slice(&body[..cut]);
-            return Canned::nothing(End::Refused);
+            return Canned::nothing(end);
         }
         bytes.extend_from_slice(body);
         if !command.contains("finalize") {
