@@ -1,5 +1,6 @@
 """The official OpenAI SDK: files and batches."""
 
+import base64
 import json
 import time
 
@@ -104,6 +105,17 @@ def file_in_response():
     parts = [{"type": "input_file", "file_id": file.id}, {"type": "input_text", "text": "What is it about?"}]
     answer = client.responses.create(model=MODEL, input=user(parts))
     assert answer.output_text
+
+
+@check
+def large_image_in_chat():
+    # Gemini takes bodies of 20 MiB, and larger media as files alone.
+    image = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(24 << 20)).decode()
+    parts = [{"type": "image_url", "image_url": {"url": image}}, {"type": "text", "text": "What is it?"}]
+    for _ in range(2):
+        answer = client.chat.completions.create(model=MODEL, messages=user(parts))
+        assert answer.choices[0].message.content
+    assert not any("inline" in file.filename for file in client.files.list())
 
 
 @check

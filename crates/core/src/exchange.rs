@@ -21,6 +21,7 @@ mod attempt;
 mod fetch;
 mod heartbeat;
 mod hedge;
+mod large;
 mod listing;
 mod moving;
 mod objects;
@@ -44,6 +45,7 @@ use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
 use self::fetch::Gathering;
 use self::heartbeat::Heartbeat;
+use self::large::Sending;
 use self::listing::Listing;
 use self::moving::Moving;
 pub(crate) use self::objects::learn_continuation;
@@ -331,6 +333,8 @@ struct Single {
     /// Whether it leaves the project of its objects, with which body, and the key that was chosen for it there.
     moving: Moving,
     moved_body: Option<Bytes>,
+    /// A medium that is being put into the project whose key was chosen.
+    sending: Option<Box<Sending>>,
     chosen: Option<Lease>,
     /// Input tokens, estimated.
     tokens: u64,
@@ -437,6 +441,7 @@ impl Single {
             resume: Resume::No,
             moving: Moving::No,
             moved_body: None,
+            sending: None,
             chosen: None,
             tokens,
             conversation,
@@ -519,6 +524,9 @@ impl Single {
             }
             self.give_up_copying(now);
             return self.advance(now);
+        }
+        if let Some(step) = self.send_on(now) {
+            return step;
         }
         if let Some(lease) = self.take_chosen() {
             return self.go_with(lease, now);
@@ -667,6 +675,7 @@ impl Single {
         let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Err(outcome) = self.looked(op, outcome, now) else { return };
         let Err(outcome) = self.copied(op, outcome, now) else { return };
+        let Err(outcome) = self.sent(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {
@@ -847,6 +856,7 @@ impl Single {
         self.redirect = None;
         self.resume_after(&failure);
         self.distrust_copies(&failure, attempt.lease.as_ref());
+        self.distrust_placed(&failure, attempt.lease.as_ref());
         self.adds_to_load = retry::adds_to_load(failure.class);
         self.note_failure(&attempt, &failure, now);
         match attempt.lease {
@@ -971,6 +981,7 @@ impl Single {
         self.put_mark(response.headers_mut(), key);
         self.drop_search();
         self.drop_copying();
+        self.drop_sending();
         self.drop_running();
         self.reply = Some(response);
     }
@@ -1045,6 +1056,7 @@ impl Single {
     fn abandon(&mut self, now: Timestamp) {
         self.drop_search();
         self.drop_copying();
+        self.drop_sending();
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),

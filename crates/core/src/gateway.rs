@@ -22,6 +22,7 @@ use crate::affinity::address::{Called, OWNER, UploadOwner};
 use crate::affinity::conversations::Conversations;
 use crate::affinity::name::ObjectName;
 use crate::affinity::objects::{self, Objects, Owner};
+use crate::affinity::placed::Placed;
 use crate::affinity::spool::{self, Spool};
 use crate::answers;
 use crate::auth::{Access, Presented};
@@ -98,6 +99,7 @@ pub struct Gateway {
     repairs: Mutex<Repairs>,
     answers: Mutex<Answers>,
     spool: Mutex<Spool>,
+    placed: Mutex<Placed>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
@@ -199,6 +201,7 @@ impl Gateway {
             repairs: Mutex::default(),
             answers: Mutex::new(Answers::new(memory)),
             spool: Mutex::new(Spool::new(memory / spool::SHARE)),
+            placed: Mutex::default(),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
@@ -232,6 +235,11 @@ impl Gateway {
     /// What was uploaded lately. Never held while something is waited for.
     pub(crate) fn spool(&self) -> MutexGuard<'_, Spool> {
         locked(&self.spool)
+    }
+
+    /// Where media are that were too large for requests. Never held while something is waited for.
+    pub(crate) fn placed(&self) -> MutexGuard<'_, Placed> {
+        locked(&self.placed)
     }
 
     /// What retries may add to the load of the pool, or of clients' own keys: nobody uses up the others'.
@@ -827,7 +835,8 @@ impl Intake {
                     Err(error) => return Err(error),
                 };
                 let generation = gateway.translated(asked, model, access.client())?;
-                if !read.grow(generation.body().len()) {
+                let large: usize = generation.large().iter().map(|large| large.size()).sum();
+                if !read.grow(generation.body().len() + large) {
                     return Err(no_room());
                 }
                 held.absorb(read);

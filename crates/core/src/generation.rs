@@ -13,6 +13,7 @@ use crate::anthropic::messages::{self, MessagesRequest};
 use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
 use crate::gateway::Gateway;
+use crate::gemini::large::Large;
 use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
 use crate::gemini::tuning::Tuning;
@@ -342,6 +343,11 @@ impl Generation {
     /// The body for Gemini.
     pub(crate) fn body(&self) -> Bytes {
         self.written.body.clone()
+    }
+
+    /// What was too large to stand in the body.
+    pub(crate) fn large(&self) -> &[Arc<Large>] {
+        &self.written.large
     }
 
     /// So many calls of the conversation had lost their signatures.

@@ -3,6 +3,7 @@
 //! Everything in which the operations differ is here, so that the exchange need not know them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -14,6 +15,7 @@ use crate::error::{Dialect, Error};
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::{trimmed, with_suffixes};
+use crate::gemini::large::Large;
 use crate::gemini::remote::{Media, Remote};
 use crate::gemini::tuning::Tuning;
 use crate::generation::{Encoder, Form, Generation};
@@ -254,6 +256,14 @@ impl Task {
         match self {
             Self::Generation(generation) => Some(generation.body()),
             Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// What was too large to stand in the body, and has to be in a project before the request is.
+    pub(crate) fn large(&self) -> &[Arc<Large>] {
+        match self {
+            Self::Generation(generation) => generation.large(),
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => &[],
         }
     }
 

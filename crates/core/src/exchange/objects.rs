@@ -38,6 +38,9 @@ impl Single {
             .into_iter()
             .filter(|found| found.field == Field::Address)
             .filter_map(|found| {
+                if let Some(placed) = self.placed(&found.value, key) {
+                    return Some((found.span, placed));
+                }
                 let copy = project.and_then(|project| self.copy_of(&found.value, project));
                 Some((found.span, copy.or_else(|| public.upward(&found.value))?))
             })

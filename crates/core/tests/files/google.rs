@@ -19,6 +19,10 @@ pub(crate) struct Google {
     pub(crate) contents: BTreeMap<String, Bytes>,
     /// Uploads that have begun: the project, and what was said of the file.
     uploads: Vec<(String, Value)>,
+    /// Projects that answer no prompt.
+    pub(crate) busy: String,
+    /// So often a medium that was put there is still being looked at.
+    pub(crate) looks: u32,
     /// Keys that do not work any more.
     pub(crate) dead: Vec<String>,
     /// Every request: method, path, key, body.
@@ -35,7 +39,9 @@ impl Google {
         let key = header("x-goog-api-key");
         let bytes = request.body().clone().unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        self.seen.push((method.clone(), path.clone(), key.clone(), text.clone()));
+        // Of what is large, the beginning says enough.
+        let shown = text.chars().take(10_000).collect();
+        self.seen.push((method.clone(), path.clone(), key.clone(), shown));
         if self.dead.contains(&key) {
             return error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.");
         }
@@ -54,6 +60,21 @@ impl Google {
                 Canned { content_type: "text/plain; charset=utf-8", ..Canned::json(200, "") }
                     .with("x-goog-upload-url", url)
                     .with("x-goog-upload-status", "active".to_owned())
+            }
+            ("POST", ["upload", "v1beta", "files"]) if query == "uploadType=multipart" => {
+                let content_type = header("content-type");
+                let boundary = content_type.strip_prefix("multipart/related; boundary=").expect("a boundary");
+                let parts: Vec<&str> = text.split(&format!("--{boundary}")).collect();
+                let [_, about, content, "--\r\n"] = parts.as_slice() else { panic!("{} parts", parts.len()) };
+                let said: Value =
+                    serde_json::from_str(about.split("\r\n\r\n").nth(1).expect("JSON")).expect("JSON");
+                let content = content.split_once("\r\n\r\n").expect("a head").1.trim_end_matches("\r\n");
+                let content = Bytes::copy_from_slice(content.as_bytes());
+                let mut shown = self.file(&project, &said["file"], content);
+                if self.looks > 0 {
+                    shown["state"] = json!("PROCESSING");
+                }
+                Canned::json(200, json!({ "file": shown }).to_string())
             }
             ("POST", ["upload", "v1beta", "files"]) => {
                 assert_eq!(header("x-goog-upload-command"), "upload, finalize");
@@ -108,7 +129,14 @@ impl Google {
                         self.objects.remove(&name);
                         Canned::json(200, "{}")
                     }
-                    Some((owner, shown)) if *owner == project => Canned::json(200, shown.to_string()),
+                    Some((owner, shown)) if *owner == project => {
+                        let mut shown = shown.clone();
+                        self.looks = self.looks.saturating_sub(1);
+                        if self.looks > 0 {
+                            shown["state"] = json!("PROCESSING");
+                        }
+                        Canned::json(200, shown.to_string())
+                    }
                     _ => foreign(&name),
                 }
             }
@@ -137,6 +165,14 @@ impl Google {
         });
         if let Some((name, _)) = foreigner {
             return foreign(name);
+        }
+        if body.len() > 20_971_520 {
+            let message = "Request payload size exceeds the limit: 20971520 bytes. Please use the File API to upload \
+                files in larger sizes and retry the request.";
+            return error(400, "INVALID_ARGUMENT", message);
+        }
+        if method == "generateContent" && self.busy.contains(project) {
+            return error(503, "UNAVAILABLE", "The model is overloaded. Please try again later.");
         }
         if method == "generateContent" {
             return Canned::json(

@@ -5,6 +5,7 @@ mod harness;
 
 mod batches;
 mod google;
+mod large;
 mod uploads;
 
 use harness::{CLIENT, Call, Harness, Seen, config};

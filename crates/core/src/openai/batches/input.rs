@@ -151,6 +151,10 @@ fn generation(form: Form, body: &Bytes, id: &str, of: Of<'_>, out: &mut Vec<u8>)
         let message = "files are not fetched for batches; send a data URL, or the id of a file";
         return Err(Error::bad_request(message, remote.place.param.clone()));
     }
+    if !generation.large().is_empty() {
+        let message = "it is too large with its media; upload them, and send their ids";
+        return Err(Error::new(Kind::BadRequest, message));
+    }
     entry(&notes(&generation)?.key(id), &generation.body(), out);
     Ok(generation.model().to_owned())
 }
