@@ -20,6 +20,7 @@ use crate::error::{Error, Kind};
 use crate::failure::{self, Answer, Class, Elsewhere, Failure};
 use crate::gateway::no_room;
 use crate::gemini::large::Large;
+use crate::memory::Held;
 use crate::secret::KeyId;
 use crate::time::Timestamp;
 use crate::upstream;
@@ -46,6 +47,8 @@ pub(super) struct Sending {
     again: Timestamp,
     status: Option<StatusCode>,
     body: BytesMut,
+    /// The room for what is sent.
+    _held: Held,
 }
 
 /// A file as far as it matters here.
@@ -73,7 +76,8 @@ impl Single {
             self.refuse(&Error::new(Kind::BadRequest, "Invalid base64 data."), now);
             return self.advance(now);
         };
-        if !self.held.grow(body.len()) {
+        let mut held = self.gateway.share();
+        if !held.grow(body.len()) {
             lease.unused(now);
             self.refuse(&no_room(), now);
             return self.advance(now);
@@ -97,6 +101,7 @@ impl Single {
             again: now,
             status: None,
             body: BytesMut::new(),
+            _held: held,
         }));
         Step::Start(op, Op::Upstream(request))
     }

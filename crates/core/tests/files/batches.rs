@@ -28,7 +28,7 @@ fn answer(text: &str) -> Value {
 #[test]
 fn a_batch_of_chats_comes_to_its_answers() {
     let mut world = World::new();
-    let file = world.upload("batch", "in.jsonl", &format!("{CHAT}\n\n{OTHER}\r\n"));
+    let file = world.upload("batch", "in.jsonl", &format!("\u{feff}{CHAT}\n\n{OTHER}\r\n"));
     assert_eq!((file["purpose"].as_str(), file["filename"].as_str()), (Some("batch"), Some("in.jsonl")));
     let (_, shown) = &world.google.objects["files/f1"];
     assert_eq!(shown["displayName"], "batch/chat/gemini-2.5-flash/in.jsonl");

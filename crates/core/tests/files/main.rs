@@ -6,6 +6,9 @@ mod harness;
 mod batches;
 mod google;
 mod large;
+#[path = "../mutation/mod.rs"]
+mod mutation;
+mod noise;
 mod uploads;
 
 use harness::{CLIENT, Call, Harness, Seen, config};

@@ -71,7 +71,9 @@ pub(in crate::openai) fn translate(file: &Bytes, of: Of<'_>, held: &mut Held) ->
     let mut out = Vec::with_capacity(file.len());
     let mut ids = HashSet::new();
     let mut all: Option<(Target, String)> = None;
-    let lines = file.split(|byte| *byte == b'\n').enumerate();
+    // Some editors begin a file with a mark of its encoding.
+    let text = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+    let lines = text.split(|byte| *byte == b'\n').enumerate();
     for (number, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
         let before = out.len();
         let line = file.slice_ref(line);
