@@ -335,6 +335,7 @@ struct Single {
     moved_body: Option<Bytes>,
     /// A medium that is being put into the project whose key was chosen.
     sending: Option<Box<Sending>>,
+    media_sent: u32,
     chosen: Option<Lease>,
     /// Input tokens, estimated.
     tokens: u64,
@@ -442,6 +443,7 @@ impl Single {
             moving: Moving::No,
             moved_body: None,
             sending: None,
+            media_sent: 0,
             chosen: None,
             tokens,
             conversation,

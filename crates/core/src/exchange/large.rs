@@ -31,6 +31,9 @@ const SENDING: Duration = Duration::from_secs(180);
 /// So long until a film that Google looks at is asked for again.
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// So many uploads one request may take: its media, in some projects.
+const MOST_SENT: u32 = 256;
+
 /// The answer to an upload is read up to here.
 const ANSWER: usize = 64 << 10;
 
@@ -71,6 +74,13 @@ impl Single {
         let Some(large) = self.task.large().iter().find(is_missing).cloned() else {
             return self.start(lease, now);
         };
+        self.media_sent += 1;
+        if self.media_sent > MOST_SENT {
+            lease.unused(now);
+            let message = "The media of this request cannot be kept in a project.";
+            self.refuse(&Error::new(Kind::BadGateway, message), now);
+            return self.advance(now);
+        }
         let Some((content_type, body)) = large.as_related() else {
             lease.unused(now);
             self.refuse(&Error::new(Kind::BadRequest, "Invalid base64 data."), now);
