@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ use crate::gemini::tuning::Tuning;
 use crate::generation::{Asked, Form, Generation};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
+use crate::live;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
 use crate::openai::objects::{Call, Of, Work};
@@ -103,6 +104,8 @@ pub struct Gateway {
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
+    /// How many sessions of the Live API there are.
+    live_sessions: Arc<AtomicUsize>,
     /// For the pool, and for clients' own keys.
     retries: [Mutex<CommonBudget>; 2],
     seed: u64,
@@ -140,6 +143,8 @@ pub enum Accepted {
     Stream(Exchange),
     /// Check keys.
     Verify(Verification),
+    /// Accept the upgrade, and drive the session.
+    Upgrade(Box<live::Session>),
 }
 
 /// A request whose head was accepted and whose body is to come.
@@ -205,6 +210,7 @@ impl Gateway {
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
+            live_sessions: Arc::default(),
             retries,
             seed,
             drawn: AtomicU64::new(0),
@@ -279,6 +285,11 @@ impl Gateway {
             self.pool(guests).set_skew(skew, now);
         }
         Some(Event::ClockOff { behind_seconds: skew.seconds() })
+    }
+
+    /// One more session of the Live API, where there may be one.
+    pub(crate) fn live_permit(&self) -> Option<live::Permit> {
+        live::Permit::take(&self.live_sessions, self.config.live_sessions)
     }
 
     /// An empty share of the common memory.
@@ -419,6 +430,9 @@ impl Gateway {
             Operation::Health => Ok(Accepted::Reply(status_page(StatusCode::OK, "alive"))),
             Operation::Ready => Ok(Accepted::Reply(self.ready())),
             Operation::Verify { format } => self.verification(head, format, mark, now),
+            Operation::Live(call) => {
+                live::admit(self, head, call, mark, now).map(|session| Accepted::Upgrade(Box::new(session)))
+            }
             Operation::Generation(form) => self.intake(head, Wanted::Generation(form), mark, now),
             Operation::Answer { id, act } => {
                 let access = Presented::find(head.uri, head.headers).access(&self.config)?;

@@ -13,6 +13,7 @@ use crate::affinity::address::Called;
 use crate::affinity::name::is_collection;
 use crate::error::{Dialect, Error, Kind};
 use crate::generation::Form;
+use crate::live;
 use crate::openai::endpoint::Endpoint;
 use crate::openai::objects::Call;
 use crate::resource::{Area, ResourceCall};
@@ -44,6 +45,8 @@ pub enum Operation {
     Answer { id: String, act: Act },
     /// OpenAI's files and batches.
     Objects(Call),
+    /// A WebSocket of the Live API: `/ws/google.ai.generativelanguage.…`.
+    Live(live::Call),
     /// `POST /verify`.
     Verify { format: VerifyFormat },
     /// `GET /`.
@@ -159,6 +162,9 @@ impl Route {
                 let format = if json { VerifyFormat::Json } else { VerifyFormat::Events };
                 (Self::other(Operation::Verify { format }), &[Method::POST][..])
             }
+            ["ws", service @ ..] if let Some(call) = live::Call::of_path(service) => {
+                (Self { dialect: Dialect::Gemini, operation: Operation::Live(call) }, &[Method::GET][..])
+            }
             ["chat"] | ["chat", "completions"] => (Self::generation(Form::Chat), &[Method::POST][..]),
             ["responses"] => (Self::generation(Form::Responses), &[Method::POST][..]),
             ["responses", "input_tokens"] => (Self::generation(Form::ResponseTokens), &[Method::POST][..]),
@@ -238,7 +244,7 @@ impl Version {
         }
     }
 
-    fn parse(part: &str) -> Option<Self> {
+    pub(crate) fn parse(part: &str) -> Option<Self> {
         match part {
             "v1" => Some(Self::V1),
             "v1beta" => Some(Self::V1Beta),

@@ -89,6 +89,11 @@ impl Objects {
         }
     }
 
+    /// An object that goes by another name now.
+    pub(crate) fn forget(&mut self, name: &ObjectName) {
+        self.entries.remove(&digest(name));
+    }
+
     /// No project has this object.
     pub(crate) fn nobodys(&mut self, name: &ObjectName, now: Timestamp) {
         self.put(name, Entry { owner: None, until: now + NOBODYS }, now);
