@@ -51,6 +51,13 @@ pub(super) const CLIENTS: &[Client] = &[
         SDKS,
         "openai_media.py",
     ),
+    client(
+        "openai-python-files",
+        "OpenAI SDK for Python: files, batches",
+        &["openai"],
+        SDKS,
+        "openai_files.py",
+    ),
     client("anthropic-python", "Anthropic SDK for Python", &["anthropic"], SDKS, "anthropic_messages.py"),
     client("google-python", "Google Gen AI SDK for Python", &["google-genai"], SDKS, "google_genai.py"),
     client(

@@ -135,7 +135,7 @@ impl Single {
     /// the key's project.
     pub(super) fn go_with(&mut self, lease: Lease, now: Timestamp) -> Step {
         let (Some(body), Some(project)) = (&self.moved_body, lease.project()) else {
-            return self.start(lease, now);
+            return self.send_media(lease, now);
         };
         let public = self.called.public(self.gateway.config());
         let spool = self.gateway.spool();
@@ -147,12 +147,12 @@ impl Single {
         let missing = named.into_iter().find(|name| !is_there(name));
         let Some(file) = missing else {
             drop(spool);
-            return self.start(lease, now);
+            return self.send_media(lease, now);
         };
         let Some((content_type, body)) = spool.file(&file).map(|content| content.as_related(file.id()))
         else {
             drop(spool);
-            return self.start(lease, now);
+            return self.send_media(lease, now);
         };
         drop(spool);
         let op = self.new_op();

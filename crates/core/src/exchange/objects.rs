@@ -38,6 +38,9 @@ impl Single {
             .into_iter()
             .filter(|found| found.field == Field::Address)
             .filter_map(|found| {
+                if let Some(placed) = self.placed(&found.value, key) {
+                    return Some((found.span, placed));
+                }
                 let copy = project.and_then(|project| self.copy_of(&found.value, project));
                 Some((found.span, copy.or_else(|| public.upward(&found.value))?))
             })
@@ -80,7 +83,10 @@ impl Single {
         let client = self.access.client();
         let response = resource.respond((status, &headers), body.clone(), &public, (lease.key(), client));
         let (key, guests) = (lease.key().id(), lease.is_guests());
-        self.learn(&body, key, guests, now);
+        // What a model has written names nothing that there is.
+        if resource.kind() != Kind::Media {
+            self.learn(&body, key, guests, now);
+        }
         self.fill_spool(&headers, &body);
         if resource.kind() == (Kind::Make { settles: true }) {
             self.gateway.objects(guests).settle(client, key, None, now);

@@ -268,7 +268,9 @@ impl Objects {
             let size = lines.len() as u64;
             let content = Content::Kept(Bytes::from(lines));
             let file = File::generated("application/jsonl", content, size);
-            json!({ "responsesFile": self.files.add("", file, project, now)? })
+            let file_name = format!("files/batch-{}", name.trim_start_matches("batches/"));
+            self.files.put(&file_name, file, project, now);
+            json!({ "responsesFile": file_name })
         } else {
             let inlined = json!({ "inlinedResponses": answers });
             match batch.work {
