@@ -34,7 +34,7 @@ LARGE_SIZE = 64 << 20
 # In the middle of the third piece.
 CUT = 20_000_000
 # Longer than any of it takes on a busy machine.
-PATIENCE = 200
+PATIENCE = 450
 
 FIRST, LAST = (int(number) for number in os.environ["SCRIPTS"].split("-"))
 LARGE = {int(number) for number in os.environ.get("LARGE", "").split(",") if number}

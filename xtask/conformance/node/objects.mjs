@@ -14,7 +14,7 @@ const LARGE_SIZE = 64 << 20;
 // In the middle of the third piece.
 const CUT = 20_000_000;
 // Longer than any of it takes on a busy machine.
-const PATIENCE_MS = 200_000;
+const PATIENCE_MS = 450_000;
 
 const [FIRST, LAST] = process.env.SCRIPTS.split("-").map(Number);
 const LARGE = new Set((process.env.LARGE ?? "").split(",").filter(Boolean).map(Number));
