@@ -559,7 +559,7 @@ impl Single {
                 }
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
             }
-            if self.moves() {
+            if self.moves(now) {
                 return self.advance(now);
             }
         }
@@ -905,10 +905,8 @@ impl Single {
             (error.kind, self.task.model(), &self.access)
         {
             self.gateway.pool(false).refused(model, client.id(), now);
-            if self.only.is_some() {
-                // What it makes next is made where there is room.
-                self.gateway.objects(false).move_out(client.id());
-            }
+            let client = client.id();
+            self.leave_home(client, recovery, now);
         }
         self.refuse(&error, now);
         match self.reply.take() {

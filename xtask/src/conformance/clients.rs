@@ -19,7 +19,7 @@ pub(super) struct Client {
 
 /// Where packages are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Home {
+pub(crate) enum Home {
     /// The virtual environment of a list in `xtask/conformance/requirements`.
     Python(&'static str),
     /// A folder of `xtask/conformance` with a `package-lock.json`, for scripts that lie in it.
@@ -28,10 +28,10 @@ pub(super) enum Home {
     Programs(&'static str),
 }
 
-pub(super) const SDKS: Home = Home::Python("sdks");
+pub(crate) const SDKS: Home = Home::Python("sdks");
 const FRAMEWORKS: Home = Home::Python("frameworks");
 const LITELLM: Home = Home::Python("litellm");
-const NODE: Home = Home::Node("node");
+pub(crate) const NODE: Home = Home::Node("node");
 const AGENTS: Home = Home::Programs("agents");
 
 /// All clients, in the table's order.

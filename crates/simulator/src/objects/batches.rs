@@ -21,7 +21,7 @@ use crate::simulator::ProjectId;
 use crate::{asked, validate, write};
 
 /// So many batches are remembered, as each holds its requests and its answers. Google takes a hundred at once.
-const MOST: usize = 128;
+const MOST: usize = 512;
 
 /// So many requests of a batch are answered; Google takes more.
 const MOST_REQUESTS: usize = 10_000;
