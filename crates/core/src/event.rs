@@ -76,6 +76,8 @@ pub enum Event {
 pub struct Finished {
     /// The request.
     pub request: RequestId,
+    /// What stands for the client.
+    pub client: KeyId,
     /// The client's dialect.
     pub dialect: Dialect,
     /// The model asked for upstream.

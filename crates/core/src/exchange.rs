@@ -942,6 +942,7 @@ impl Single {
     ) {
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
+            client: self.access.client(),
             dialect: self.task.dialect(),
             model: self.task.model().map(str::to_owned),
             status: if self.is_open() { StatusCode::OK } else { response.status() },
@@ -1032,6 +1033,7 @@ impl Single {
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
+            client: self.access.client(),
             dialect: self.task.dialect(),
             model: self.task.model().map(str::to_owned),
             status: CLIENT_LEFT,
