@@ -18,6 +18,7 @@ mod patient;
 mod serve;
 mod settings;
 mod simulate;
+mod store;
 mod table;
 mod telemetry;
 mod upstream;
@@ -80,6 +81,8 @@ fn main() -> ExitCode {
                 Command::Audit(options) => audit::run(settings, options).await,
                 Command::Pool(options) => admin::pool(&settings, options).await,
                 Command::Explain(question) => admin::explain(&settings, question).await,
+                Command::Backup { file } => stored(store::backup(&settings.store, file)),
+                Command::Restore { file } => stored(store::restore(&settings.store, file)),
             }
         })
     });
@@ -107,6 +110,7 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         demo::prepare(&mut settings.config)?;
     }
     settings.config.memory = settings.config.memory.or_else(|| Some(machine::memory()? / 4));
+    let opened = store::open(&settings.store)?;
     let listen = settings.config.listen;
     let listener = serve::listen(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
@@ -116,10 +120,15 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         gateway: Gateway::new(settings.config, seed()),
         waiting: Arc::default(),
     };
+    let store = opened.map(|opened| opened.begin(&app.gateway)).transpose()?;
+    if let Some(store) = &store {
+        telemetry::keep_in(Arc::clone(store));
+    }
     tokio::spawn(checks::look_after_pool(
         Arc::clone(&app.gateway),
         Arc::clone(&app.upstream),
         Arc::clone(&app.waiting),
+        store.is_some(),
     ));
     if app.gateway.config().project_probe {
         tokio::spawn(checks::place_keys(Arc::clone(&app.gateway), Arc::clone(&app.upstream)));
@@ -130,7 +139,15 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         say(&demo::lines(address));
     }
     serve::serve(listener, app, stop_signal()).await;
+    if let Some(store) = store {
+        store.end();
+    }
     Ok(())
+}
+
+/// What came of a command about the store.
+fn stored(done: Result<(), store::StoreError>) -> Result<ExitCode, StartError> {
+    Ok(done.map(|()| ExitCode::SUCCESS)?)
 }
 
 /// `libra verify`: checks keys and says of each what it is worth.
