@@ -18,7 +18,7 @@ pub fn simulator(program: &Path, folder: &Path) -> Command {
 /// The gateway in front of `upstream`, with a pool of so many keys.
 pub fn libra(program: &Path, folder: &Path, upstream: &str, pool: usize) -> Command {
     let mut command = Command::new(program);
-    command.args(["--listen", "127.0.0.1:0", "--upstream", upstream]);
+    command.args(["--ephemeral", "--listen", "127.0.0.1:0", "--upstream", upstream]);
     alone(&mut command, folder);
     // As long as Gemini's keys are, so that the gateway has nothing to warn of.
     let keys: Vec<String> = (1..=pool).map(|number| format!("pool-key-{number:030}")).collect();

@@ -247,6 +247,14 @@ impl Exchange {
         }
     }
 
+    /// Whether the answer names what was made for the client: it should be [stored](Gateway::take_changes) before it goes
+    /// out, as clients do not look for what they were told of.
+    pub fn makes(&self) -> bool {
+        let Kinds::Single(single) = &self.0 else { return false };
+        let kind = single.task.resource().map(Resource::kind);
+        matches!(kind, Some(resource::Kind::Make { .. } | resource::Kind::Upload))
+    }
+
     /// What happened since this was last asked.
     pub fn take_events(&mut self) -> Vec<Event> {
         match &mut self.0 {

@@ -133,12 +133,14 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
     if app.gateway.config().project_probe {
         tokio::spawn(checks::place_keys(Arc::clone(&app.gateway), Arc::clone(&app.upstream)));
     }
+    // Whoever hears that it is there may end it at once, and in good order.
+    let stop = stop_signal();
     say(&format!("Libra is listening on http://{address}"));
     tracing::info!("{}", app.gateway.project_counts().summary);
     if settings.demo {
         say(&demo::lines(address));
     }
-    serve::serve(listener, app, stop_signal()).await;
+    serve::serve(listener, app, stop).await;
     if let Some(store) = store {
         store.end();
     }
@@ -216,18 +218,29 @@ fn log_to_stderr(directives: &str) {
         .try_init();
 }
 
-/// Ready at the first SIGTERM or SIGINT.
-async fn stop_signal() {
+/// Ready at the first SIGTERM or SIGINT from now on.
+fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     {
-        let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        if let Ok(mut terminated) = terminated {
+        use tokio::signal::unix::{SignalKind, signal};
+        let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        async move {
+            let [terminated, interrupted] = signals;
+            // Where the system has no handler to give, the signal ends the process by itself.
+            let heard = async |signal| match signal {
+                Ok(mut signal) => {
+                    signal.recv().await;
+                }
+                Err(_) => std::future::pending().await,
+            };
             tokio::select! {
-                _ = terminated.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                () = heard(terminated) => {}
+                () = heard(interrupted) => {}
             }
-            return;
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
+    #[cfg(not(unix))]
+    async {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

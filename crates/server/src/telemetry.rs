@@ -15,6 +15,13 @@ pub(crate) fn keep_in(store: Arc<Store>) {
     let _ = STORE.set(store);
 }
 
+/// Waits until what was learned so far is stored, where it is; never for long.
+pub(crate) async fn flushed() {
+    if let Some(store) = STORE.get() {
+        store.flushed().await;
+    }
+}
+
 /// Writes events to the log. Nothing secret is in them.
 pub(crate) fn record(events: Vec<Event>) {
     for event in events {
