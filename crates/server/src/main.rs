@@ -222,12 +222,12 @@ fn log_to_stderr(directives: &str) {
 fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     {
-        use tokio::signal::unix::{SignalKind, signal};
+        use tokio::signal::unix::{Signal, SignalKind, signal};
         let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
         async move {
             let [terminated, interrupted] = signals;
             // Where the system has no handler to give, the signal ends the process by itself.
-            let heard = async |signal| match signal {
+            let heard = async |signal: std::io::Result<Signal>| match signal {
                 Ok(mut signal) => {
                     signal.recv().await;
                 }
