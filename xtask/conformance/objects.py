@@ -3,8 +3,9 @@ made, used together, listed and deleted. Many run at the same time in this proce
 
 Variables beside those of the checks: SCRIPTS, the numbers of the first and the last one; LARGE, the numbers of those
 with a file of 64 MiB whose upload is cut once; PAUSE, where all wait between making and using, until a line comes on
-standard input. A line is printed for each step that failed (`FAIL number step - why`) and each script that ended
-(`DONE number objects seconds`); `WAITING` when all have made their objects.
+standard input. A line is printed for each script that failed (`FAIL number step - why`) or ended
+(`DONE number objects waits seconds`); `WAITING` when all have made their objects. Who is told to wait (429) waits, as a
+project may have no room for what only it can see.
 
 Every fourth script is a client of its own (API_KEY-number), the others are one client together.
 """
@@ -22,16 +23,15 @@ import time
 from google import genai
 from google.genai import errors, types
 
-from checks import API_KEY, BASE_URL, MODEL, WEATHER_SCHEMA
+from checks import API_KEY, BASE_URL, MODEL
 
 FILM_MODEL = "veo-3.1-generate-preview"
-LIVE_MODEL = "gemini-2.5-flash-live-preview"
 PIECE = 8 << 20
 LARGE_SIZE = 64 << 20
 # In the middle of the third piece.
 CUT = 20_000_000
 # Longer than any of it takes on a busy machine.
-PATIENCE = 120
+PATIENCE = 200
 
 FIRST, LAST = (int(number) for number in os.environ["SCRIPTS"].split("-"))
 LARGE = {int(number) for number in os.environ.get("LARGE", "").split(",") if number}
@@ -55,8 +55,17 @@ def by_hand(key, method, path, body=b"", **headers):
     answer = connection.getresponse()
     text = answer.read()
     connection.close()
-    assert answer.status == 200, f"{answer.status} {text[:300]}"
+    if answer.status != 200:
+        raise Refused(answer.status, text)
     return answer.headers, text
+
+
+class Refused(Exception):
+    """What a request by hand was told."""
+
+    def __init__(self, code, text):
+        super().__init__(text[:300].decode(errors="replace"))
+        self.code = code
 
 
 class Barrier:
@@ -83,12 +92,13 @@ class Script:
         self.stranger = connect(API_KEY if self.key != API_KEY else f"{API_KEY}-0").aio
         self.step = "start"
         self.made = 0
+        self.waits = 0
 
     async def run(self, barrier):
         began = time.monotonic()
         try:
             try:
-                async with asyncio.timeout(PATIENCE + (PATIENCE if PAUSE else 0)):
+                async with asyncio.timeout(PATIENCE):
                     await self.all_of("make", MAKING)
             finally:
                 if barrier:
@@ -98,11 +108,11 @@ class Script:
             async with asyncio.timeout(PATIENCE):
                 await self.all_of("use", USING)
         except Exception as error:  # a script may fail in any way that an SDK can
-            code = f" {error.code}" if isinstance(error, errors.APIError) else ""
-            print(f"FAIL {self.number} {self.step} - {type(error).__name__}{code}: {' '.join(str(error).split())[:400]}",
-                  flush=True)
+            code = f" {error.code}" if hasattr(error, "code") else ""
+            why = " ".join(str(error).split())[:400]
+            print(f"FAIL {self.number} {self.step} - {type(error).__name__}{code}: {why}", flush=True)
         else:
-            print(f"DONE {self.number} {self.made} {time.monotonic() - began:.2f}", flush=True)
+            print(f"DONE {self.number} {self.made} {self.waits} {time.monotonic() - began:.2f}", flush=True)
 
     async def all_of(self, phase, steps):
         for step in steps:
@@ -120,9 +130,21 @@ class Script:
         assert base64.b64decode(file.sha256_hash).decode() == hashlib.sha256(content).hexdigest(), name
         return file
 
+    async def patiently(self, call):
+        """What the call gives, made again for a minute where there is no room."""
+        end = time.monotonic() + 75
+        while True:
+            try:
+                return await call()
+            except errors.ClientError as error:
+                if error.code != 429 or time.monotonic() > end:
+                    raise
+                self.waits += 1
+                await asyncio.sleep(2)
+
     async def generate(self, contents, **config):
-        answer = await self.aio.models.generate_content(
-            model=MODEL, contents=contents, config=types.GenerateContentConfig(**config))
+        answer = await self.patiently(lambda: self.aio.models.generate_content(
+            model=MODEL, contents=contents, config=types.GenerateContentConfig(**config)))
         assert answer.text, answer
         return answer
 
@@ -188,9 +210,33 @@ async def store(script):
         file_search_store_name=script.store.name, file_name=script.files[0].name)
 
 
+async def upload_begun(script):
+    """An upload of which the first piece is there. No method of the SDK stops in between."""
+    script.made += 1
+    size = PIECE + 1_000
+    headers, _ = await asyncio.to_thread(
+        by_hand, script.key, "POST", "/upload/v1beta/files", b"{}", x_goog_upload_protocol="resumable",
+        x_goog_upload_command="start", x_goog_upload_header_content_length=str(size),
+        x_goog_upload_header_content_type="audio/wav")
+    script.under_way = headers["x-goog-upload-url"].removeprefix(BASE_URL)
+    await asyncio.to_thread(by_hand, script.key, "PUT", script.under_way, bytes(PIECE),
+                            x_goog_upload_command="upload", x_goog_upload_offset="0")
+
+
+async def upload_ended(script):
+    _, file = await asyncio.to_thread(
+        by_hand, script.key, "PUT", script.under_way, bytes(1_000),
+        x_goog_upload_command="upload, finalize", x_goog_upload_offset=str(PIECE))
+    file = await script.aio.files.get(name=json.loads(file)["file"]["name"])
+    assert file.size_bytes == PIECE + 1_000, file
+    await script.generate([script.files[1], file, "What is it?"])
+    script.files.append(file)
+
+
 async def interaction(script):
     script.made += 1
-    script.interaction = await script.aio.interactions.create(model=MODEL, input=f"I am {script.number}. Remember me.")
+    script.interaction = await script.patiently(lambda: script.aio.interactions.create(
+        model=MODEL, input=f"I am {script.number}. Remember me."))
     assert script.interaction.id and script.interaction.status == "completed", script.interaction
 
 
@@ -235,16 +281,25 @@ async def prompt(script):
     """A prompt with two files; every other one is streamed."""
     contents = [script.files[1], script.files[2], "Compare them."]
     if script.number % 2:
-        stream = await script.aio.models.generate_content_stream(model=MODEL, contents=contents)
+        stream = await script.patiently(
+            lambda: script.aio.models.generate_content_stream(model=MODEL, contents=contents))
         assert "".join([chunk.text or "" async for chunk in stream])
     else:
         await script.generate(contents)
     assert (await script.aio.models.count_tokens(model=MODEL, contents=contents)).total_tokens > 0
 
 
+async def together(script):
+    """A new file is used with an old one."""
+    new = await script.upload("another", "image/png", b"new" * 100)
+    await script.generate([script.files[1], new, "Which is newer?"])
+    script.files.append(new)
+
+
 async def cache_used(script):
     answer = await script.generate("What do you remember?", cached_content=script.cache.name)
-    assert answer.usage_metadata.cached_content_token_count > 0, answer.usage_metadata
+    # A cache is written out where its project has no room.
+    assert answer.usage_metadata.cached_content_token_count or not PAUSE, answer.usage_metadata
     updated = await script.aio.caches.update(name=script.cache.name, config={"ttl": "1200s"})
     assert updated.expire_time > script.cache.expire_time, updated
     assert (await script.aio.caches.get(name=script.cache.name)).expire_time == updated.expire_time
@@ -325,7 +380,10 @@ async def deleted(script):
 
 
 MAKING = [files, cache, batch, film, store, interaction, listed, strangers]
-USING = [prompt, cache_used, batch_ended, film_seen, store_searched, interaction_followed, deleted]
+USING = [prompt, together, cache_used, batch_ended, film_seen, store_searched, interaction_followed, deleted]
+if PAUSE:
+    MAKING.insert(1, upload_begun)
+    USING.insert(1, upload_ended)
 
 
 async def main():

@@ -21,6 +21,7 @@ mod attempt;
 mod fetch;
 mod heartbeat;
 mod hedge;
+mod large;
 mod listing;
 mod moving;
 mod objects;
@@ -29,6 +30,7 @@ mod parts;
 mod repaired;
 mod resume;
 mod second_best;
+mod steps;
 mod take_over;
 mod waiting;
 
@@ -43,6 +45,7 @@ use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
 use self::fetch::Gathering;
 use self::heartbeat::Heartbeat;
+use self::large::Sending;
 use self::listing::Listing;
 use self::moving::Moving;
 pub(crate) use self::objects::learn_continuation;
@@ -50,6 +53,8 @@ use self::owner::{Ownership, Reference};
 use self::parts::Parts;
 use self::resume::Resume;
 use self::second_best::SecondBest;
+pub(crate) use self::steps::Client;
+use self::steps::Steps;
 use self::waiting::Place;
 use crate::affinity::address::Called;
 use crate::affinity::conversations::Conversation;
@@ -62,6 +67,7 @@ use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
 use crate::mark::Mark;
 use crate::memory::Held;
+use crate::openai::objects::{Ask, Work};
 use crate::pool::{Only, Pick, ProjectId, Ticket, Want};
 use crate::relay::{Mode, Origin, Relay};
 use crate::repair;
@@ -195,6 +201,8 @@ enum Kinds {
     Parts(Box<Parts>),
     /// Answered with a list from each project.
     Listing(Box<Listing>),
+    /// Answered by what comes of some calls about objects, one after the other.
+    Steps(Box<Steps>),
 }
 
 impl Exchange {
@@ -213,12 +221,18 @@ impl Exchange {
         }
     }
 
+    /// A call of another dialect about objects, that begins with this one of Gemini's.
+    pub(crate) fn steps(client: Client, (work, first): (Work, Ask)) -> Self {
+        Self(Kinds::Steps(Box::new(Steps::new(client, work, first))))
+    }
+
     /// What to do next.
     pub fn poll(&mut self, now: Timestamp) -> Step {
         match &mut self.0 {
             Kinds::Single(single) => single.poll(now),
             Kinds::Parts(parts) => parts.poll(now),
             Kinds::Listing(listing) => listing.poll(now),
+            Kinds::Steps(steps) => steps.poll(now),
         }
     }
 
@@ -228,6 +242,7 @@ impl Exchange {
             Kinds::Single(single) => single.handle(op, outcome, now),
             Kinds::Parts(parts) => parts.handle(op, outcome, now),
             Kinds::Listing(listing) => listing.handle(op, outcome, now),
+            Kinds::Steps(steps) => steps.handle(op, outcome, now),
         }
     }
 
@@ -235,6 +250,7 @@ impl Exchange {
     pub fn commit(self, op: OpId) -> Relay {
         match self.0 {
             Kinds::Single(single) => single.commit(op),
+            Kinds::Steps(steps) => steps.commit(op),
             Kinds::Parts(_) | Kinds::Listing(_) => unreachable!("an answer in parts is a reply"),
         }
     }
@@ -243,16 +259,21 @@ impl Exchange {
     pub fn body_limit(&self) -> u64 {
         match &self.0 {
             Kinds::Single(single) => single.task.body_limit(single.gateway.config()),
-            Kinds::Parts(_) | Kinds::Listing(_) => 0,
+            Kinds::Parts(_) | Kinds::Listing(_) | Kinds::Steps(_) => 0,
         }
     }
 
     /// Whether the answer names what was made for the client: it should be [stored](Gateway::take_changes) before it goes
     /// out, as clients do not look for what they were told of.
     pub fn makes(&self) -> bool {
-        let Kinds::Single(single) = &self.0 else { return false };
-        let kind = single.task.resource().map(Resource::kind);
-        matches!(kind, Some(resource::Kind::Make { .. } | resource::Kind::Upload))
+        match &self.0 {
+            Kinds::Single(single) => {
+                let kind = single.task.resource().map(Resource::kind);
+                matches!(kind, Some(resource::Kind::Make { .. } | resource::Kind::Upload))
+            }
+            Kinds::Steps(steps) => steps.makes,
+            Kinds::Parts(_) | Kinds::Listing(_) => false,
+        }
     }
 
     /// What happened since this was last asked.
@@ -261,6 +282,7 @@ impl Exchange {
             Kinds::Single(single) => single.take_events(),
             Kinds::Parts(parts) => parts.take_events(),
             Kinds::Listing(listing) => listing.take_events(),
+            Kinds::Steps(steps) => steps.take_events(),
         }
     }
 
@@ -270,6 +292,7 @@ impl Exchange {
             Kinds::Single(single) => single.abandon(now),
             Kinds::Parts(parts) => parts.abandon(now),
             Kinds::Listing(listing) => listing.abandon(now),
+            Kinds::Steps(steps) => steps.abandon(now),
         }
     }
 }
@@ -323,6 +346,9 @@ struct Single {
     /// Whether it leaves the project of its objects, with which body, and the key that was chosen for it there.
     moving: Moving,
     moved_body: Option<Bytes>,
+    /// A medium that is being put into the project whose key was chosen.
+    sending: Option<Box<Sending>>,
+    media_sent: u32,
     chosen: Option<Lease>,
     /// Input tokens, estimated.
     tokens: u64,
@@ -429,6 +455,8 @@ impl Single {
             resume: Resume::No,
             moving: Moving::No,
             moved_body: None,
+            sending: None,
+            media_sent: 0,
             chosen: None,
             tokens,
             conversation,
@@ -512,6 +540,9 @@ impl Single {
             self.give_up_copying(now);
             return self.advance(now);
         }
+        if let Some(step) = self.send_on(now) {
+            return step;
+        }
         if let Some(lease) = self.take_chosen() {
             return self.go_with(lease, now);
         }
@@ -541,7 +572,7 @@ impl Single {
                 }
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
             }
-            if self.moves() {
+            if self.moves(now) {
                 return self.advance(now);
             }
         }
@@ -659,6 +690,7 @@ impl Single {
         let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Err(outcome) = self.looked(op, outcome, now) else { return };
         let Err(outcome) = self.copied(op, outcome, now) else { return };
+        let Err(outcome) = self.sent(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {
@@ -839,6 +871,7 @@ impl Single {
         self.redirect = None;
         self.resume_after(&failure);
         self.distrust_copies(&failure, attempt.lease.as_ref());
+        self.distrust_placed(&failure, attempt.lease.as_ref());
         self.adds_to_load = retry::adds_to_load(failure.class);
         self.note_failure(&attempt, &failure, now);
         match attempt.lease {
@@ -885,10 +918,8 @@ impl Single {
             (error.kind, self.task.model(), &self.access)
         {
             self.gateway.pool(false).refused(model, client.id(), now);
-            if self.only.is_some() {
-                // What it makes next is made where there is room.
-                self.gateway.objects(false).move_out(client.id());
-            }
+            let client = client.id();
+            self.leave_home(client, recovery, now);
         }
         self.refuse(&error, now);
         match self.reply.take() {
@@ -964,6 +995,7 @@ impl Single {
         self.put_mark(response.headers_mut(), key);
         self.drop_search();
         self.drop_copying();
+        self.drop_sending();
         self.drop_running();
         self.reply = Some(response);
     }
@@ -1038,6 +1070,7 @@ impl Single {
     fn abandon(&mut self, now: Timestamp) {
         self.drop_search();
         self.drop_copying();
+        self.drop_sending();
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),

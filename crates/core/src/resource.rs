@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 
 use crate::affinity::address::{OWNER, Public, UploadOwner};
 use crate::affinity::name::{ObjectName, is_collection};
+use crate::error::Dialect;
 use crate::exchange::Phase;
 use crate::judge;
 use crate::pool::Only;
@@ -112,6 +113,12 @@ pub(crate) struct Resource {
     streams: bool,
     /// A part of a list, asked of one project.
     pub(crate) only: Option<Only>,
+    /// In which a failure is told.
+    dialect: Dialect,
+    /// What it needs of a project beyond what path and body say.
+    named: Vec<ObjectName>,
+    /// Its answer is translated, and has to be there whole, unless it is sound or pictures.
+    whole: bool,
 }
 
 /// What of the body of an interaction decides how it is sent and answered.
@@ -220,7 +227,25 @@ impl Resource {
         let asks_for_events =
             call.query.as_deref().is_some_and(|query| query.split('&').any(|pair| pair == "stream=true"));
         let streams = call.collection() == "interactions" && asks_for_events;
-        Self { call, kind, model, counted, upload, streams, only: None }
+        Self {
+            call,
+            kind,
+            model,
+            counted,
+            upload,
+            streams,
+            only: None,
+            dialect: Dialect::Gemini,
+            named: Vec::new(),
+            whole: false,
+        }
+    }
+
+    /// A step of what a client of another dialect has asked for. `named`: what it needs of a project beyond what path and
+    /// body say.
+    #[must_use]
+    pub(crate) fn into_step(self, dialect: Dialect, named: Vec<ObjectName>) -> Self {
+        Self { dialect, named, whole: true, ..self }
     }
 
     /// Takes in what the body says of how it is to be answered.
@@ -245,7 +270,25 @@ impl Resource {
             upload: None,
             streams: false,
             only: Some(only),
+            dialect: self.dialect,
+            named: Vec::new(),
+            whole: self.whole,
         }
+    }
+
+    /// In which a failure is told.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What it needs of a project beyond what path and body say.
+    pub(crate) fn named(&self) -> &[ObjectName] {
+        &self.named
+    }
+
+    /// Whether its answer is translated.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     pub(crate) fn call(&self) -> &ResourceCall {
@@ -289,7 +332,7 @@ impl Resource {
                 since: None,
                 spoiled: false,
             },
-            None if self.kind == Kind::Media => {
+            None if self.kind == Kind::Media && !(self.whole && is_text(&headers)) => {
                 Phase::Proven { status, headers, held: Vec::new(), ended: false }
             }
             None => Phase::Holding { status, headers, chunks: Vec::new(), size: 0 },
@@ -342,6 +385,13 @@ pub(crate) fn forwarded(call: &ResourceCall, client: &HeaderMap) -> HeaderMap {
     };
     upstream::keep(client, more, &mut kept);
     kept
+}
+
+/// Whether bytes are said to be text, as what comes of a batch is.
+fn is_text(headers: &HeaderMap) -> bool {
+    let says = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_unknown = says.is_empty() || says.starts_with("application/octet-stream");
+    is_unknown || says.contains("json") || says.starts_with("text/")
 }
 
 /// Whether an answer is an error and nothing else. An operation or an interaction that has failed tells its error, and is a

@@ -6,6 +6,7 @@
 //! secret is in it but what was said, and that is sealed. See `docs/store.md`.
 
 mod backup;
+mod entry;
 mod folder;
 mod load;
 mod queue;
@@ -23,13 +24,14 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use libra_core::event::{Event, Finished};
+use libra_core::event::Event;
 use libra_core::gateway::Gateway;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
 pub(crate) use self::backup::{backup, restore};
+use self::entry::Entry;
 use self::folder::Folder;
-use self::queue::{Entry, Queue};
+use self::queue::Queue;
 pub(crate) use self::retention::Retention;
 use self::schema::MIGRATIONS;
 use self::seal::Seal;
@@ -246,8 +248,8 @@ pub(crate) struct Store {
 impl Store {
     /// Notes what happened.
     pub(crate) fn record(&self, event: &Event) {
-        if let Event::Finished(end) = event {
-            self.queue.ended(Entry { at: clock::now(), end: Finished::clone(end) });
+        if let Some(entry) = Entry::of(event, clock::now()) {
+            self.queue.ended(entry);
         }
     }
 

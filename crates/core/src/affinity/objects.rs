@@ -95,11 +95,22 @@ impl Objects {
     }
 
     fn tell(&mut self, name: &ObjectName, owner: Owner, until: Timestamp) {
+        let Owner { key, maker } = owner;
+        self.note(StateChange::Object { object: name.as_str().into(), key, maker, until });
+    }
+
+    fn note(&mut self, change: StateChange) {
         if self.changes.len() >= MAX_CHANGES {
             self.changes.drain(..MAX_CHANGES / 2);
         }
-        let Owner { key, maker } = owner;
-        self.changes.push(StateChange::Object { object: name.as_str().into(), key, maker, until });
+        self.changes.push(change);
+    }
+
+    /// An object that goes by another name now.
+    pub(crate) fn forget(&mut self, name: &ObjectName) {
+        if self.entries.remove(&digest(name)).is_some() {
+            self.note(StateChange::Forgotten { object: name.as_str().into() });
+        }
     }
 
     /// No project has this object.

@@ -188,6 +188,7 @@ impl Single {
             Task::ModelList { .. } | Task::ModelGet { .. } => return Vec::new(),
             Task::Resource(resource) => {
                 add(resource.call().object(), true);
+                resource.named().iter().for_each(|name| add(Some(name.clone()), true));
                 match !resource.sends_bytes() && resource::is_json(&self.headers, &body) {
                     true => scan::request(&body),
                     false => Vec::new(),
@@ -312,7 +313,7 @@ impl Single {
         };
         let op = self.new_op();
         let Ownership::Searching(search) = &mut self.ownership else { return None };
-        let path = format!("/v1beta/{}", search.present);
+        let path = format!("/v1beta/{}", search.present.shown_by());
         let config = self.gateway.config();
         let request = upstream::to_gemini(
             &config.upstream,

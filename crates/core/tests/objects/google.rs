@@ -17,8 +17,9 @@ pub(crate) struct Google {
     pub(crate) dead: Vec<String>,
     /// Bytes of each upload that have arrived.
     pub(crate) uploads: BTreeMap<String, (String, Vec<u8>)>,
-    /// Projects whose quota is used up.
+    /// Projects whose quota is used up, and whether it is that of the day.
     pub(crate) used_up: Vec<String>,
+    pub(crate) for_today: bool,
     /// The next piece of an upload breaks off behind so many bytes, in this way.
     pub(crate) cut: Option<(usize, End)>,
     /// Every request: method, path, key, body.
@@ -196,7 +197,8 @@ impl Google {
 
     fn generate(&self, project: &str, body: &str) -> Canned {
         if self.used_up.iter().any(|used_up| used_up == project) {
-            return Canned::json(429, QUOTA);
+            let quota = if self.for_today { QUOTA.replace("PerMinute", "PerDay") } else { QUOTA.to_owned() };
+            return Canned::json(429, quota);
         }
         for (name, owner) in &self.objects {
             let named = body.contains(&format!("{name}\""));

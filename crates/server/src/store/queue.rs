@@ -6,11 +6,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use libra_core::contents::Content;
-use libra_core::event::Finished;
 use libra_core::pool::StateChange;
-use libra_core::time::Timestamp;
 use tokio::sync::watch;
 
+use super::entry::Entry;
 use super::usage::Usage;
 
 /// A row waits at most so long for others to be written with it.
@@ -24,15 +23,6 @@ const ROWS: usize = 65_536;
 
 /// So many bytes of contents wait, as what was said may be long.
 const CONTENT_BYTES: usize = 64 << 20;
-
-/// A request that has ended.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    /// When.
-    pub(crate) at: Timestamp,
-    /// How.
-    pub(crate) end: Finished,
-}
 
 /// What is to be written at once.
 #[derive(Debug, Default)]
@@ -129,7 +119,7 @@ impl Queue {
         }
         self.put(|batch| {
             for change in changes {
-                let is_object = matches!(change, StateChange::Object { .. });
+                let is_object = matches!(change, StateChange::Object { .. } | StateChange::Forgotten { .. });
                 if is_object { &mut batch.objects } else { &mut batch.changes }.push_back(change);
             }
             batch.content_bytes += contents.iter().map(bytes_of).sum::<usize>();
@@ -238,6 +228,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use libra_core::pool::ProjectId;
+    use libra_core::time::Timestamp;
 
     use super::super::tests::ended;
     use super::*;

@@ -11,6 +11,9 @@ use super::rows::time;
 /// So many rows go in one step, which takes some milliseconds.
 const STEP: u32 = 1000;
 
+/// So many objects are stored.
+const OBJECTS: u32 = 400_000;
+
 /// So many pages are given back to the disk in one step.
 const PAGES: u32 = 2000;
 
@@ -48,6 +51,16 @@ impl Retention {
             "DELETE FROM objects WHERE name IN (SELECT name FROM objects WHERE until < ?1 ORDER BY until LIMIT ?2)",
             time(now),
         )?;
+        // More than any gateway remembers; those that end soonest go.
+        let over: i64 =
+            transaction
+                .query_row("SELECT max(count(*) - ?1, 0) FROM objects", [OBJECTS], |row| row.get(0))?;
+        let soonest = "DELETE FROM objects WHERE name IN (SELECT name FROM objects ORDER BY until LIMIT ?1)";
+        most = most.max(transaction.execute(soonest, [over.min(STEP.into())])?);
+        let mut delete = |sql: &str, before: i64| {
+            most = most.max(transaction.execute(sql, params![before, STEP])?);
+            Ok::<_, StoreError>(())
+        };
         delete("DELETE FROM rests WHERE until < ?1 AND ?2", time(now))?;
         // Answers whose time is over, but for those that others go on from.
         delete(

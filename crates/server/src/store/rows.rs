@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use libra_core::contents::Content;
-use libra_core::error::Dialect;
-use libra_core::event::Ending;
 use libra_core::failure::{LimitKind, Why};
 use libra_core::gateway::Gateway;
 use libra_core::pool::{By, StateChange};
@@ -68,6 +66,7 @@ fn write_changes(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Sto
          ON CONFLICT DO UPDATE SET key = excluded.key, maker = coalesce(maker, excluded.maker),
              until = max(until, excluded.until)",
     )?;
+    let mut forgotten = transaction.prepare("DELETE FROM objects WHERE name = ?1")?;
     for change in batch.changes.iter().chain(&batch.objects) {
         match change {
             StateChange::Rest { project, model, until } => {
@@ -89,6 +88,7 @@ fn write_changes(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Sto
                 set_aside.execute(params![key_id(*key), why_name(*why), time(*since)])
             }
             StateChange::Restored { key, at } => restored.execute(params![key_id(*key), time(*at)]),
+            StateChange::Forgotten { object } => forgotten.execute([object]),
             StateChange::Object { object: name, key, maker, until } => {
                 object.execute(params![name, key_id(*key), maker.map(key_id), time(*until)])
             }
@@ -146,21 +146,21 @@ fn write_log(transaction: &Transaction<'_>, batch: &Batch, gateway: &Gateway) ->
     )?;
     let mut usage = Usage::default();
     for entry in &batch.log {
-        let end = &entry.end;
+        let project = entry.key.and_then(|key| gateway.project_of(key));
         log.execute(params![
             time(entry.at),
-            end.request.to_string(),
-            key_id(end.client),
-            dialect_name(end.dialect),
-            end.model,
-            end.status.as_u16(),
-            ending_name(end.ending),
-            end.attempts,
-            end.key.map(key_id),
-            end.key.and_then(|key| gateway.project_of(key)).map(|project| id(project.as_u64())),
-            end.usage.map(|usage| count(usage.prompt)),
-            end.usage.map(|usage| count(usage.total)),
-            millis(end.elapsed),
+            entry.request.to_string(),
+            key_id(entry.client),
+            entry.dialect,
+            entry.model,
+            entry.status,
+            entry.ending.name(),
+            entry.attempts,
+            entry.key.map(key_id),
+            project.map(|project| id(project.as_u64())),
+            entry.usage.map(|usage| count(usage.prompt)),
+            entry.usage.map(|usage| count(usage.total)),
+            millis(entry.elapsed),
         ])?;
         usage.count(entry);
     }
@@ -256,22 +256,5 @@ pub(crate) fn kind_name(kind: LimitKind) -> &'static str {
         LimitKind::RequestsPerDay => "requests-per-day",
         LimitKind::TokensPerMinute => "tokens-per-minute",
         LimitKind::TokensPerDay => "tokens-per-day",
-    }
-}
-
-fn dialect_name(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Gemini => "gemini",
-        Dialect::OpenAi => "openai",
-        Dialect::Anthropic => "anthropic",
-    }
-}
-
-fn ending_name(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Complete => "complete",
-        Ending::Refused => "refused",
-        Ending::Cut => "cut",
-        Ending::ClientLeft => "client-left",
     }
 }

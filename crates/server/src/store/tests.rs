@@ -6,7 +6,7 @@ use http::StatusCode;
 use libra_core::config::{Config, PoolKey};
 use libra_core::contents::Content;
 use libra_core::error::Dialect;
-use libra_core::event::{Ending, Usage};
+use libra_core::event::{Ending, Finished, Usage};
 use libra_core::failure::{LimitKind, Why};
 use libra_core::mark::RequestId;
 use libra_core::pool::{By, ProjectId, StateChange};
@@ -40,8 +40,12 @@ impl Drop for Scratch {
 
 /// A request of the pool's client that ended well.
 pub(super) fn ended(at: u64) -> Entry {
-    let end = Finished {
-        request: RequestId::new(at),
+    Entry::of(&event(at), Timestamp::from_millis(at)).expect("an entry")
+}
+
+fn event(number: u64) -> Event {
+    Event::Finished(Finished {
+        request: RequestId::new(number),
         client: ApiKey::new(CLIENT).id(),
         dialect: Dialect::OpenAi,
         model: Some("gemini-2.5-flash".to_owned()),
@@ -52,8 +56,7 @@ pub(super) fn ended(at: u64) -> Entry {
         usage: Some(Usage { prompt: 3, total: 5 }),
         stand_ins: 0,
         elapsed: Duration::from_millis(70),
-    };
-    Entry { at: Timestamp::from_millis(at), end }
+    })
 }
 
 const CLIENT: &str = "client-key-of-the-tests";
@@ -120,11 +123,13 @@ fn what_was_learned_is_there_after_a_restart() {
         StateChange::Rest { project, model: None, until: soon(30) },
         StateChange::SetAside { key: id(KEY), why: Why::Invalid, since: Timestamp::from_millis(1) },
         file("files/a", None),
+        file("live/old", None),
+        StateChange::Forgotten { object: "live/old".into() },
     ];
     let store = opened(&folder).begin(&gateway()).expect("a store");
     store.queue.learned(changes, Vec::new());
-    store.record(&Event::Finished(ended(1).end));
-    store.record(&Event::Finished(ended(2).end));
+    store.record(&event(1));
+    store.record(&event(2));
     store.end();
 
     let database = look(&folder);
@@ -176,7 +181,7 @@ fn a_hanging_disk_holds_nobody_up() {
     let store = opened(&folder).begin(&gateway()).expect("a store");
     let other = look(&folder);
     other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes");
-    let event = Event::Finished(ended(1).end);
+    let event = event(1);
     let began = Instant::now();
     for _ in 0..100_000 {
         store.record(&event);
@@ -266,7 +271,7 @@ fn a_backup_is_made_while_a_gateway_writes_and_restored_when_none_does() {
     let settings = settings(&folder);
     assert!(matches!(backup(&settings, &file), Err(StoreError::Nothing(_))));
     let store = opened(&folder).begin(&gateway()).expect("a store");
-    let record = |number| store.record(&Event::Finished(ended(number).end));
+    let record = |number| store.record(&event(number));
     record(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(store.queue.flushed());

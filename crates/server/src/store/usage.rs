@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use libra_core::event::{Ending, Finished};
 use libra_core::secret::KeyId;
 
-use super::queue::Entry;
+use super::entry::Entry;
 
 /// So many counters are added up at once; beyond, a request is counted under no client, key and model. There are as many
 /// as clients times keys times models that were met since the last batch was written.
@@ -49,21 +48,20 @@ impl Usage {
 
     /// Counts a request.
     pub(crate) fn count(&mut self, entry: &Entry) {
-        let end = &entry.end;
         let mut of = Of {
             day: entry.at.pacific_day(),
-            client: Some(end.client),
-            key: end.key,
-            model: model_of(end).to_owned(),
+            client: Some(entry.client),
+            key: entry.key,
+            model: model_of(entry).to_owned(),
         };
         if self.0.len() >= COUNTERS && !self.0.contains_key(&of) {
             of = Of { client: None, key: None, model: String::new(), ..of };
         }
         let counts = self.0.entry(of).or_default();
         counts.requests += 1;
-        counts.not_answered += u64::from(!is_answered(end));
-        counts.attempts += u64::from(end.attempts);
-        if let Some(usage) = end.usage {
+        counts.not_answered += u64::from(!entry.is_answered());
+        counts.attempts += u64::from(entry.attempts);
+        if let Some(usage) = entry.usage {
             counts.prompt_tokens = counts.prompt_tokens.saturating_add(usage.prompt);
             counts.total_tokens = counts.total_tokens.saturating_add(usage.total);
         }
@@ -71,17 +69,14 @@ impl Usage {
 }
 
 /// What clients ask for need not exist; what has served does.
-fn model_of(end: &Finished) -> &str {
-    let is_known = end.key.is_some() && (is_answered(end) || end.usage.is_some());
-    end.model.as_deref().filter(|_| is_known).unwrap_or_default()
-}
-
-fn is_answered(end: &Finished) -> bool {
-    end.ending == Ending::Complete && end.status.is_success()
+fn model_of(entry: &Entry) -> &str {
+    let is_known = entry.key.is_some() && (entry.is_answered() || entry.usage.is_some());
+    entry.model.as_deref().filter(|_| is_known).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::How;
     use super::super::tests::ended;
     use super::*;
 
@@ -92,7 +87,7 @@ mod tests {
         for at in [midnight - 1, midnight, midnight + 1] {
             usage.count(&ended(at));
         }
-        let end = ended(0).end;
+        let end = ended(0);
         let counts = |day: &str| {
             let (client, key) = (Some(end.client), end.key);
             usage.0.get(&Of { day: day.to_owned(), client, key, model: "gemini-2.5-flash".to_owned() })
@@ -102,7 +97,7 @@ mod tests {
         assert_eq!((counts("2027-01-14"), counts("2027-01-15")), (Some(&once), Some(&twice)));
         let mut entry = ended(midnight);
         for number in 0..COUNTERS as u64 + 10 {
-            entry.end.client = KeyId::from_u64(number + 1);
+            entry.client = KeyId::from_u64(number + 1);
             usage.count(&entry);
         }
         assert_eq!(usage.len(), COUNTERS + 1);
@@ -112,8 +107,8 @@ mod tests {
     #[test]
     fn a_model_that_nobody_has_is_not_counted_by_name() {
         let mut entry = ended(0);
-        entry.end.ending = Ending::Refused;
-        entry.end.usage = None;
+        entry.ending = How::Refused;
+        entry.usage = None;
         let mut usage = Usage::default();
         usage.count(&entry);
         assert!(usage.iter().all(|(of, counts)| of.model.is_empty() && counts.not_answered == 1));
