@@ -1,4 +1,5 @@
-//! The project's tasks, as `cargo xtask TASK`: tests, conformance, objects, benchmark, trials of the pool, fuzzing.
+//! The project's tasks, as `cargo xtask TASK`: tests, conformance, objects, benchmark, trials of the pool, kills,
+//! fuzzing.
 //!
 //! Every task is a sequence of other programs; what they print goes through, and a task that failed says which step it
 //! was and exits with 1.
@@ -8,6 +9,7 @@
 mod bench;
 mod conformance;
 mod fuzz;
+mod kill_test;
 mod objects;
 mod pool_report;
 mod test;
@@ -31,6 +33,7 @@ Usage: cargo xtask TASK
                                     what the pool must show in virtual time, and what it shows, over 100 seeds
   pool-report --loopback [SCENARIO…]
                                     the same scenarios, shortened, with the real server and a clock that runs fast
+  kill-test [TIMES]                 kills a working libra (200 times) and sees that the store keeps what it promised
   fuzz [SECONDS] [TARGET]           the fuzz targets (default: 60 seconds each), with a nightly compiler and cargo-fuzz
 ";
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         "objects" => objects::run(&rest),
         "bench" => bench::run(&rest),
         "pool-report" => pool_report::run(&rest),
+        "kill-test" => kill_test::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -263,6 +263,19 @@ impl Exchange {
         }
     }
 
+    /// Whether the answer names what was made for the client: it should be [stored](Gateway::take_changes) before it goes
+    /// out, as clients do not look for what they were told of.
+    pub fn makes(&self) -> bool {
+        match &self.0 {
+            Kinds::Single(single) => {
+                let kind = single.task.resource().map(Resource::kind);
+                matches!(kind, Some(resource::Kind::Make { .. } | resource::Kind::Upload))
+            }
+            Kinds::Steps(steps) => steps.makes,
+            Kinds::Parts(_) | Kinds::Listing(_) => false,
+        }
+    }
+
     /// What happened since this was last asked.
     pub fn take_events(&mut self) -> Vec<Event> {
         match &mut self.0 {
@@ -968,6 +981,7 @@ impl Single {
     ) {
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
+            client: self.access.client(),
             dialect: self.task.dialect(),
             model: self.task.model().map(str::to_owned),
             status: if self.is_open() { StatusCode::OK } else { response.status() },
@@ -1060,6 +1074,7 @@ impl Single {
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
+            client: self.access.client(),
             dialect: self.task.dialect(),
             model: self.task.model().map(str::to_owned),
             status: CLIENT_LEFT,
