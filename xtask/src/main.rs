@@ -1,4 +1,4 @@
-//! The project's tasks, as `cargo xtask TASK`: tests, conformance, benchmark, trials of the pool, fuzzing.
+//! The project's tasks, as `cargo xtask TASK`: tests, conformance, benchmark, trials of the pool, the edge edition, fuzzing.
 //!
 //! Every task is a sequence of other programs; what they print goes through, and a task that failed says which step it
 //! was and exits with 1.
@@ -7,7 +7,10 @@
 
 mod bench;
 mod conformance;
+mod edge;
+mod edge_test;
 mod fuzz;
+mod npm;
 mod pool_report;
 mod test;
 mod wasm;
@@ -27,6 +30,8 @@ Usage: cargo xtask TASK
                                     what the pool must show in virtual time, and what it shows, over 100 seeds
   pool-report --loopback [SCENARIO…]
                                     the same scenarios, shortened, with the real server and a clock that runs fast
+  edge                              the edge edition: folders in dist/ for Cloudflare, Deno, Netlify and Vercel
+  edge-test [--built] [PLATFORM…]   the same, run by the platforms' own programs, from npm; --built takes dist/ as it is
   fuzz [SECONDS] [TARGET]           the fuzz targets (default: 60 seconds each), with a nightly compiler and cargo-fuzz
 ";
 
@@ -39,6 +44,8 @@ fn main() -> ExitCode {
         "conformance" => conformance::run(&rest),
         "bench" => bench::run(&rest),
         "pool-report" => pool_report::run(&rest),
+        "edge" => edge::run(&rest),
+        "edge-test" => edge_test::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -34,7 +34,15 @@ const FOREIGN: [&str; 7] = [
 /// Builds both as they are developed.
 pub(crate) fn build() -> Result<(), String> {
     let Compiler { mut cargo, .. } = compiler()?;
-    command::run(cargo.args(["build", "--package", "libra-core", "--package", "libra-edge", "--target", TARGET]))
+    command::run(cargo.args([
+        "build",
+        "--package",
+        "libra-core",
+        "--package",
+        "libra-edge",
+        "--target",
+        TARGET,
+    ]))
 }
 
 /// Builds the edge's shell as it is published; returns the file.

@@ -9,6 +9,9 @@ export default {
   fetch(request, env, context) {
     libra ??= new Libra((name) => env[name], true);
     const peer = request.headers.get("cf-connecting-ip");
-    return libra.fetch(request, peer, (work) => context.waitUntil(work));
+    const answer = libra.fetch(request, peer, (work) => context.waitUntil(work));
+    // Otherwise nothing runs any more once the client has left, not even what cleans up after it.
+    context.waitUntil(answer);
+    return answer;
   },
 };
