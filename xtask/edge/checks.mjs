@@ -163,6 +163,17 @@ await check("at-once", async () => {
   expect(answers.every((all) => all.map((piece) => piece.text).join("").includes("STOP")), "one is not complete");
   return "20 streams";
 });
+await check("queue", async () => {
+  // A model of its own: its only good project rests for two seconds, and whoever comes meanwhile waits for it.
+  const path = "/v1beta/models/gemini-2.5-pro:generateContent";
+  await (await ask(path, { body: native("hello {{fault=minute-limit}}{{retry_ms=2000}}") })).text();
+  const began = performance.now();
+  const waiters = Array.from({ length: 4 }, async (_, n) => json(await ask(path, { body: native(`waiter ${n}`) })));
+  expect((await Promise.all(waiters)).every((answer) => answer.candidates[0].content), "one got no answer");
+  const took = performance.now() - began;
+  expect(took > 500, `nobody had to wait: ${Math.round(took)} ms`);
+  return `4 requests waited up to ${Math.round(took)} ms`;
+});
 await check("abort-in-stream", async () => {
   const before = await aborted();
   const leaving = new AbortController();

@@ -29,8 +29,9 @@ const { outputFiles } = await build({
           namespace: "module",
         }));
         build.onLoad({ filter: /./, namespace: "module" }, ({ path }) => {
-          modules.push(new WebAssembly.Module(readFileSync(path)));
-          return { contents: `export default globalThis.__modules[${modules.length - 1}];` };
+          modules.push(readFileSync(path));
+          // Compiled inside, as the runtime's own kinds of objects are not those of Node.js around it.
+          return { contents: `export default new WebAssembly.Module(globalThis.__modules[${modules.length - 1}]);` };
         });
       },
     },
