@@ -97,7 +97,7 @@ fn optimize(module: &Path) -> Result<(), String> {
         println!("No Node.js and npm: the WebAssembly is left as the compiler made it, a fifth larger.");
         return Ok(());
     }
-    let packages = Packages::install("optimizer")?;
+    let packages = Packages::install("edge/optimizer")?;
     let smaller = module.with_extension("smaller");
     command::run(
         Command::new("node")

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use xtask::command::{self, cargo, exists, root, target};
-use xtask::gateway::{CLIENT_KEY, alone};
+use xtask::gateway::{self, CLIENT_KEY, alone};
 use xtask::server::{Server, free_address};
 
 use crate::edge;
@@ -32,6 +32,9 @@ const SETTINGS: [(&str, &str); 4] = [
     ("LIBRA_HEARTBEAT", "1s"),
     ("LIBRA_MAX_ATTEMPTS", "3"),
 ];
+
+/// Clients' SDKs that are asked, too: scripts of `xtask/conformance/node`.
+const SDKS: [&str; 3] = ["openai_chat.mjs", "google_genai.mjs", "anthropic_messages.mjs"];
 
 /// A platform that is shown here.
 struct Platform {
@@ -96,7 +99,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         edge::build()?;
     }
     command::run(cargo().args(["build", "--package", "libra-simulator"]))?;
-    let bench = Bench { packages: Packages::install("platforms")?, folder: target().join("edge/runs") };
+    let bench = Bench {
+        packages: Packages::install("edge/platforms")?,
+        sdks: Packages::install("conformance/node")?,
+        folder: target().join("edge/runs"),
+    };
     bench.copy_scripts()?;
     let mut reports = Vec::new();
     for platform in &PLATFORMS {
@@ -113,6 +120,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 /// The programs, and where their files go.
 struct Bench {
     packages: Packages,
+    /// The clients' SDKs, and their scripts.
+    sdks: Packages,
     folder: PathBuf,
 }
 
@@ -136,9 +145,12 @@ struct Report {
 impl Bench {
     /// Scripts find their packages beside themselves.
     fn copy_scripts(&self) -> Result<(), String> {
-        for script in ["checks.mjs", "netlify.mjs", "vercel.mjs"] {
-            let to = self.packages.folder().join(script);
-            fs::copy(root().join("xtask/edge").join(script), &to)
+        let own = ["checks.mjs", "netlify.mjs", "vercel.mjs"].map(|script| ("edge", script, &self.packages));
+        let sdks = SDKS.map(|script| ("conformance/node", script, &self.sdks));
+        let shared = ("conformance/node", "checks.mjs", &self.sdks);
+        for (from, script, packages) in own.into_iter().chain(sdks).chain([shared]) {
+            let to = packages.folder().join(script);
+            fs::copy(root().join("xtask").join(from).join(script), &to)
                 .map_err(|error| format!("cannot write {}: {error}", to.display()))?;
         }
         Ok(())
@@ -155,20 +167,6 @@ impl Bench {
         let log = folder.join("platform.log");
         let place = Place { folder, address: free_address()?, upstream: simulator.url(), log };
         let server = (platform.start)(self, &place)?;
-        let skipped: Vec<String> =
-            platform.skipped.iter().map(|(name, why)| format!("{name}={why}")).collect();
-        let mut checks = Command::new(self.packages.program("node"));
-        alone(&mut checks, &place.folder);
-        checks
-            .arg(self.script("checks.mjs"))
-            .env("BASE_URL", format!("http://{}", place.address))
-            .env("SIMULATOR_URL", simulator.url())
-            .env("API_KEY", CLIENT_KEY)
-            .env("LEAKED", LEAKED)
-            .env("LIMITED", LIMITED)
-            .env("GOOD", GOOD)
-            .env("LOG", &place.log)
-            .env("SKIPPED", skipped.join("\n"));
         let mut report = Report {
             name: platform.name,
             program: platform.program,
@@ -176,21 +174,47 @@ impl Bench {
             failed: Vec::new(),
             skipped: Vec::new(),
         };
-        let errors = place.folder.join("checks-errors.log");
-        let status = command::run_bounded(&mut checks, &errors, LIMIT, |line| {
-            println!("{line}");
-            report.read(line);
-        })?;
-        let ended_well = status.is_some_and(|status| status.success());
-        if !ended_well && report.failed.is_empty() {
-            report.failed.push(format!("the checks did not end; see {}", errors.display()));
-        }
-        if !report.failed.is_empty() {
-            println!("The platform's log is {}.", place.log.display());
-        }
+        let skipped: Vec<String> =
+            platform.skipped.iter().map(|(name, why)| format!("{name}={why}")).collect();
+        let mut checks = self.client(&place, &simulator, &self.packages, "checks.mjs");
+        checks
+            .env("LEAKED", LEAKED)
+            .env("LIMITED", LIMITED)
+            .env("GOOD", GOOD)
+            .env("LOG", &place.log)
+            .env("SKIPPED", skipped.join("\n"));
+        report.ask(&mut checks, &place)?;
         // Asked to stop, as wrangler has a process of its own to end.
         server.stop()?;
+        self.ask_sdks(platform, &mut report)?;
         Ok(report)
+    }
+
+    /// The SDKs' own checks, with an upstream where all is well.
+    fn ask_sdks(&self, platform: &Platform, report: &mut Report) -> Result<(), String> {
+        let folder = self.fresh(&format!("{}-sdks", platform.name))?;
+        let mut command = gateway::simulator(&target().join("debug/libra-simulator"), &folder);
+        let simulator = Server::start(&mut command, &folder.join("simulator.log"))?;
+        let log = folder.join("platform.log");
+        let place = Place { folder, address: free_address()?, upstream: simulator.url(), log };
+        let server = (platform.start)(self, &place)?;
+        for script in SDKS {
+            println!("-- {script}");
+            report.ask(&mut self.client(&place, &simulator, &self.sdks, script), &place)?;
+        }
+        server.stop()
+    }
+
+    /// A script that is a client of the platform.
+    fn client(&self, place: &Place, simulator: &Server, packages: &Packages, script: &str) -> Command {
+        let mut command = Command::new(self.packages.program("node"));
+        alone(&mut command, &place.folder);
+        command
+            .arg(packages.folder().join(script))
+            .env("BASE_URL", format!("http://{}", place.address))
+            .env("SIMULATOR_URL", simulator.url())
+            .env("API_KEY", CLIENT_KEY);
+        command
     }
 
     /// Whether wrangler would deploy the folder as it is.
@@ -363,6 +387,23 @@ fn write(file: &Path, text: &str) -> Result<(), String> {
 }
 
 impl Report {
+    /// Runs a script of checks to its end, and counts them.
+    fn ask(&mut self, script: &mut Command, place: &Place) -> Result<(), String> {
+        let errors = place.folder.join("checks-errors.log");
+        let failed = self.failed.len();
+        let status = command::run_bounded(script, &errors, LIMIT, |line| {
+            println!("{line}");
+            self.read(line);
+        })?;
+        if !status.is_some_and(|status| status.success()) && self.failed.len() == failed {
+            self.failed.push(format!("the checks did not end well; see {}", errors.display()));
+        }
+        if self.failed.len() > failed {
+            println!("The platform's log is {}.", place.log.display());
+        }
+        Ok(())
+    }
+
     /// Counts a line of the checks'.
     fn read(&mut self, line: &str) {
         match line.split_once(' ') {

@@ -6,15 +6,16 @@ use std::process::Command;
 
 use xtask::command::{self, root, target};
 
-/// An installed list of `xtask/edge`.
+/// An installed list.
 pub(crate) struct Packages {
     folder: PathBuf,
 }
 
 impl Packages {
-    /// Installs a list. No package's own scripts run.
+    /// Installs a list, which is a folder of `xtask`. No package's own scripts run.
     pub(crate) fn install(list: &str) -> Result<Self, String> {
-        let (from, folder) = (root().join("xtask/edge").join(list), target().join("edge").join(list));
+        let from = root().join("xtask").join(list);
+        let folder = target().join("edge").join(from.file_name().unwrap_or_default());
         fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         let lock = from.join("package-lock.json");
         let wanted =
