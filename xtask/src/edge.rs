@@ -145,7 +145,8 @@ fn fresh(folder: &Path) -> Result<(), String> {
         .map_err(|error| format!("cannot empty {}: {error}", folder.display()))
 }
 
-fn copy_all(from: &Path, to: &Path) -> Result<(), String> {
+/// Copies a folder's files, with all below.
+pub(crate) fn copy_all(from: &Path, to: &Path) -> Result<(), String> {
     let entries = fs::read_dir(from).map_err(|error| format!("cannot read {}: {error}", from.display()))?;
     for entry in entries.flatten() {
         let (from, to) = (entry.path(), to.join(entry.file_name()));

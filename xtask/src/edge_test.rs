@@ -101,6 +101,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     command::run(cargo().args(["build", "--package", "libra-simulator"]))?;
     let bench = Bench {
         packages: Packages::install("edge/platforms")?,
+        builders: Packages::install("edge/builders")?,
         sdks: Packages::install("conformance/node")?,
         folder: target().join("edge/runs"),
     };
@@ -111,8 +112,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             reports.push(bench.ask(platform)?);
         }
     }
-    if chosen.is_empty() || chosen.contains(&"wrangler") {
-        reports.push(bench.dry_run()?);
+    for (platform, check) in [
+        ("wrangler", Bench::dry_run as fn(&Bench) -> Result<Report, String>),
+        ("netlify", Bench::netlify_build),
+        ("vercel", Bench::vercel_build),
+    ] {
+        if chosen.is_empty() || chosen.contains(&platform) {
+            reports.push(check(&bench)?);
+        }
     }
     summary(&reports)
 }
@@ -120,6 +127,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 /// The programs, and where their files go.
 struct Bench {
     packages: Packages,
+    /// The tools that build what Netlify and Vercel are given.
+    builders: Packages,
     /// The clients' SDKs, and their scripts.
     sdks: Packages,
     folder: PathBuf,
@@ -219,21 +228,46 @@ impl Bench {
 
     /// Whether wrangler would deploy the folder as it is.
     fn dry_run(&self) -> Result<Report, String> {
-        println!("\n== wrangler deploy --dry-run");
         let folder = self.fresh("dry-run")?;
         let mut wrangler = self.node(&folder);
         wrangler.arg(self.wrangler()).args(["deploy", "--dry-run", "--outdir"]).arg(folder.join("out"));
         wrangler.current_dir(edge::dist().join("cloudflare"));
-        let outcome = command::run(&mut wrangler);
-        let failed: Vec<String> = outcome.err().into_iter().collect();
-        let passed = usize::from(failed.is_empty());
-        Ok(Report {
-            name: "cloudflare",
-            program: "wrangler deploy --dry-run",
-            passed,
-            failed,
-            skipped: Vec::new(),
-        })
+        Ok(Report::of_build("cloudflare", "wrangler deploy --dry-run", &mut wrangler, &[]))
+    }
+
+    /// Whether Netlify's tool makes a bundle of the folder as it is, for all paths. It says that a file of types cannot be
+    /// had, which is only for who writes TypeScript.
+    fn netlify_build(&self) -> Result<Report, String> {
+        let folder = self.fresh("netlify-build")?;
+        edge::copy_all(&edge::dist().join("netlify"), &folder)?;
+        let deno = self.packages.folder().join("node_modules/@deno/linux-x64-glibc");
+        let mut netlify = self.node(&folder);
+        netlify.env("PATH", format!("{}:{}", deno.display(), self.packages.path()));
+        netlify.arg(self.builders.folder().join("node_modules/netlify-cli/bin/run.js"));
+        let manifest = folder.join(".netlify/edge-functions-dist/manifest.json");
+        let expected = [(manifest, r#""function":"libra","pattern":"^(?:/(.*))/?$""#)];
+        netlify.args(["build", "--offline"]).env("NETLIFY_TELEMETRY_DISABLED", "1");
+        Ok(Report::of_build("netlify", "netlify build --offline", &mut netlify, &expected))
+    }
+
+    /// Whether Vercel's tool takes the folder as it is for an edge function that answers all paths.
+    fn vercel_build(&self) -> Result<Report, String> {
+        let folder = self.fresh("vercel-build")?;
+        edge::copy_all(&edge::dist().join("vercel"), &folder)?;
+        // What `vercel link` would write. The names are made up: nobody is asked.
+        let project = r#"{"projectId":"prj_local","orgId":"team_local","settings":{"framework":null,"nodeVersion":"22.x"}}"#;
+        fs::create_dir_all(folder.join(".vercel"))
+            .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
+        write(&folder.join(".vercel/project.json"), project)?;
+        let mut vercel = self.node(&folder);
+        vercel.arg(self.builders.folder().join("node_modules/vercel/dist/index.js"));
+        vercel.args(["build", "--yes", "--token", "none"]).env("VERCEL_TELEMETRY_DISABLED", "1");
+        let output = folder.join(".vercel/output");
+        let expected = [
+            (output.join("functions/api/index.func/.vc-config.json"), r#""runtime": "edge""#),
+            (output.join("config.json"), r#""dest": "/api/index""#),
+        ];
+        Ok(Report::of_build("vercel", "vercel build", &mut vercel, &expected))
     }
 
     fn fresh(&self, name: &str) -> Result<PathBuf, String> {
@@ -387,6 +421,23 @@ fn write(file: &Path, text: &str) -> Result<(), String> {
 }
 
 impl Report {
+    /// A tool that builds: it ends well, and files say what they should.
+    fn of_build(
+        name: &'static str,
+        program: &'static str,
+        tool: &mut Command,
+        expected: &[(PathBuf, &str)],
+    ) -> Self {
+        println!("\n== {program}");
+        let mut failed: Vec<String> = command::run(tool).err().into_iter().collect();
+        for (file, part) in expected {
+            if !fs::read_to_string(file).is_ok_and(|text| text.contains(part)) {
+                failed.push(format!("{} does not say {part}", file.display()));
+            }
+        }
+        Self { name, program, passed: usize::from(failed.is_empty()), failed, skipped: Vec::new() }
+    }
+
     /// Runs a script of checks to its end, and counts them.
     fn ask(&mut self, script: &mut Command, place: &Place) -> Result<(), String> {
         let errors = place.folder.join("checks-errors.log");
