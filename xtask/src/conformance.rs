@@ -5,8 +5,8 @@
 //! gateway and a simulator to itself, so that none meets the limits that another has brought about, and no way to any
 //! other address.
 
-mod clients;
-mod install;
+pub(crate) mod clients;
+pub(crate) mod install;
 mod judges;
 mod recordings;
 mod report;
@@ -34,7 +34,7 @@ const AT_ONCE: usize = 2;
 const LIMIT: Duration = Duration::from_secs(420);
 /// A loopback address that nothing listens on, as the proxy for all others: who asks for more than loopback fails at
 /// once.
-const NOWHERE: &str = "http://127.0.0.1:9";
+pub(crate) const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// Where the table goes, and what it is called there.
 const READMES: [(&str, [&str; 6]); 2] = [

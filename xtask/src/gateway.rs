@@ -17,12 +17,18 @@ pub fn simulator(program: &Path, folder: &Path) -> Command {
 
 /// The gateway in front of `upstream`, with a pool of so many keys.
 pub fn libra(program: &Path, folder: &Path, upstream: &str, pool: usize) -> Command {
-    let mut command = Command::new(program);
-    command.args(["--listen", "127.0.0.1:0", "--upstream", upstream]);
-    alone(&mut command, folder);
+    let mut command = libra_at(program, folder, "127.0.0.1:0", upstream);
     // As long as Gemini's keys are, so that the gateway has nothing to warn of.
     let keys: Vec<String> = (1..=pool).map(|number| format!("pool-key-{number:030}")).collect();
     command.env("LIBRA_KEYS", keys.join(",")).env("LIBRA_CLIENTS", CLIENT_KEY);
+    command
+}
+
+/// The gateway in front of `upstream`, on this address, without keys and clients.
+pub fn libra_at(program: &Path, folder: &Path, listen: &str, upstream: &str) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--listen", listen, "--upstream", upstream]);
+    alone(&mut command, folder);
     command
 }
 

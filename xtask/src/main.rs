@@ -1,4 +1,5 @@
-//! The project's tasks, as `cargo xtask TASK`: tests, conformance, benchmark, trials of the pool, the edge edition, fuzzing.
+//! The project's tasks, as `cargo xtask TASK`: tests, conformance, objects, benchmark, trials of the pool, the edge edition,
+//! fuzzing.
 //!
 //! Every task is a sequence of other programs; what they print goes through, and a task that failed says which step it
 //! was and exits with 1.
@@ -11,6 +12,7 @@ mod edge;
 mod edge_test;
 mod fuzz;
 mod npm;
+mod objects;
 mod pool_report;
 mod test;
 mod wasm;
@@ -25,6 +27,9 @@ Usage: cargo xtask TASK
                                     --readme writes the table into the README. `recordings` validates answers made of
                                     recorded exchanges in LIBRA_CORPUS=FOLDER, `judges` runs the drivers of
                                     LIBRA_JUDGES=FOLDER with the upstream that is there
+  objects [--scripts N]             scripts with Google's SDKs that make, use, list and delete objects, 200 at once, while
+                                    keys fail, and over a restart; recorded exchanges about objects of LIBRA_CORPUS=FOLDER
+  objects --memory                  what libra needs while a gigabyte goes through it (a release build)
   bench [--quick] [SCENARIO…]       libra beside nginx and a bare hyper proxy; `cargo xtask bench --help` says more
   pool-report [--seeds N] [SCENARIO…]
                                     what the pool must show in virtual time, and what it shows, over 100 seeds
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match task.as_str() {
         "test" => test::run(&rest),
         "conformance" => conformance::run(&rest),
+        "objects" => objects::run(&rest),
         "bench" => bench::run(&rest),
         "pool-report" => pool_report::run(&rest),
         "edge" => edge::run(&rest),

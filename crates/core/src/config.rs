@@ -133,6 +133,12 @@ pub struct Config {
     pub fetch_limit: u64,
     /// How long fetching all media of a request may take: `LIBRA_FETCH_TIMEOUT`.
     pub fetch_timeout: Duration,
+    /// How long a session of the Live API may be silent: `LIBRA_LIVE_IDLE`. None: for ever.
+    pub live_idle: Option<Duration>,
+    /// How long one may last: `LIBRA_LIVE_LIMIT`. None: as long as Google lets it.
+    pub live_limit: Option<Duration>,
+    /// How many there may be at once: `LIBRA_LIVE_SESSIONS`.
+    pub live_sessions: usize,
     /// An OpenAI-compatible service that takes over: `CUSTOM_LLM_…`.
     pub custom_llm: Option<CustomLlm>,
 }
@@ -183,6 +189,9 @@ impl Default for Config {
             fetch_allow: Vec::new(),
             fetch_limit: 20 * values::MIB,
             fetch_timeout: Duration::from_secs(30),
+            live_idle: Some(Duration::from_secs(600)),
+            live_limit: None,
+            live_sessions: 1000,
             custom_llm: None,
         }
     }
@@ -313,6 +322,15 @@ impl Config {
                 .value("LIBRA_FETCH_LIMIT", |text| values::size(text, values::KIB, values::GIB))?
                 .unwrap_or(default.fetch_limit),
             fetch_timeout: timeout("LIBRA_FETCH_TIMEOUT", default.fetch_timeout)?,
+            live_idle: source
+                .value("LIBRA_LIVE_IDLE", values::duration_or_none)?
+                .unwrap_or(default.live_idle),
+            live_limit: source
+                .value("LIBRA_LIVE_LIMIT", values::duration_or_none)?
+                .unwrap_or(default.live_limit),
+            live_sessions: source
+                .value("LIBRA_LIVE_SESSIONS", values::sessions)?
+                .unwrap_or(default.live_sessions),
             custom_llm,
         };
         Ok((config, notices))

@@ -52,6 +52,8 @@ pub enum Event {
     },
     /// An exchange has ended.
     Finished(Finished),
+    /// A session of the Live API has ended.
+    LiveEnded(LiveEnded),
     /// A key will not be used until probed or restored.
     SetAside {
         /// The key.
@@ -95,6 +97,51 @@ pub struct Finished {
     pub stand_ins: u32,
     /// From the request's arrival.
     pub elapsed: Duration,
+}
+
+/// The end of a session of the Live API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveEnded {
+    /// The client's request.
+    pub request: RequestId,
+    /// The model asked for upstream.
+    pub model: Option<String>,
+    /// The key that served, if one did.
+    pub key: Option<KeyId>,
+    /// Attempts made before one was good.
+    pub attempts: u32,
+    /// Who ended it.
+    pub by: LiveEndedBy,
+    /// The code of the close; 1005 is one without a code, 1006 a connection that was gone.
+    pub code: u16,
+    /// Messages of the client.
+    pub up: Traffic,
+    /// Messages of the upstream.
+    pub down: Traffic,
+    /// Tokens of all turns, as the upstream counted them.
+    pub usage: Option<Usage>,
+    /// From the request's arrival.
+    pub elapsed: Duration,
+}
+
+/// Who ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveEndedBy {
+    /// The client.
+    Client,
+    /// Google.
+    Upstream,
+    /// The gateway: a limit of its own, or no key that serves.
+    Gateway,
+}
+
+/// What has passed in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Messages.
+    pub frames: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 /// How an answer ended.

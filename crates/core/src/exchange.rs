@@ -21,6 +21,7 @@ mod attempt;
 mod fetch;
 mod heartbeat;
 mod hedge;
+mod large;
 mod listing;
 mod moving;
 mod objects;
@@ -29,6 +30,7 @@ mod parts;
 mod repaired;
 mod resume;
 mod second_best;
+mod steps;
 mod take_over;
 mod waiting;
 
@@ -43,6 +45,7 @@ use self::attempt::{Attempt, Over, event_error, project_disabled};
 pub(crate) use self::attempt::{Lease, Phase};
 use self::fetch::Gathering;
 use self::heartbeat::Heartbeat;
+use self::large::Sending;
 use self::listing::Listing;
 use self::moving::Moving;
 pub(crate) use self::objects::learn_continuation;
@@ -50,6 +53,8 @@ use self::owner::{Ownership, Reference};
 use self::parts::Parts;
 use self::resume::Resume;
 use self::second_best::SecondBest;
+pub(crate) use self::steps::Client;
+use self::steps::Steps;
 use self::waiting::Place;
 use crate::affinity::address::Called;
 use crate::affinity::conversations::Conversation;
@@ -62,6 +67,7 @@ use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
 use crate::mark::Mark;
 use crate::memory::Held;
+use crate::openai::objects::{Ask, Work};
 use crate::pool::{Only, Pick, ProjectId, Ticket, Want};
 use crate::relay::{Mode, Origin, Relay};
 use crate::repair;
@@ -195,6 +201,8 @@ enum Kinds {
     Parts(Box<Parts>),
     /// Answered with a list from each project.
     Listing(Box<Listing>),
+    /// Answered by what comes of some calls about objects, one after the other.
+    Steps(Box<Steps>),
 }
 
 impl Exchange {
@@ -213,12 +221,18 @@ impl Exchange {
         }
     }
 
+    /// A call of another dialect about objects, that begins with this one of Gemini's.
+    pub(crate) fn steps(client: Client, (work, first): (Work, Ask)) -> Self {
+        Self(Kinds::Steps(Box::new(Steps::new(client, work, first))))
+    }
+
     /// What to do next.
     pub fn poll(&mut self, now: Timestamp) -> Step {
         match &mut self.0 {
             Kinds::Single(single) => single.poll(now),
             Kinds::Parts(parts) => parts.poll(now),
             Kinds::Listing(listing) => listing.poll(now),
+            Kinds::Steps(steps) => steps.poll(now),
         }
     }
 
@@ -228,6 +242,7 @@ impl Exchange {
             Kinds::Single(single) => single.handle(op, outcome, now),
             Kinds::Parts(parts) => parts.handle(op, outcome, now),
             Kinds::Listing(listing) => listing.handle(op, outcome, now),
+            Kinds::Steps(steps) => steps.handle(op, outcome, now),
         }
     }
 
@@ -235,6 +250,7 @@ impl Exchange {
     pub fn commit(self, op: OpId) -> Relay {
         match self.0 {
             Kinds::Single(single) => single.commit(op),
+            Kinds::Steps(steps) => steps.commit(op),
             Kinds::Parts(_) | Kinds::Listing(_) => unreachable!("an answer in parts is a reply"),
         }
     }
@@ -243,7 +259,7 @@ impl Exchange {
     pub fn body_limit(&self) -> u64 {
         match &self.0 {
             Kinds::Single(single) => single.task.body_limit(single.gateway.config()),
-            Kinds::Parts(_) | Kinds::Listing(_) => 0,
+            Kinds::Parts(_) | Kinds::Listing(_) | Kinds::Steps(_) => 0,
         }
     }
 
@@ -253,6 +269,7 @@ impl Exchange {
             Kinds::Single(single) => single.take_events(),
             Kinds::Parts(parts) => parts.take_events(),
             Kinds::Listing(listing) => listing.take_events(),
+            Kinds::Steps(steps) => steps.take_events(),
         }
     }
 
@@ -262,6 +279,7 @@ impl Exchange {
             Kinds::Single(single) => single.abandon(now),
             Kinds::Parts(parts) => parts.abandon(now),
             Kinds::Listing(listing) => listing.abandon(now),
+            Kinds::Steps(steps) => steps.abandon(now),
         }
     }
 }
@@ -315,6 +333,9 @@ struct Single {
     /// Whether it leaves the project of its objects, with which body, and the key that was chosen for it there.
     moving: Moving,
     moved_body: Option<Bytes>,
+    /// A medium that is being put into the project whose key was chosen.
+    sending: Option<Box<Sending>>,
+    media_sent: u32,
     chosen: Option<Lease>,
     /// Input tokens, estimated.
     tokens: u64,
@@ -421,6 +442,8 @@ impl Single {
             resume: Resume::No,
             moving: Moving::No,
             moved_body: None,
+            sending: None,
+            media_sent: 0,
             chosen: None,
             tokens,
             conversation,
@@ -504,6 +527,9 @@ impl Single {
             self.give_up_copying(now);
             return self.advance(now);
         }
+        if let Some(step) = self.send_on(now) {
+            return step;
+        }
         if let Some(lease) = self.take_chosen() {
             return self.go_with(lease, now);
         }
@@ -533,7 +559,7 @@ impl Single {
                 }
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
             }
-            if self.moves() {
+            if self.moves(now) {
                 return self.advance(now);
             }
         }
@@ -542,14 +568,10 @@ impl Single {
     }
 
     fn pick(&self, guests: bool, now: Timestamp) -> Pick {
-        let want = self.want();
-        if let Some(home) = self.home(now) {
-            let at_home = self.gateway.pool(guests).pick(&Want { only: Some(home), ..want }, now);
-            if let Pick::Ready { .. } = at_home {
-                return at_home;
-            }
+        if self.settles() && self.only.is_none() {
+            return self.pick_at_home(guests, now);
         }
-        self.gateway.pool(guests).pick(&want, now)
+        self.gateway.pool(guests).pick(&self.want(), now)
     }
 
     /// Whether the next attempt may be made, as far as the load is concerned.
@@ -655,6 +677,7 @@ impl Single {
         let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Err(outcome) = self.looked(op, outcome, now) else { return };
         let Err(outcome) = self.copied(op, outcome, now) else { return };
+        let Err(outcome) = self.sent(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {
@@ -697,6 +720,8 @@ impl Single {
                 if self.body.is_some() {
                     self.stale_retries += 1;
                     attempt.phase = Phase::Stale;
+                    // What was sent before may have arrived, and be there for good.
+                    self.ask_what_arrived();
                     return;
                 }
                 Over::Failed(failure::network("the connection was closed before an answer"))
@@ -833,6 +858,7 @@ impl Single {
         self.redirect = None;
         self.resume_after(&failure);
         self.distrust_copies(&failure, attempt.lease.as_ref());
+        self.distrust_placed(&failure, attempt.lease.as_ref());
         self.adds_to_load = retry::adds_to_load(failure.class);
         self.note_failure(&attempt, &failure, now);
         match attempt.lease {
@@ -879,10 +905,8 @@ impl Single {
             (error.kind, self.task.model(), &self.access)
         {
             self.gateway.pool(false).refused(model, client.id(), now);
-            if self.only.is_some() {
-                // What it makes next is made where there is room.
-                self.gateway.objects(false).move_out(client.id());
-            }
+            let client = client.id();
+            self.leave_home(client, recovery, now);
         }
         self.refuse(&error, now);
         match self.reply.take() {
@@ -957,6 +981,7 @@ impl Single {
         self.put_mark(response.headers_mut(), key);
         self.drop_search();
         self.drop_copying();
+        self.drop_sending();
         self.drop_running();
         self.reply = Some(response);
     }
@@ -1031,6 +1056,7 @@ impl Single {
     fn abandon(&mut self, now: Timestamp) {
         self.drop_search();
         self.drop_copying();
+        self.drop_sending();
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),

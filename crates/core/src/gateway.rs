@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::affinity::address::{Called, OWNER, UploadOwner};
 use crate::affinity::conversations::Conversations;
 use crate::affinity::name::ObjectName;
 use crate::affinity::objects::{self, Objects, Owner};
+use crate::affinity::placed::Placed;
 use crate::affinity::spool::{self, Spool};
 use crate::answers;
 use crate::auth::{Access, Presented};
@@ -29,15 +30,17 @@ use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
 use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
-use crate::exchange::{Admitted, Exchange};
+use crate::exchange::{Admitted, Client, Exchange};
 use crate::fetch::{self, Kept};
 use crate::fields;
 use crate::gemini::tuning::Tuning;
-use crate::generation::{Asked, Form};
+use crate::generation::{Asked, Form, Generation};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::home;
+use crate::live;
 use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
+use crate::openai::objects::{Call, Of, Work};
 use crate::openai::responses::store::Answers;
 use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, StateChange, Ticket};
 use crate::project_probe::Relations;
@@ -45,7 +48,7 @@ use crate::repair::Repairs;
 use crate::resource::{self, Resource, ResourceCall};
 use crate::retry::CommonBudget;
 use crate::route::{ModelCall, NoRoute, Operation, Route, VerifyFormat};
-use crate::secret::ApiKey;
+use crate::secret::{ApiKey, KeyId};
 use crate::signatures::Signatures;
 use crate::suffix::Wishes;
 use crate::task::{Task, Tuned};
@@ -97,9 +100,12 @@ pub struct Gateway {
     repairs: Mutex<Repairs>,
     answers: Mutex<Answers>,
     spool: Mutex<Spool>,
+    placed: Mutex<Placed>,
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
+    /// How many sessions of the Live API there are.
+    live_sessions: Arc<AtomicUsize>,
     /// For the pool, and for clients' own keys.
     retries: [Mutex<CommonBudget>; 2],
     seed: u64,
@@ -137,6 +143,8 @@ pub enum Accepted {
     Stream(Exchange),
     /// Check keys.
     Verify(Verification),
+    /// Accept the upgrade, and drive the session.
+    Upgrade(Box<live::Session>),
 }
 
 /// A request whose head was accepted and whose body is to come.
@@ -158,6 +166,8 @@ pub struct Intake {
 enum Wanted {
     /// To be read and translated once the body is there.
     Generation(Form),
+    /// OpenAI's files and batches: read whole, and done in steps.
+    Objects(Call),
     Admin(admin::Change),
     Task(Task),
 }
@@ -196,9 +206,11 @@ impl Gateway {
             repairs: Mutex::default(),
             answers: Mutex::new(Answers::new(memory)),
             spool: Mutex::new(Spool::new(memory / spool::SHARE)),
+            placed: Mutex::default(),
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
+            live_sessions: Arc::default(),
             retries,
             seed,
             drawn: AtomicU64::new(0),
@@ -229,6 +241,11 @@ impl Gateway {
     /// What was uploaded lately. Never held while something is waited for.
     pub(crate) fn spool(&self) -> MutexGuard<'_, Spool> {
         locked(&self.spool)
+    }
+
+    /// Where media are that were too large for requests. Never held while something is waited for.
+    pub(crate) fn placed(&self) -> MutexGuard<'_, Placed> {
+        locked(&self.placed)
     }
 
     /// What retries may add to the load of the pool, or of clients' own keys: nobody uses up the others'.
@@ -268,6 +285,11 @@ impl Gateway {
             self.pool(guests).set_skew(skew, now);
         }
         Some(Event::ClockOff { behind_seconds: skew.seconds() })
+    }
+
+    /// One more session of the Live API, where there may be one.
+    pub(crate) fn live_permit(&self) -> Option<live::Permit> {
+        live::Permit::take(&self.live_sessions, self.config.live_sessions)
     }
 
     /// An empty share of the common memory.
@@ -408,6 +430,9 @@ impl Gateway {
             Operation::Health => Ok(Accepted::Reply(status_page(StatusCode::OK, "alive"))),
             Operation::Ready => Ok(Accepted::Reply(self.ready())),
             Operation::Verify { format } => self.verification(head, format, mark, now),
+            Operation::Live(call) => {
+                live::admit(self, head, call, mark, now).map(|session| Accepted::Upgrade(Box::new(session)))
+            }
             Operation::Generation(form) => self.intake(head, Wanted::Generation(form), mark, now),
             Operation::Answer { id, act } => {
                 let access = Presented::find(head.uri, head.headers).access(&self.config)?;
@@ -419,6 +444,7 @@ impl Gateway {
                 self.intake(head, Wanted::Task(task), mark, now)
             }
             Operation::Resource(call) => self.resource(head, call, mark, now),
+            Operation::Objects(call) => self.intake(head, Wanted::Objects(call), mark, now),
             Operation::ModelList { version } => {
                 let access = Presented::find(head.uri, head.headers).access(&self.config)?;
                 let query = crate::route::without_credentials(head.uri.query().unwrap_or(""));
@@ -500,8 +526,20 @@ impl Gateway {
         key.is_some_and(|key| owner.is_signed_by(&key, query))
     }
 
+    /// A client's request for this model of the upstream's.
+    pub(crate) fn translated(&self, asked: Asked, model: String, client: KeyId) -> Result<Generation, Error> {
+        let ids = asked.call_ids().into_iter();
+        let recalled = self.signatures().recall(client, ids);
+        let tuning = Tuning {
+            wishes: self.config.wishes(asked.model(), AliasFor::Chat),
+            safety: self.config.safety_for(client),
+            shows_thoughts: Some(true),
+        };
+        asked.translated_for(model, recalled, tuning)
+    }
+
     /// The upstream's model that a client's name stands for, without what is wished for behind it.
-    fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
+    pub(crate) fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
         // The client's own name for it goes into every event of an answer.
         let (plain, _) = self.config.parted(asked);
         let (model, _) = self.config.parted(self.config.resolve_model(plain, operation));
@@ -548,7 +586,7 @@ impl Gateway {
             // What cannot be read stays as it is.
             tuning = Tuning::default();
         }
-        let is_read = matches!(wanted, Wanted::Generation(_)) || !tuning.is_nothing();
+        let is_read = matches!(wanted, Wanted::Generation(_) | Wanted::Objects(_)) || !tuning.is_nothing();
         if is_read && encoded {
             let message = "A compressed body cannot be translated; send it without Content-Encoding.";
             return Err(Error::new(Kind::UnsupportedEncoding, message));
@@ -579,7 +617,9 @@ impl Gateway {
                 // A client of Gemini's own dialect says itself whether it wants to see thoughts.
                 shows_thoughts: None,
             },
-            Wanted::Task(_) | Wanted::Generation(_) | Wanted::Admin(_) => Tuning::default(),
+            Wanted::Task(_) | Wanted::Generation(_) | Wanted::Objects(_) | Wanted::Admin(_) => {
+                Tuning::default()
+            }
         }
     }
 
@@ -682,6 +722,8 @@ impl Wanted {
             Self::Admin(_) => admin::MOST_BYTES,
             Self::Task(task) => task.body_limit(config),
             Self::Generation(_) => config.body_limit,
+            // What never fits into memory is told to be too large before it comes.
+            Self::Objects(_) => config.body_limit.min(config.memory.unwrap_or(DEFAULT_MEMORY)),
         }
     }
 }
@@ -692,7 +734,7 @@ impl Intake {
         match &self.wanted {
             Wanted::Generation(form) => form.dialect(),
             Wanted::Task(task) => task.dialect(),
-            Wanted::Admin(_) => Dialect::OpenAi,
+            Wanted::Objects(_) | Wanted::Admin(_) => Dialect::OpenAi,
         }
     }
 
@@ -702,6 +744,7 @@ impl Intake {
         let config = self.gateway.config();
         match &self.wanted {
             Wanted::Generation(_) => config.body_limit,
+            Wanted::Objects(_) => self.body_limit(),
             Wanted::Task(_) if !self.tuning.is_nothing() => config.body_limit,
             Wanted::Task(Task::Resource(resource)) if resource.sends_bytes() => {
                 UPLOAD_KEPT.min(config.replay_limit)
@@ -773,17 +816,23 @@ impl Intake {
             }
             // One that is not read whole.
             (Wanted::Admin(_), _) => return Err(too_large(admin::MOST_BYTES)),
-            (Wanted::Generation(_), None) => return Err(too_large(gateway.config().body_limit)),
+            (Wanted::Generation(_) | Wanted::Objects(_), None) => {
+                return Err(too_large(gateway.config().body_limit));
+            }
+            (Wanted::Objects(call), Some(body)) => {
+                let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                let content_type = content_type.unwrap_or_default().to_owned();
+                let public = called.public(gateway.config());
+                let of = Of { gateway: &gateway, client: access.client(), public: &public, now };
+                let begun = Work::begin(call, body, &content_type, of, &mut held)?;
+                let client = Client { gateway, access, headers, called, held, arrived, mark };
+                return Ok(Exchange::steps(client, begun));
+            }
             (Wanted::Generation(form), Some(body)) => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default();
                 // Apart from the body's own share, whose size says how much the client has sent.
-                let mut read = gateway.memory.share();
-                let size = read_size(body);
-                if !read.grow(size) {
-                    let never_fits = size as u64 > gateway.memory.limit();
-                    return Err(if never_fits { too_many_values() } else { no_room() });
-                }
+                let mut read = held_values(&gateway, body)?;
                 let client = (&*gateway, access.client());
                 let asked = Asked::read(form, body, content_type, client, &mut held, now)?;
                 let custom = asked.is_chat()
@@ -799,15 +848,9 @@ impl Intake {
                     Err(_) if custom => asked.model().to_owned(),
                     Err(error) => return Err(error),
                 };
-                let ids = asked.call_ids().into_iter();
-                let recalled = gateway.signatures().recall(access.client(), ids);
-                let tuning = Tuning {
-                    wishes: gateway.config().wishes(asked.model(), AliasFor::Chat),
-                    safety: gateway.config().safety_for(access.client()),
-                    shows_thoughts: Some(true),
-                };
-                let generation = asked.translated_for(model, recalled, tuning)?;
-                if !read.grow(generation.body().len()) {
+                let generation = gateway.translated(asked, model, access.client())?;
+                let large: usize = generation.large().iter().map(|large| large.size()).sum();
+                if !read.grow(generation.body().len() + large) {
                     return Err(no_room());
                 }
                 held.absorb(read);
@@ -841,6 +884,17 @@ impl Intake {
         };
         refusal(&error, self.dialect(), self.mark)
     }
+}
+
+/// The room for what a body becomes once it is read, besides its bytes.
+pub(crate) fn held_values(gateway: &Gateway, body: &[u8]) -> Result<Held, Error> {
+    let mut read = gateway.memory.share();
+    let size = read_size(body);
+    if !read.grow(size) {
+        let never_fits = size as u64 > gateway.memory.limit();
+        return Err(if never_fits { too_many_values() } else { no_room() });
+    }
+    Ok(read)
 }
 
 /// What a body takes once it is read, besides its bytes, where that is much. Of a form it is not.

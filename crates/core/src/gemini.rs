@@ -13,6 +13,7 @@ pub mod draft;
 pub(crate) mod entries;
 pub mod finish;
 pub mod grounding;
+pub mod large;
 pub mod media;
 pub mod media_type;
 pub mod model;

@@ -13,6 +13,7 @@ use crate::anthropic::messages::{self, MessagesRequest};
 use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
 use crate::gateway::Gateway;
+use crate::gemini::large::Large;
 use crate::gemini::remote::{Media, Remote, Written};
 use crate::gemini::request::Known;
 use crate::gemini::tuning::Tuning;
@@ -310,6 +311,13 @@ impl Part {
     }
 }
 
+impl AskedResponse {
+    /// What the answer's translation has to know.
+    pub(crate) fn context(&self) -> &responses::Context {
+        &self.context
+    }
+}
+
 impl Kept {
     fn answer(&self, body: Bytes) -> Answer {
         Answer::new(self.id.clone(), body, self.items.clone(), self.before.clone())
@@ -317,6 +325,11 @@ impl Kept {
 }
 
 impl Generation {
+    /// The request.
+    pub(crate) fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
     /// The model, as the client named it.
     pub(crate) fn asked_model(&self) -> &str {
         self.asked.model()
@@ -330,6 +343,11 @@ impl Generation {
     /// The body for Gemini.
     pub(crate) fn body(&self) -> Bytes {
         self.written.body.clone()
+    }
+
+    /// What was too large to stand in the body.
+    pub(crate) fn large(&self) -> &[Arc<Large>] {
+        &self.written.large
     }
 
     /// So many calls of the conversation had lost their signatures.

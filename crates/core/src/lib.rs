@@ -25,6 +25,7 @@ pub mod google_clock;
 mod home;
 mod json;
 pub mod judge;
+pub mod live;
 pub mod mark;
 pub mod memory;
 pub mod multipart;

@@ -10,10 +10,13 @@ use bytes::Bytes;
 use http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::affinity::address::{OWNER, Public, UploadOwner};
 use crate::affinity::name::{ObjectName, is_collection};
+use crate::error::Dialect;
 use crate::exchange::Phase;
+use crate::judge;
 use crate::pool::Only;
 use crate::route::{Version, escape_model, without_credentials};
 use crate::secret::{ApiKey, KeyId};
@@ -110,6 +113,12 @@ pub(crate) struct Resource {
     streams: bool,
     /// A part of a list, asked of one project.
     pub(crate) only: Option<Only>,
+    /// In which a failure is told.
+    dialect: Dialect,
+    /// What it needs of a project beyond what path and body say.
+    named: Vec<ObjectName>,
+    /// Its answer is translated, and has to be there whole, unless it is sound or pictures.
+    whole: bool,
 }
 
 /// What of the body of an interaction decides how it is sent and answered.
@@ -218,7 +227,25 @@ impl Resource {
         let asks_for_events =
             call.query.as_deref().is_some_and(|query| query.split('&').any(|pair| pair == "stream=true"));
         let streams = call.collection() == "interactions" && asks_for_events;
-        Self { call, kind, model, counted, upload, streams, only: None }
+        Self {
+            call,
+            kind,
+            model,
+            counted,
+            upload,
+            streams,
+            only: None,
+            dialect: Dialect::Gemini,
+            named: Vec::new(),
+            whole: false,
+        }
+    }
+
+    /// A step of what a client of another dialect has asked for. `named`: what it needs of a project beyond what path and
+    /// body say.
+    #[must_use]
+    pub(crate) fn into_step(self, dialect: Dialect, named: Vec<ObjectName>) -> Self {
+        Self { dialect, named, whole: true, ..self }
     }
 
     /// Takes in what the body says of how it is to be answered.
@@ -243,7 +270,25 @@ impl Resource {
             upload: None,
             streams: false,
             only: Some(only),
+            dialect: self.dialect,
+            named: Vec::new(),
+            whole: self.whole,
         }
+    }
+
+    /// In which a failure is told.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What it needs of a project beyond what path and body say.
+    pub(crate) fn named(&self) -> &[ObjectName] {
+        &self.named
+    }
+
+    /// Whether its answer is translated.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     pub(crate) fn call(&self) -> &ResourceCall {
@@ -287,7 +332,7 @@ impl Resource {
                 since: None,
                 spoiled: false,
             },
-            None if self.kind == Kind::Media => {
+            None if self.kind == Kind::Media && !(self.whole && is_text(&headers)) => {
                 Phase::Proven { status, headers, held: Vec::new(), ended: false }
             }
             None => Phase::Holding { status, headers, chunks: Vec::new(), size: 0 },
@@ -342,6 +387,34 @@ pub(crate) fn forwarded(call: &ResourceCall, client: &HeaderMap) -> HeaderMap {
     kept
 }
 
+/// Whether bytes are said to be text, as what comes of a batch is.
+fn is_text(headers: &HeaderMap) -> bool {
+    let says = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_unknown = says.is_empty() || says.starts_with("application/octet-stream");
+    is_unknown || says.contains("json") || says.starts_with("text/")
+}
+
+/// Whether an answer is an error and nothing else. An operation or an interaction that has failed tells its error, and is a
+/// good answer all the same.
+pub(crate) fn is_error(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Told {
+        error: Option<IgnoredAny>,
+        name: Option<IgnoredAny>,
+        id: Option<IgnoredAny>,
+    }
+    let told = |told: &Told| told.error.is_some() && told.name.is_none() && told.id.is_none();
+    if !judge::mentions_error(body) {
+        return false;
+    }
+    match body.trim_ascii_start().first() {
+        Some(b'[') => {
+            serde_json::from_slice::<Vec<Told>>(body).is_ok_and(|list| list.first().is_some_and(told))
+        }
+        _ => serde_json::from_slice::<Told>(body).as_ref().is_ok_and(told),
+    }
+}
+
 /// Whether a body is JSON, which may name objects.
 pub(crate) fn is_json(headers: &HeaderMap, body: &[u8]) -> bool {
     let says = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -353,4 +426,21 @@ fn without_owner(query: &str) -> Option<String> {
     let is_owner = |pair: &&str| pair.split('=').next() == Some(OWNER);
     let kept: Vec<&str> = query.split('&').filter(|pair| !is_owner(pair)).collect();
     (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_from_what_has_failed() {
+        let check = |body: &str, expected: bool| assert_eq!(is_error(body.as_bytes()), expected, "{body}");
+        check(r#"{"error":{"code":503,"message":"m"}}"#, true);
+        check(r#"[{"error":{"code":503}}]"#, true);
+        check(r#"{"name":"models/m/operations/o","done":true,"error":{"code":3}}"#, false);
+        check(r#"{"id":"v1_x","status":"failed","error":{"code":"internal"}}"#, false);
+        check(r#"{"text":"an \"error\" of mine"}"#, false);
+        check("", false);
+        check("not JSON, \"error\"", false);
+    }
 }

@@ -13,7 +13,9 @@ use crate::affinity::address::Called;
 use crate::affinity::name::is_collection;
 use crate::error::{Dialect, Error, Kind};
 use crate::generation::Form;
+use crate::live;
 use crate::openai::endpoint::Endpoint;
+use crate::openai::objects::Call;
 use crate::resource::{Area, ResourceCall};
 use crate::sse::Framing;
 
@@ -41,6 +43,10 @@ pub enum Operation {
     Generation(Form),
     /// An answer that was kept: `/v1/responses/{id}` and below.
     Answer { id: String, act: Act },
+    /// OpenAI's files and batches.
+    Objects(Call),
+    /// A WebSocket of the Live API: `/ws/google.ai.generativelanguage.…`.
+    Live(live::Call),
     /// `POST /verify`.
     Verify { format: VerifyFormat },
     /// `GET /`.
@@ -156,6 +162,9 @@ impl Route {
                 let format = if json { VerifyFormat::Json } else { VerifyFormat::Events };
                 (Self::other(Operation::Verify { format }), &[Method::POST][..])
             }
+            ["ws", service @ ..] if let Some(call) = live::Call::of_path(service) => {
+                (Self { dialect: Dialect::Gemini, operation: Operation::Live(call) }, &[Method::GET][..])
+            }
             ["chat"] | ["chat", "completions"] => (Self::generation(Form::Chat), &[Method::POST][..]),
             ["responses"] => (Self::generation(Form::Responses), &[Method::POST][..]),
             ["responses", "input_tokens"] => (Self::generation(Form::ResponseTokens), &[Method::POST][..]),
@@ -176,6 +185,12 @@ impl Route {
             }
             parts if let Some(call) = path.resource(method, uri, headers, parts) => {
                 (Self { dialect: Dialect::Gemini, operation: Operation::Resource(call) }, RESOURCE_METHODS)
+            }
+            parts
+                if path.dialect_of_models(uri, headers) == Dialect::OpenAi
+                    && let Some((call, allowed)) = Call::of_path(method, parts, query) =>
+            {
+                (Self::other(Operation::Objects(call)), allowed)
             }
             [collection @ ("models" | "tunedModels" | "dynamic"), rest @ ..] if !rest.is_empty() => {
                 match model_call(collection, rest, version, query) {
@@ -229,7 +244,7 @@ impl Version {
         }
     }
 
-    fn parse(part: &str) -> Option<Self> {
+    pub(crate) fn parse(part: &str) -> Option<Self> {
         match part {
             "v1" => Some(Self::V1),
             "v1beta" => Some(Self::V1Beta),
@@ -328,6 +343,14 @@ fn model_call(collection: &str, rest: &[&str], version: Version, query: &str) ->
     Some(ModelCall { version, collection, model, method, query: without_credentials(query) })
 }
 
+/// A file's name in `files/http:/host/v1beta/files/a:download`: Google's SDKs take the name out of a film's address if it
+/// begins with `https`, and take any other address for the name.
+fn of_address<'a, 'b>(parts: &'a [&'b str]) -> Option<&'a [&'b str]> {
+    let ["files", "http:" | "https:", rest @ ..] = parts else { return None };
+    let at = rest.iter().rposition(|part| *part == "files")?;
+    (rest.len() == at + 2).then(|| &rest[at..])
+}
+
 /// The query that goes upstream: everything but credentials, otherwise as it came.
 pub(crate) fn without_credentials(query: &str) -> Option<String> {
     let is_credential = |pair: &str| {
@@ -415,6 +438,10 @@ impl<'a> Path<'a> {
     ) -> Option<ResourceCall> {
         let version = self.version.unwrap_or(Version::V1Beta);
         let query = uri.query().unwrap_or("");
+        let (parts, query) = of_address(parts).map_or((parts, query), |parts| {
+            // Behind the address's own query they write `:download?alt=media` once more.
+            (parts, query.rsplit('?').next().unwrap_or_default())
+        });
         let (area, version, parts) = match parts {
             // Some SDKs put the version of their base URL before it: /v1beta/upload/v1beta/files.
             ["upload" | "download", within, rest @ ..] if let Some(version) = Version::parse(within) => {
@@ -587,6 +614,20 @@ mod tests {
             "/download/v1beta/files/a:download",
             CallKind::Media,
         );
+        check(
+            "GET",
+            "/v1/files/http://libra.example:8080/base/v1beta/files/a:download?alt=media:download?alt=media",
+            &google,
+            "/v1/files/a:download?alt=media",
+            CallKind::Media,
+        );
+        check(
+            "GET",
+            "/v1/files/http:/libra.example/v1beta/files/a:download?alt=media",
+            &google,
+            "/v1/files/a:download?alt=media",
+            CallKind::Media,
+        );
         check("POST", "/v1beta/files:register", &[], "/v1beta/files:register", settles);
         check(
             "PATCH",
@@ -700,6 +741,40 @@ mod tests {
     }
 
     #[test]
+    fn openais_files_and_batches_are_told_from_geminis() {
+        use Call::*;
+        let check = |method: &str, path: &str, expected: Call| {
+            for prefix in ["/v1", "", "/v1beta/openai", "/openai/v1", "/v1/v1", "/base/v1"] {
+                let uri = format!("{prefix}/{path}");
+                let route = find(method, &uri, &[("authorization", "Bearer k")]);
+                assert_eq!(route.ok(), Some(Route::other(Operation::Objects(expected.clone()))), "{uri}");
+            }
+        };
+        let id = || "file-a".to_owned();
+        let batch = || "batch_a".to_owned();
+        check("POST", "files", CreateFile);
+        check("GET", "files?limit=2&after=x", ListFiles { query: "limit=2&after=x".to_owned() });
+        check("GET", "files/file-a", GetFile { id: id() });
+        check("DELETE", "files/file-a", DeleteFile { id: id() });
+        check("GET", "files/file-a/content", FileContent { id: id() });
+        check("POST", "batches", CreateBatch);
+        check("GET", "batches", ListBatches { query: String::new() });
+        check("GET", "batches/batch_a", GetBatch { id: batch() });
+        check("POST", "batches/batch_a/cancel", CancelBatch { id: batch() });
+        let check = |uri: &str, headers: &[_]| {
+            let route = find("GET", uri, headers).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
+            assert!(matches!(route.operation, Operation::Resource(_)), "{uri}: {:?}", route.operation);
+        };
+        check("/v1beta/files/file-a", &[]);
+        check("/v1/files?pageSize=2", &[]);
+        check("/v1/batches?key=k", &[]);
+        check("/v1/files/a", &[("x-goog-api-key", "k")]);
+        check("/v1/files", &[("user-agent", "google-genai-sdk/3.4.0")]);
+        let anthropic = find("GET", "/v1/files", &[("anthropic-version", "2023-06-01")]);
+        assert!(anthropic.is_err(), "those of Anthropic are not served");
+    }
+
+    #[test]
     fn messages_are_found_with_and_without_a_prefix() {
         let check = |uri, form| {
             let route = find("POST", uri, &[]).unwrap_or_else(|error| panic!("{uri}: {error:?}"));
@@ -746,7 +821,10 @@ mod tests {
         check("POST", "/anthropic/v1/unknown", Dialect::Anthropic, Kind::NotFound);
         check("GET", "/v1/messages", Dialect::Anthropic, Kind::MethodNotAllowed);
         check("POST", "/v1/unknown", Dialect::OpenAi, Kind::NotFound);
-        check("POST", "/v1/files", Dialect::OpenAi, Kind::NotFound);
+        check("PATCH", "/v1/files/file-a", Dialect::OpenAi, Kind::MethodNotAllowed);
+        check("POST", "/v1/files/file-a/content", Dialect::OpenAi, Kind::MethodNotAllowed);
+        check("GET", "/v1/batches/batch_a/cancel", Dialect::OpenAi, Kind::MethodNotAllowed);
+        check("GET", "/v1/files/file-a/else", Dialect::OpenAi, Kind::NotFound);
         check("POST", "/openai/v1/cachedContents", Dialect::OpenAi, Kind::NotFound);
         check("HEAD", "/v1beta/files/a", Dialect::Gemini, Kind::MethodNotAllowed);
         check("POST", "/moderations", Dialect::OpenAi, Kind::NotFound);

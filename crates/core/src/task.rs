@@ -3,6 +3,7 @@
 //! Everything in which the operations differ is here, so that the exchange need not know them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -14,13 +15,14 @@ use crate::error::{Dialect, Error};
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::{trimmed, with_suffixes};
+use crate::gemini::large::Large;
 use crate::gemini::remote::{Media, Remote};
 use crate::gemini::tuning::Tuning;
 use crate::generation::{Encoder, Form, Generation};
 use crate::judge::{self, Verdict};
 use crate::openai::models;
 use crate::openai::responses::store::Answer;
-use crate::resource::{Kind, Resource};
+use crate::resource::{self, Kind, Resource};
 use crate::route::{ModelCall, Version, model_path};
 use crate::signatures::Issued;
 use crate::sse::{Decoder, Framing};
@@ -64,7 +66,8 @@ impl Task {
 
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
-            Self::Native { .. } | Self::Resource(_) => Dialect::Gemini,
+            Self::Native { .. } => Dialect::Gemini,
+            Self::Resource(resource) => resource.dialect(),
             Self::Generation(generation) => generation.form().dialect(),
             Self::ModelList { dialect, .. } | Self::ModelGet { dialect, .. } => *dialect,
         }
@@ -101,16 +104,18 @@ impl Task {
 
     /// Whether the client gets something else than the upstream's bytes.
     pub(crate) fn is_translated(&self) -> bool {
-        !matches!(self, Self::Native { .. } | Self::Resource(_))
+        match self {
+            Self::Native { .. } => false,
+            Self::Resource(resource) => resource.is_whole(),
+            Self::Generation(_) | Self::ModelList { .. } | Self::ModelGet { .. } => true,
+        }
     }
 
     /// Whether the whole of what came is an answer.
     pub(crate) fn judge(&self, body: &[u8]) -> Verdict {
         match self {
-            // They may be empty, and of any kind.
-            Self::Resource(_)
-                if judge::mentions_error(body) && judge::is_error(body) && !self.may_tell_errors() =>
-            {
+            // They may be empty, and of any kind. Bytes that were asked for may look like errors, as a batch's may.
+            Self::Resource(resource) if resource.kind() != Kind::Media && resource::is_error(body) => {
                 Verdict::Error
             }
             Self::Resource(_) => Verdict::Good,
@@ -121,15 +126,10 @@ impl Task {
     /// What one event of a stream amounts to.
     pub(crate) fn judge_event(&self, data: &[u8]) -> Verdict {
         match self {
-            Self::Resource(_) if judge::mentions_error(data) && judge::is_error(data) => Verdict::Error,
+            Self::Resource(_) if resource::is_error(data) => Verdict::Error,
             Self::Resource(_) => Verdict::Good,
             _ => judge::content(data),
         }
-    }
-
-    /// An operation that has failed tells its error, and is a good answer all the same.
-    fn may_tell_errors(&self) -> bool {
-        self.resource().is_some_and(|resource| resource.call().object().is_some())
     }
 
     /// The largest body that is taken at all, in bytes.
@@ -256,6 +256,14 @@ impl Task {
         match self {
             Self::Generation(generation) => Some(generation.body()),
             Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// What was too large to stand in the body, and has to be in a project before the request is.
+    pub(crate) fn large(&self) -> &[Arc<Large>] {
+        match self {
+            Self::Generation(generation) => generation.large(),
+            Self::Native { .. } | Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => &[],
         }
     }
 

@@ -100,6 +100,46 @@ pub fn to_gemini(
     request
 }
 
+/// What a WebSocket is asked for with.
+#[derive(Debug, Clone, Copy)]
+pub enum Credential<'a> {
+    /// A key.
+    Key(&'a ApiKey),
+    /// An ephemeral token, made of characters that a query takes as they are.
+    Token(&'a ApiKey),
+}
+
+/// A request for a WebSocket of the Live API, without what is the handshake's.
+pub fn to_live(
+    origin: &Uri,
+    path: &str,
+    query: Option<&str>,
+    mut headers: HeaderMap,
+    credential: Credential<'_>,
+) -> Request<()> {
+    let mut path = path.to_owned();
+    let mut mark = '?';
+    let mut add = |pair: &str| {
+        path.push(std::mem::replace(&mut mark, '&'));
+        path.push_str(pair);
+    };
+    query.into_iter().for_each(&mut add);
+    match credential {
+        Credential::Token(token) => add(&format!("access_token={}", token.expose())),
+        // A key has been checked to be visible ASCII where it came in.
+        Credential::Key(key) => {
+            if let Ok(mut value) = HeaderValue::from_str(key.expose()) {
+                value.set_sensitive(true);
+                headers.insert(API_KEY, value);
+            }
+        }
+    }
+    let mut request = Request::new(());
+    *request.uri_mut() = at(origin, &path);
+    *request.headers_mut() = headers;
+    request
+}
+
 /// A request to an OpenAI-compatible service, with its own credential.
 pub fn to_custom_llm(
     base_url: &Uri,

@@ -7,7 +7,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::Response;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
 use js_sys::Function;
 use libra_core::error::{Dialect, Error, Kind};
 use libra_core::gateway::{Accepted, BodyFault, Head, Intake};
@@ -46,8 +47,26 @@ pub(crate) async fn answer(
             drive(exchange, shell, Some(body)).await
         }
         Accepted::NeedBody(intake) => with_body(shell, intake, Incoming::new(request.body())).await,
+        Accepted::Upgrade(_) => no_live(),
         Accepted::Verify(verification) => checks::answer(verification).await,
     }
+}
+
+/// What clients of the Live API are told.
+fn no_live() -> Response<AnswerBody> {
+    const BODY: &str = r#"{
+  "error": {
+    "code": 501,
+    "message": "This edition of the gateway does not serve the Live API; the native server does. 边缘版不支持 Live API，请使用原生服务器。",
+    "status": "UNIMPLEMENTED"
+  }
+}
+"#;
+    let mut answer = Response::new(AnswerBody::Whole(Bytes::from_static(BODY.as_bytes())));
+    *answer.status_mut() = StatusCode::NOT_IMPLEMENTED;
+    let json = HeaderValue::from_static("application/json; charset=UTF-8");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
+    answer
 }
 
 async fn with_body(shell: &Rc<Shell>, mut intake: Intake, mut body: Incoming) -> Response<AnswerBody> {

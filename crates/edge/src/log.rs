@@ -47,6 +47,13 @@ fn line(event: &Event) -> Value {
             "lost_signatures": end.stand_ins,
             "ms": end.elapsed.as_millis() as u64,
         }),
+        Event::LiveEnded(end) => json!({
+            "event": "live session ended",
+            "request": end.request.to_string(),
+            "model": end.model,
+            "key": end.key.map(|key| key.to_string()),
+            "code": end.code,
+        }),
         Event::Hedged { request, key } => json!({
             "event": "second attempt beside a silent one",
             "request": request.to_string(),

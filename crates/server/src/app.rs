@@ -11,12 +11,14 @@ use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use libra_core::gateway::{Accepted, BodyFault, Gateway, Head, Intake};
+use tokio::sync::watch;
 
 use crate::body::AnswerBody;
 use crate::checks;
 use crate::clock;
 use crate::drive::{drive, poll_data};
 use crate::fetch::Fetcher;
+use crate::live;
 use crate::upstream::{ClientBody, Upstream};
 use crate::waiting::Waiting;
 
@@ -34,12 +36,14 @@ pub(crate) struct App {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) waiting: Arc<Waiting>,
+    /// True once the process is to end. Every connection and every session listens.
+    pub(crate) stopping: Arc<watch::Sender<bool>>,
 }
 
 impl App {
     /// Answers a request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
         match self.gateway.accept(&head, clock::now()) {
             Accepted::Reply(reply) => {
@@ -54,6 +58,14 @@ impl App {
                 drive(exchange, &self.upstream, &self.fetcher, &self.waiting, Some(body)).await
             }
             Accepted::NeedBody(intake) => self.with_body(intake, body).await,
+            Accepted::Upgrade(session) => match parts.extensions.remove() {
+                Some(client) => {
+                    let stopping = self.stopping.subscribe();
+                    live::answer(*session, client, &parts.headers, &self.upstream, stopping)
+                }
+                // Every connection of HTTP/1.1 can be upgraded.
+                None => Response::new(AnswerBody::whole(Bytes::new())),
+            },
             Accepted::Verify(verification) => {
                 let mark = verification.mark;
                 let mut answer = checks::answer(verification, Arc::clone(&self.upstream)).await;
@@ -137,7 +149,10 @@ async fn read(body: &mut Incoming, intake: &mut Intake) -> ReadBody {
             }
         } else {
             if all.is_empty() {
-                all.reserve(first.len() + chunk.len());
+                // All that is announced, if it will be kept: growing step by step would hold it twice. What is reserved
+                // takes no memory before it is written to.
+                let rest = body.size_hint().exact().unwrap_or(0).min(most);
+                all.reserve(first.len() + chunk.len() + usize::try_from(rest).unwrap_or(0));
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
             all.extend_from_slice(&chunk);

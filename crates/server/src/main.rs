@@ -12,6 +12,7 @@ mod clock;
 mod demo;
 mod drive;
 mod fetch;
+mod live;
 mod local_time;
 mod machine;
 mod patient;
@@ -115,6 +116,7 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         fetcher: Arc::new(Fetcher::new(&settings.proxies, Guard::new(&settings.config.fetch_allow))),
         gateway: Gateway::new(settings.config, seed()),
         waiting: Arc::default(),
+        stopping: Arc::default(),
     };
     tokio::spawn(checks::look_after_pool(
         Arc::clone(&app.gateway),

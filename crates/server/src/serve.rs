@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
@@ -35,13 +36,13 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until `stop` is ready, then lets answers under way end.
+/// Serves until `stop` is ready, then lets answers under way end, and sessions say goodbye.
 pub(crate) async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let graceful = GracefulShutdown::new();
+    let stopped = Arc::clone(&app.stopping);
     let patience = app.gateway.config().idle_timeout;
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -63,12 +64,20 @@ pub(crate) async fn serve(listener: TcpListener, app: App, stop: impl Future<Out
             async move { Ok::<_, Infallible>(app.answer(peer.ip(), request).await) }
         });
         let stream = TokioIo::new(Patient::new(stream, patience));
-        let connection = graceful.watch(http.serve_connection(stream, service));
+        let connection = http.serve_connection(stream, service).with_upgrades();
+        let mut stopping = stopped.subscribe();
         tokio::spawn(async move {
-            // Clients that leave are no event.
+            let mut connection = pin!(connection);
+            tokio::select! {
+                // Clients that leave are no event.
+                _ = connection.as_mut() => return,
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+            connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+    stopped.send_replace(true);
+    let _ = tokio::time::timeout(GRACE, stopped.closed()).await;
 }

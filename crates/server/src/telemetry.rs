@@ -1,6 +1,6 @@
 //! Core's events as log lines.
 
-use libra_core::event::{Ending, Event};
+use libra_core::event::{Ending, Event, LiveEndedBy};
 
 /// Writes events to the log. Nothing secret is in them.
 pub(crate) fn record(events: Vec<Event>) {
@@ -62,6 +62,35 @@ pub(crate) fn record(events: Vec<Event>) {
                         "not answered"
                     ),
                 }
+            }
+            Event::LiveEnded(end) => {
+                let key = end.key.map(tracing::field::display);
+                let tokens = end.usage.map(|usage| usage.total);
+                let (up, down, ms) = (end.up, end.down, end.elapsed.as_millis() as u64);
+                let (request, model, by, code, attempts) =
+                    (end.request, end.model, end.by, end.code, end.attempts);
+                let is_good = !matches!(by, LiveEndedBy::Gateway) && matches!(code, 1000 | 1001 | 1005);
+                // An event has one level.
+                macro_rules! tell {
+                    ($level:ident) => {
+                        tracing::$level!(
+                            %request,
+                            model,
+                            ?by,
+                            code,
+                            attempts,
+                            key,
+                            tokens,
+                            frames_up = up.frames,
+                            bytes_up = up.bytes,
+                            frames_down = down.frames,
+                            bytes_down = down.bytes,
+                            ms,
+                            "a live session has ended"
+                        )
+                    };
+                }
+                if is_good { tell!(debug) } else { tell!(info) }
             }
             Event::Hedged { request, key } => {
                 tracing::debug!(%request, %key, "a second attempt, as the first keeps silent");

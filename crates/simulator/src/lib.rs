@@ -43,6 +43,7 @@ mod errors;
 mod fault;
 mod intake;
 mod json;
+mod live;
 mod media;
 mod models;
 mod objects;

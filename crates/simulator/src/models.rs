@@ -60,6 +60,20 @@ pub(crate) const MODELS: &[Model] = &[
     special("aqa", "Model that performs Attributed Question Answering.", Kind::Answering, 7_168, 1_024),
 ];
 
+/// Those of the Live API. No list shows them.
+const LIVE_MODELS: &[Model] = &[
+    special(
+        "gemini-2.5-flash-native-audio-preview-09-2025",
+        "Gemini 2.5 Flash Live",
+        Kind::Speech,
+        131_072,
+        8_192,
+    ),
+    special("gemini-3.1-flash-live-preview", "Gemini 3.1 Flash Live Preview", Kind::Speech, 131_072, 65_536),
+    special("gemini-live-2.5-flash-preview", "Gemini 2.5 Flash Live Preview", Kind::Chat, 131_072, 8_192),
+    special("lyria-realtime-exp", "Lyria RealTime", Kind::Speech, 8_192, 8_192),
+];
+
 const fn chat(id: &'static str, display: &'static str) -> Model {
     Model { thinking: true, ..special(id, display, Kind::Chat, 1_048_576, 65_536) }
 }
@@ -78,6 +92,11 @@ impl Model {
     /// Finds a model by its name without `models/`.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         MODELS.iter().find(|model| model.id == name)
+    }
+
+    /// Finds a model of the Live API by its name without `models/`.
+    pub(crate) fn live(name: &str) -> Option<&'static Self> {
+        LIVE_MODELS.iter().find(|model| model.id == name)
     }
 
     /// Whether it signs its thoughts and wants the signatures back.

@@ -31,6 +31,7 @@ use crate::asked::{self, Asked};
 use crate::call::{Call, Operation};
 use crate::clock::UnixMillis;
 use crate::errors::{Form, GoogleError, NOT_FOUND_PAGE};
+use crate::fault::Fault;
 use crate::plan::{HTML, Plan, Reply};
 use crate::simulator::{Caller, ProjectId, Simulator};
 
@@ -78,7 +79,7 @@ const MOST_KEPT: usize = 256 << 10;
 /// What one kind of object answers. `None`: there is nothing of the sort at Google.
 type Answered = Result<Option<Reply>, GoogleError>;
 
-/// The answer to a request for objects. Faults of the key meet it here, too.
+/// The answer to a request for objects. Faults of the key meet it here, too, and those that any service of Google's has.
 pub(crate) fn answer(
     simulator: &Arc<Simulator>,
     request: &Request<Bytes>,
@@ -86,6 +87,9 @@ pub(crate) fn answer(
     caller: &Caller,
     now: UnixMillis,
 ) -> Plan {
+    if caller.fault == Some(Fault::ResetBeforeHeaders) {
+        return Plan::Reset;
+    }
     let answered = admit(simulator, request, route, caller, now)
         .and_then(|project| Asking { simulator, request, route, caller, project, now }.plan());
     answered.unwrap_or_else(|error| Plan::Answer(Reply::error(&error, Form::Single)))
@@ -101,7 +105,10 @@ pub(crate) fn admit(
 ) -> Result<ProjectId, GoogleError> {
     let call = as_list(route);
     let asked = Asked { simulator, request, call: &call, caller, now };
-    let fault = caller.fault.filter(|fault| fault.is_of_the_key());
+    let meets = |fault: &Fault| {
+        fault.is_of_the_key() || matches!(fault, Fault::Internal | Fault::Overloaded | Fault::BareExhausted)
+    };
+    let fault = caller.fault.filter(meets);
     if let Some(error) = fault.and_then(|fault| asked.refuse(fault, 0)) {
         return Err(error);
     }

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use tokio::time::Sleep;
 use crate::asked::TooLarge;
 use crate::clock::{Clock, UnixMillis, http_date};
 use crate::intake::Intake;
+use crate::live;
 use crate::objects::Taken;
 use crate::plan::{End, Plan, Reply};
 use crate::simulator::{Simulator, Ticket};
@@ -66,9 +67,26 @@ async fn connection(simulator: Arc<Simulator>, stream: TcpStream) {
     }
     let reset = Arc::new(AtomicBool::new(false));
     let io = Connection { io: TokioIo::new(stream), reset: Arc::clone(&reset) };
-    let service = service_fn(move |request| exchange(Arc::clone(&simulator), Arc::clone(&reset), request));
+    let live = live::Waiting::default();
+    let waiting = Arc::clone(&live);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (simulator, reset, waiting) = (Arc::clone(&simulator), Arc::clone(&reset), Arc::clone(&waiting));
+        async move {
+            if live::is_asked_for(request.uri()) {
+                let (reply, headers) = live::answer(&simulator, request, &waiting);
+                let mut response = response(reply, None, simulator.clock().now());
+                response.headers_mut().extend(headers);
+                return Ok(response);
+            }
+            exchange(simulator, reset, request).await
+        }
+    });
     // A client that leaves, or a connection that is cut on purpose, is no error here.
-    let _ = http1::Builder::new().serve_connection(io, service).await;
+    let _ = http1::Builder::new().serve_connection(io, service).with_upgrades().await;
+    let session = live.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(session) = session {
+        session.run().await;
+    }
 }
 
 /// Why a connection ends before its answer does.

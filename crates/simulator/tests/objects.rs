@@ -106,6 +106,20 @@ fn chunk(
 }
 
 #[test]
+fn overloads_meet_objects_and_spoiled_answers_do_not() {
+    let simulator = simulator();
+    let check = |fault: Fault, expected: u16| {
+        assert!(simulator.set_key(OWN, Condition::Faulty(fault)));
+        assert_eq!(send(&simulator, OWN, "GET /v1beta/files", "", "").status, expected, "{fault}");
+    };
+    check(Fault::Overloaded, 503);
+    check(Fault::BareExhausted, 429);
+    check(Fault::Leaked, 403);
+    check(Fault::MinuteLimit, 200);
+    check(Fault::Truncated, 200);
+}
+
+#[test]
 fn uploads_grow_chunk_by_chunk() {
     let simulator = simulator();
     let path = start(&simulator, OWN, "/upload/v1/files", json!({ "file": { "display_name": "a.txt" } }));

@@ -19,7 +19,7 @@ pub(super) struct Client {
 
 /// Where packages are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Home {
+pub(crate) enum Home {
     /// The virtual environment of a list in `xtask/conformance/requirements`.
     Python(&'static str),
     /// A folder of `xtask/conformance` with a `package-lock.json`, for scripts that lie in it.
@@ -28,10 +28,10 @@ pub(super) enum Home {
     Programs(&'static str),
 }
 
-pub(super) const SDKS: Home = Home::Python("sdks");
+pub(crate) const SDKS: Home = Home::Python("sdks");
 const FRAMEWORKS: Home = Home::Python("frameworks");
 const LITELLM: Home = Home::Python("litellm");
-const NODE: Home = Home::Node("node");
+pub(crate) const NODE: Home = Home::Node("node");
 const AGENTS: Home = Home::Programs("agents");
 
 /// All clients, in the table's order.
@@ -51,8 +51,22 @@ pub(super) const CLIENTS: &[Client] = &[
         SDKS,
         "openai_media.py",
     ),
+    client(
+        "openai-python-files",
+        "OpenAI SDK for Python: files, batches",
+        &["openai"],
+        SDKS,
+        "openai_files.py",
+    ),
     client("anthropic-python", "Anthropic SDK for Python", &["anthropic"], SDKS, "anthropic_messages.py"),
     client("google-python", "Google Gen AI SDK for Python", &["google-genai"], SDKS, "google_genai.py"),
+    client(
+        "google-python-live",
+        "Google Gen AI SDK for Python: Live",
+        &["google-genai"],
+        SDKS,
+        "live_genai.py",
+    ),
     client("openai-node-chat", "OpenAI SDK for Node: chat", &["openai"], NODE, "node/openai_chat.mjs"),
     client(
         "openai-node-embeddings",
@@ -69,6 +83,7 @@ pub(super) const CLIENTS: &[Client] = &[
         "node/openai_responses.mjs",
     ),
     client("google-node", "Google Gen AI SDK for Node", &["@google/genai"], NODE, "node/google_genai.mjs"),
+    client("google-node-live", "Google Gen AI SDK for Node: Live", &["@google/genai"], NODE, "node/live.mjs"),
     client(
         "anthropic-node",
         "Anthropic SDK for Node",

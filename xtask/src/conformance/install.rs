@@ -23,7 +23,7 @@ const SCRIPTED: [&str; 1] = ["@anthropic-ai/claude-code"];
 const PYTHONS: [&str; 5] = ["python3", "python3.13", "python3.12", "python3.11", "python3.10"];
 
 /// What is installed, and where.
-pub(super) struct Installed {
+pub(crate) struct Installed {
     folder: PathBuf,
     /// Homes for which this machine is not made, and why.
     missing: BTreeMap<Home, String>,
@@ -32,7 +32,7 @@ pub(super) struct Installed {
 impl Installed {
     /// Installs what `homes` need. A home that this machine cannot have is remembered with the reason; that something
     /// cannot be installed that should be is an error.
-    pub(super) fn make(folder: &Path, homes: impl IntoIterator<Item = Home>) -> Result<Self, String> {
+    pub(crate) fn make(folder: &Path, homes: impl IntoIterator<Item = Home>) -> Result<Self, String> {
         let mut installed = Self { folder: folder.to_owned(), missing: BTreeMap::new() };
         for home in homes {
             match home {
@@ -53,7 +53,7 @@ impl Installed {
     }
 
     /// The command that runs a script of `home`, or why there is none.
-    pub(super) fn command(&self, home: Home, script: &str) -> Result<Command, String> {
+    pub(crate) fn command(&self, home: Home, script: &str) -> Result<Command, String> {
         if let Some(why) = self.missing.get(&home) {
             return Err(why.clone());
         }
@@ -75,7 +75,7 @@ impl Installed {
     }
 
     /// The Python of a list's environment.
-    pub(super) fn python(&self, list: &str) -> Command {
+    pub(crate) fn python(&self, list: &str) -> Command {
         Command::new(self.programs(list).join("python"))
     }
 
@@ -85,7 +85,7 @@ impl Installed {
     }
 
     /// The variable `PATH`: an environment's programs, Node.js, and whatever the machine has.
-    pub(super) fn path(&self, home: Home) -> String {
+    pub(crate) fn path(&self, home: Home) -> String {
         let own = match home {
             Home::Python(list) => self.programs(list),
             Home::Node(name) | Home::Programs(name) => self.folder.join(name).join("node_modules/.bin"),

@@ -1,5 +1,6 @@
 //! Names of objects that belong to one project: `files/abc`, `models/m/operations/x`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -126,6 +127,15 @@ impl ObjectName {
     /// Whether Google tells with a GET whether a project has it.
     pub(crate) fn can_be_looked_up(&self) -> bool {
         !matches!(self.collection(), "uploads" | "live" | "continuations" | "auth_tokens")
+    }
+
+    /// What to ask for to learn whether a project has it. The files that come of batches have longer names than Google
+    /// takes where files are asked for, and tell the batch in them.
+    pub(crate) fn shown_by(&self) -> Cow<'_, str> {
+        match self.0.strip_prefix("files/batch-") {
+            Some(batch) => Cow::Owned(format!("batches/{batch}")),
+            None => Cow::Borrowed(&self.0),
+        }
     }
 
     /// How long it is remembered.

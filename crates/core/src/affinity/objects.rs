@@ -89,6 +89,11 @@ impl Objects {
         }
     }
 
+    /// An object that goes by another name now.
+    pub(crate) fn forget(&mut self, name: &ObjectName) {
+        self.entries.remove(&digest(name));
+    }
+
     /// No project has this object.
     pub(crate) fn nobodys(&mut self, name: &ObjectName, now: Timestamp) {
         self.put(name, Entry { owner: None, until: now + NOBODYS }, now);
@@ -115,8 +120,16 @@ impl Objects {
         (*until > now).then_some(*key)
     }
 
-    /// A client has made an object with this key.
-    pub(crate) fn settle(&mut self, client: KeyId, key: KeyId, now: Timestamp) {
+    /// A client is about to make an object with this key, or has one there: from now on it makes all in its project. Who
+    /// has a home keeps it, but for one that could not serve (`instead_of`). Gives the home's key.
+    pub(crate) fn settle(
+        &mut self,
+        client: KeyId,
+        key: KeyId,
+        instead_of: Option<KeyId>,
+        now: Timestamp,
+    ) -> KeyId {
+        let key = self.home(client, now).filter(|home| instead_of != Some(*home)).unwrap_or(key);
         if self.homes.len() >= HOMES && !self.homes.contains_key(&client) {
             self.homes.retain(|_, (_, until)| *until > now);
             if self.homes.len() >= HOMES {
@@ -124,6 +137,7 @@ impl Objects {
             }
         }
         self.homes.insert(client, (key, now + AT_HOME));
+        key
     }
 
     /// The project of a client's objects has no room for what it asks: the next ones are made elsewhere.
@@ -227,9 +241,16 @@ mod tests {
     fn a_client_has_one_home() {
         let mut objects = Objects::new(10);
         assert_eq!(objects.home(key("anna"), NOW), None);
-        objects.settle(key("anna"), key("k"), NOW);
+        assert_eq!(objects.settle(key("anna"), key("k"), None, NOW), key("k"));
+        assert_eq!(objects.settle(key("anna"), key("other"), None, NOW), key("k"), "who was first");
         assert_eq!(objects.home(key("anna"), NOW), Some(key("k")));
         assert_eq!(objects.home(key("anna"), NOW + AT_HOME), None);
+        assert_eq!(objects.settle(key("anna"), key("new"), Some(key("k")), NOW), key("new"));
+        assert_eq!(
+            objects.settle(key("anna"), key("newer"), Some(key("k")), NOW),
+            key("new"),
+            "it has moved"
+        );
         objects.move_out(key("anna"));
         assert_eq!(objects.home(key("anna"), NOW), None);
     }

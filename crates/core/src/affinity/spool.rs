@@ -14,7 +14,7 @@ use crate::pool::ProjectId;
 pub(crate) const SHARE: u64 = 8;
 
 /// The largest file that is kept. Larger ones are no longer worth a second upload within a request.
-const LARGEST: usize = 32 << 20;
+pub(crate) const LARGEST: usize = 32 << 20;
 
 /// So many things are kept, however small, and so many uploads can be under way.
 const MOST: usize = 10_000;

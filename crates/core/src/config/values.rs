@@ -21,6 +21,9 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// The most attempts of one request.
 const MOST_ATTEMPTS: u32 = 100;
 
+/// The most sessions at a time. Each has two connections, which are files, and a process has a million of those at most.
+const MOST_SESSIONS: usize = 100_000;
+
 /// The most requests that may wait at a time. Each holds a connection, and most hold a body.
 const LONGEST_QUEUE: usize = 100_000;
 
@@ -75,6 +78,12 @@ pub(super) fn queue_size(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|size| (1..=LONGEST_QUEUE).contains(size)).ok_or_else(|| {
         format!("{} is no number from 1 to {LONGEST_QUEUE} (LIBRA_QUEUE_WAIT=0 lets none wait)", quoted(text))
     })
+}
+
+/// How many sessions there may be.
+pub(super) fn sessions(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|sessions| *sessions <= MOST_SESSIONS);
+    number.ok_or_else(|| format!("{} is no number from 0 to {MOST_SESSIONS}", quoted(text)))
 }
 
 /// `32MiB`, `32m` (1024 to the power), `32MB` (1000 to the power), `33554432`.

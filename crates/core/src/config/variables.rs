@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 60] = [
+pub const VARIABLES: [Variable; 63] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -289,6 +289,24 @@ pub const VARIABLES: [Variable; 60] = [
         "LIBRA_TRUSTED_PROXIES",
         "",
         "proxies whose word about a client's address counts: networks, addresses, loopback, private",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_LIVE_SESSIONS",
+        "1000",
+        "how many sessions of the Live API there may be at once, up to 100000; 0: none",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_LIVE_IDLE",
+        "10m",
+        "how long a session of the Live API may be silent on both sides; 0: for ever",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_LIVE_LIMIT",
+        "0",
+        "how long a session of the Live API may last; 0: as long as Google lets it",
     ),
     variable(
         Group::Server,

@@ -226,13 +226,22 @@ impl Lease {
         &self.key
     }
 
+    /// A key that the pool has leased.
+    pub(crate) fn new(gateway: Arc<Gateway>, guests: bool, id: LeaseId, key: ApiKey) -> Self {
+        Self { gateway, guests, id, key }
+    }
+
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
     /// Whether the key is the client's own.
     pub(crate) fn is_guests(&self) -> bool {
         self.guests
     }
 
     /// The project that the key belongs to, as far as is known.
-    pub(super) fn project(&self) -> Option<ProjectId> {
+    pub(crate) fn project(&self) -> Option<ProjectId> {
         self.gateway.pool(self.guests).project_of(self.key.id())
     }
 
@@ -241,7 +250,7 @@ impl Lease {
     }
 
     /// What an unsuccessful answer to the key means.
-    pub(super) fn classify(&self, answer: &Answer<'_>, now: Timestamp) -> Failure {
+    pub(crate) fn classify(&self, answer: &Answer<'_>, now: Timestamp) -> Failure {
         let skew = self.gateway.skew();
         skew.localised(failure::classify(answer, &self.key, skew.google(now)))
     }
@@ -261,8 +270,27 @@ impl Lease {
         }
     }
 
+    /// The key serves a session that has begun.
+    pub(crate) fn serves(&self, model: Option<&str>, now: Timestamp) {
+        self.gateway.pool(self.guests).succeeded(self.key.id(), model, now);
+    }
+
+    /// A turn of the session has used so many tokens; `first`: what the lease was charged for was this one.
+    pub(crate) fn used(&self, model: &str, usage: Usage, first: bool, now: Timestamp) {
+        let mut pool = self.gateway.pool(self.guests);
+        match first {
+            true => pool.used(self.id, model, usage, now),
+            false => pool.used_again(self.id, model, usage, now),
+        }
+    }
+
+    /// The session goes on.
+    pub(crate) fn renew(&mut self, now: Timestamp) {
+        self.id = self.gateway.pool(self.guests).renew(self.id, now);
+    }
+
     /// The key was not used after all.
-    pub(super) fn unused(&self, now: Timestamp) {
+    pub(crate) fn unused(&self, now: Timestamp) {
         self.gateway.pool(self.guests).unused(self.id, now);
     }
 

@@ -29,7 +29,7 @@ use crate::gateway::Gateway;
 use crate::mark::Mark;
 use crate::memory::Held;
 use crate::pool::{By, Only};
-use crate::resource::Resource;
+use crate::resource::{Resource, ResourceCall};
 use crate::secret::KeyId;
 use crate::task::Task;
 use crate::time::Timestamp;
@@ -256,8 +256,15 @@ impl Listing {
     /// Asks the next project for its part.
     fn ask_next(&mut self, now: Timestamp) {
         let Some(place) = self.places.pop_front() else { return };
+        let asked = self.ask(place, now);
+        self.asked.push_back(asked);
+    }
+
+    fn ask(&mut self, place: Place, now: Timestamp) -> Asked {
+        // Of what is not all this client's, much is asked for at a time.
+        let size = if self.sees_all { self.page } else { self.page.max(longest_page(self.resource.call())) };
         let mut query = self.query.clone();
-        query.push(format!("pageSize={}", self.page));
+        query.push(format!("pageSize={size}"));
         if let Some(token) = &place.token {
             let token: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
             query.push(format!("pageToken={token}"));
@@ -275,7 +282,7 @@ impl Listing {
         };
         self.calls += 1;
         let single = Single::new(Arc::clone(&self.gateway), admitted);
-        self.asked.push_back(Asked { place, single, operations: Vec::new(), reply: None });
+        Asked { place, single, operations: Vec::new(), reply: None }
     }
 
     /// Takes the first project's page: the others' follow it.
@@ -292,29 +299,31 @@ impl Listing {
         self.field = self.field.take().or(field);
         let mut room = self.page - self.items.len();
         for (at, item) in items.into_iter().enumerate().skip(asked.place.skip) {
+            if !self.shows(&item, asked.place.only, now) {
+                continue;
+            }
             if room == 0 {
                 let rest = Place { skip: at, ..asked.place };
                 return self.answer(Some(&rest), now);
             }
-            if self.shows(&item, asked.place.only, now) && self.held.grow(item.get().len()) {
+            if self.held.grow(item.get().len()) {
                 room -= 1;
                 self.items.push(item);
             }
         }
+        // A full page does not end here: the SDKs fail at a next one that is empty.
         if let Some(next) = next {
-            // Those behind it are asked again, as their places are behind it.
             let rest = Place { token: Some(next), skip: 0, ..asked.place };
-            if room == 0 || self.is_long() {
+            if self.is_long() {
                 return self.answer(Some(&rest), now);
             }
-            self.put_back();
-            self.places.push_front(rest);
+            // What the others have been asked meanwhile is behind it.
+            let asked = self.ask(rest, now);
+            self.asked.push_front(asked);
             return;
         }
         let behind = self.asked.front().map(|asked| &asked.place).or_else(|| self.places.front()).cloned();
-        if (room == 0 || self.is_long())
-            && let Some(behind) = behind
-        {
+        if let Some(behind) = behind.filter(|_| self.is_long()) {
             self.answer(Some(&behind), now);
         }
     }
@@ -365,15 +374,6 @@ impl Listing {
             self.kin.push(pair);
         }
         pool.can_be_asked(owner)
-    }
-
-    /// What was asked too early goes back to its place.
-    fn put_back(&mut self) {
-        while let Some(mut asked) = self.asked.pop_back() {
-            self.hear(asked.single.take_events());
-            self.cancel.extend(asked.operations.iter().map(|(outer, _)| *outer));
-            self.places.push_front(asked.place);
-        }
     }
 
     /// The page is full, or there is nothing more.
@@ -475,6 +475,14 @@ impl Listing {
     pub(super) fn abandon(&mut self, now: Timestamp) {
         self.drop_asked();
         self.tell_end(CLIENT_LEFT, Ending::ClientLeft, now);
+    }
+}
+
+/// The longest page that Google gives of a list, or one that is long enough.
+fn longest_page(call: &ResourceCall) -> usize {
+    match call.collection() {
+        "fileSearchStores" | "ragStores" => 20,
+        _ => 100,
     }
 }
 

@@ -18,7 +18,8 @@ use crate::affinity::scan;
 use crate::affinity::spool::written_out;
 use crate::auth::Access;
 use crate::failure::{self, Answer, Class, Elsewhere, Failure};
-use crate::pool::{Only, ProjectId};
+use crate::pool::{Only, ProjectId, Want};
+use crate::secret::KeyId;
 use crate::task::Task;
 use crate::time::Timestamp;
 use crate::tokens;
@@ -26,6 +27,10 @@ use crate::upstream;
 
 /// So long one copy may take.
 const COPYING: Duration = Duration::from_secs(60);
+
+/// A project that is without room for longer loses its clients. A minute's quota is no reason to: a store and a file that
+/// is to be imported have to be in one project.
+const LONG: Duration = Duration::from_secs(300);
 
 /// The answer to an upload is read up to here.
 const ANSWER: usize = 64 << 10;
@@ -53,7 +58,7 @@ pub(super) struct Copying {
 
 impl Single {
     /// Whether the request can go to another project than that of its objects, and does so from now on.
-    pub(super) fn moves(&mut self) -> bool {
+    pub(super) fn moves(&mut self, now: Timestamp) -> bool {
         let Some(only) = self.only.filter(|_| matches!(self.moving, Moving::No)) else { return false };
         let is_prompt = matches!(self.task, Task::Native { .. } | Task::Generation(_));
         let Some(body) = self.task.translated_body().or_else(|| self.body.clone()).filter(|_| is_prompt)
@@ -68,15 +73,26 @@ impl Single {
         self.stay = files.map(|(name, _)| self.gateway.spool().copied_to(name)).next().flatten();
         self.tokens = tokens::estimate(&body);
         self.moved_body = Some(body);
+        let recovery =
+            self.gateway.pool(false).recovery(&Want { tried: &[], avoid: &[], ..self.want() }, now);
         self.avoid.push(only.project);
-        self.only = None;
         self.moving = Moving::Anywhere;
         // Another project, and no further load on the one that has none to spare.
         self.adds_to_load = false;
         if let Access::Pool { client } = &self.access {
-            self.gateway.objects(false).move_out(client.id());
+            self.leave_home(client.id(), recovery, now);
         }
+        self.only = None;
         true
+    }
+
+    /// The project of the request's objects has no room before `recovery`. If that is long, what the client makes next is
+    /// made where there is room; else it stays where it can be used with the rest.
+    pub(super) fn leave_home(&self, client: KeyId, recovery: Option<Timestamp>, now: Timestamp) {
+        let is_long = recovery.is_none_or(|recovery| recovery > now + LONG);
+        if self.only.is_some() && is_long {
+            self.gateway.objects(false).move_out(client);
+        }
     }
 
     /// One of the projects whose objects the request names, if what it names of the others can be brought there.
@@ -119,7 +135,7 @@ impl Single {
     /// the key's project.
     pub(super) fn go_with(&mut self, lease: Lease, now: Timestamp) -> Step {
         let (Some(body), Some(project)) = (&self.moved_body, lease.project()) else {
-            return self.start(lease, now);
+            return self.send_media(lease, now);
         };
         let public = self.called.public(self.gateway.config());
         let spool = self.gateway.spool();
@@ -131,12 +147,12 @@ impl Single {
         let missing = named.into_iter().find(|name| !is_there(name));
         let Some(file) = missing else {
             drop(spool);
-            return self.start(lease, now);
+            return self.send_media(lease, now);
         };
         let Some((content_type, body)) = spool.file(&file).map(|content| content.as_related(file.id()))
         else {
             drop(spool);
-            return self.start(lease, now);
+            return self.send_media(lease, now);
         };
         drop(spool);
         let op = self.new_op();

@@ -11,6 +11,7 @@ use super::attempt::{Attempt, Phase};
 use crate::affinity::address::{put, upload_id};
 use crate::affinity::name::{GOOGLE, ObjectName};
 use crate::affinity::scan::{self, Field};
+use crate::affinity::spool::LARGEST;
 use crate::event::Ending;
 use crate::gateway::Gateway;
 use crate::resource::Kind;
@@ -37,6 +38,9 @@ impl Single {
             .into_iter()
             .filter(|found| found.field == Field::Address)
             .filter_map(|found| {
+                if let Some(placed) = self.placed(&found.value, key) {
+                    return Some((found.span, placed));
+                }
                 let copy = project.and_then(|project| self.copy_of(&found.value, project));
                 Some((found.span, copy.or_else(|| public.upward(&found.value))?))
             })
@@ -79,10 +83,13 @@ impl Single {
         let client = self.access.client();
         let response = resource.respond((status, &headers), body.clone(), &public, (lease.key(), client));
         let (key, guests) = (lease.key().id(), lease.is_guests());
-        self.learn(&body, key, guests, now);
+        // What a model has written names nothing that there is.
+        if resource.kind() != Kind::Media {
+            self.learn(&body, key, guests, now);
+        }
         self.fill_spool(&headers, &body);
         if resource.kind() == (Kind::Make { settles: true }) {
-            self.gateway.objects(guests).settle(client, key, now);
+            self.gateway.objects(guests).settle(client, key, None, now);
         }
         lease.succeeded(self.task.model(), None, now);
         self.finish(response, Ending::Complete, Some(key), None, now);
@@ -106,7 +113,10 @@ impl Single {
             (Kind::Make { .. }, "files") => {
                 let address = said(answered, "x-goog-upload-url");
                 let upload = address.split_once('?').and_then(|(_, query)| upload_id(query));
-                if let Some(upload) = upload.and_then(|id| ObjectName::opaque("uploads", &id)) {
+                let size = said(&self.headers, "x-goog-upload-header-content-length").parse().unwrap_or(0);
+                if size <= LARGEST as u64
+                    && let Some(upload) = upload.and_then(|id| ObjectName::opaque("uploads", &id))
+                {
                     let media_type = said(&self.headers, "x-goog-upload-header-content-type");
                     spool.begin(&upload, &media_type, self.body.clone().unwrap_or_default());
                 }

@@ -188,6 +188,7 @@ impl Single {
             Task::ModelList { .. } | Task::ModelGet { .. } => return Vec::new(),
             Task::Resource(resource) => {
                 add(resource.call().object(), true);
+                resource.named().iter().for_each(|name| add(Some(name.clone()), true));
                 match !resource.sends_bytes() && resource::is_json(&self.headers, &body) {
                     true => scan::request(&body),
                     false => Vec::new(),
@@ -312,7 +313,7 @@ impl Single {
         };
         let op = self.new_op();
         let Ownership::Searching(search) = &mut self.ownership else { return None };
-        let path = format!("/v1beta/{}", search.present);
+        let path = format!("/v1beta/{}", search.present.shown_by());
         let config = self.gateway.config();
         let request = upstream::to_gemini(
             &config.upstream,
@@ -365,7 +366,11 @@ impl Single {
                 search.certain = false;
                 let name = search.present.clone();
                 let guests = look.lease.guests;
-                self.gateway.objects(guests).learn(&name, look.place.key, None, now);
+                let mut objects = self.gateway.objects(guests);
+                objects.learn(&name, look.place.key, None, now);
+                // What is made next is likely used with it.
+                objects.settle(self.access.client(), look.place.key, None, now);
+                drop(objects);
                 self.owners.push((name, look.place));
                 look.lease.succeeded(None, None, now);
             }
@@ -432,16 +437,39 @@ impl Single {
         self.ownership = Ownership::Settled;
     }
 
-    /// The project in which the client makes its objects, if this request makes one that is used with others.
-    pub(super) fn home(&self, now: Timestamp) -> Option<Only> {
-        let resource = self.task.resource()?;
-        let settles = matches!(resource.kind(), resource::Kind::Make { settles: true });
-        if !settles || self.only.is_some() || !self.tried.is_empty() {
-            return None;
+    /// Whether this request makes an object that is used together with others.
+    pub(super) fn settles(&self) -> bool {
+        let resource = self.task.resource();
+        resource.is_some_and(|resource| matches!(resource.kind(), resource::Kind::Make { settles: true }))
+    }
+
+    /// A key of the project in which the client makes its objects. Where it has none, or none that can serve, the first
+    /// key that is chosen decides, before anything is sent: others may be on their way that want to be used with it.
+    pub(super) fn pick_at_home(&self, guests: bool, now: Timestamp) -> Pick {
+        let client = self.access.client();
+        let at = |home: KeyId| {
+            let only = self.place_of(home)?;
+            let picked = self.gateway.pool(guests).pick(&Want { only: Some(only), ..self.want() }, now);
+            matches!(picked, Pick::Ready { .. }).then_some(picked)
+        };
+        let home = self.gateway.objects(guests).home(client, now);
+        if let Some(picked) = home.and_then(at) {
+            return picked;
         }
-        let guests = matches!(self.access, Access::Own(_));
-        let key = self.gateway.objects(guests).home(self.access.client(), now)?;
-        self.place_of(key)
+        let picked = self.gateway.pool(guests).pick(&self.want(), now);
+        let Pick::Ready { lease, key } = picked else { return picked };
+        let settled = self.gateway.objects(guests).settle(client, key.id(), home, now);
+        if settled == key.id() {
+            return Pick::Ready { lease, key };
+        }
+        // Somebody was faster.
+        match at(settled) {
+            Some(picked) => {
+                Lease { gateway: Arc::clone(&self.gateway), guests, id: lease, key }.unused(now);
+                picked
+            }
+            None => Pick::Ready { lease, key },
+        }
     }
 }
 

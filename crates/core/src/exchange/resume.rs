@@ -26,16 +26,20 @@ pub(super) enum Resume {
 }
 
 impl Single {
+    /// Before a piece is sent once more: how much of it has arrived?
+    pub(super) fn ask_what_arrived(&mut self) {
+        if self.is_upload() && self.sends_a_piece() {
+            self.resume = Resume::Ask;
+        }
+    }
+
     /// After a failure that says nothing of how much has arrived, that is asked for first.
     pub(super) fn resume_after(&mut self, failure: &Failure) {
-        let sends =
-            self.headers.get(COMMAND).is_some_and(|command| command.as_bytes().starts_with(b"upload"));
-        let is_upload = self.task.resource().is_some_and(|resource| resource.kind() == Kind::Upload);
-        if !is_upload {
+        if !self.is_upload() {
             return;
         }
         match failure.class {
-            Class::Network | Class::Timeout | Class::Internal | Class::Overloaded if sends => {
+            Class::Network | Class::Timeout | Class::Internal | Class::Overloaded if self.sends_a_piece() => {
                 self.resume = Resume::Ask;
                 // The upload is one project's, which may have one key only.
                 self.tried.clear();
@@ -75,6 +79,14 @@ impl Single {
                 self.rest_of_body(received)
             }
         }
+    }
+
+    fn is_upload(&self) -> bool {
+        self.task.resource().is_some_and(|resource| resource.kind() == Kind::Upload)
+    }
+
+    fn sends_a_piece(&self) -> bool {
+        self.headers.get(COMMAND).is_some_and(|command| command.as_bytes().starts_with(b"upload"))
     }
 
     /// What of the client's piece has not arrived. None: what has arrived does not fit it.

@@ -31,8 +31,8 @@ pub(crate) fn from_url<'a>(
     if let Some(rest) = strip_prefix_ignoring_case(url, "data:") {
         return from_data_url(rest, None, param);
     }
-    if url.starts_with("files/") {
-        return Ok(file(None, Cow::Owned(format!("{FILES}{url}")), None));
+    if let Some(name) = file_name(url) {
+        return Ok(file(None, Cow::Owned(format!("{FILES}{name}")), None));
     }
     if is_of_the_web(url) {
         let address = Address::parse(url);
@@ -53,6 +53,22 @@ pub(crate) fn from_url<'a>(
             param(),
         )),
     }
+}
+
+/// Whether a client's id of a file can be one here: a name of the Files API, that name as clients of OpenAI's API know
+/// it (`file-abc` for `files/abc`), or an address.
+pub(crate) fn is_file_id(id: &str) -> bool {
+    file_name(id).is_some() || id.contains("://")
+}
+
+/// The name in the Files API that an id stands for. OpenAI's own ids have capital letters, Gemini's have none.
+pub(crate) fn file_name(id: &str) -> Option<Cow<'_, str>> {
+    if id.starts_with("files/") {
+        return Some(Cow::Borrowed(id));
+    }
+    let rest = id.strip_prefix("file-")?;
+    let is_geminis = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (!rest.is_empty() && rest.bytes().all(is_geminis)).then(|| Cow::Owned(format!("files/{rest}")))
 }
 
 /// Whether a text is an address that could be fetched.
@@ -240,6 +256,12 @@ mod tests {
             "files/abc",
             r#"{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}"#,
         );
+        check(
+            "file-abc-1",
+            r#"{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc-1"}}"#,
+        );
+        check("file-BK7bz", "p: Invalid URL: expected a data URL with base64, or an http(s) address.");
+        check("file-", "p: Invalid URL: expected a data URL with base64, or an http(s) address.");
         check("data:image/png;base64", "p: Invalid data URL: it has no data.");
         check("data:image/png;base64,", "p: Invalid base64 data.");
         check("data:image/png;base64,é", "p: Invalid base64 data.");

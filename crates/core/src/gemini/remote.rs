@@ -10,9 +10,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::large::{BODY_LIMIT, Large};
 use super::media_type;
 use super::request::{Blob, FileData, GenerateContentRequest, Part};
 use crate::memory::Held;
+
+/// Left for what is added to a body after it was written: safety settings, a search, repaired schemas.
+const ROOM: usize = 64 << 10;
 
 /// Where an address stands in the client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub struct Written {
     pub remote: Vec<Remote>,
     /// So many calls had lost their signatures and got the [stand-in](crate::signatures::STAND_IN).
     pub stand_ins: u32,
+    /// What was too large to stand in the body, and has to be put where its marks are.
+    pub large: Vec<Arc<Large>>,
 }
 
 impl Medium {
@@ -107,8 +113,19 @@ impl<'a> GenerateContentRequest<'a> {
                 }
             }
         }
-        let body = serde_json::to_vec(&self).expect("a request consists of strings, numbers and JSON");
-        Written { body: body.into(), remote: remote.remote, stand_ins: 0 }
+        let written = |request: &Self| {
+            serde_json::to_vec(request).expect("a request consists of strings, numbers and JSON")
+        };
+        let mut body = written(&self);
+        let mut large = Vec::new();
+        if body.len() > BODY_LIMIT - ROOM {
+            let size = body.len();
+            // Both would be in memory else.
+            drop(body);
+            large = self.take_out(size, BODY_LIMIT - ROOM);
+            body = written(&self);
+        }
+        Written { body: body.into(), remote: remote.remote, stand_ins: 0, large }
     }
 }
 

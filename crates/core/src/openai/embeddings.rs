@@ -90,17 +90,30 @@ impl Request {
 
     /// The body for `models/{model}:batchEmbedContents`.
     pub fn to_gemini(&self, model: &str, batch: usize) -> Bytes {
-        let name = match model.contains('/') {
-            true => model.to_owned(),
-            false => format!("models/{model}"),
-        };
-        let requests = self.batch(batch).1.iter().map(|text| EmbedContentRequest {
-            model: &name,
-            content: Content { role: None, parts: vec![Part::text(text)] },
-            output_dimensionality: self.dimensions,
-        });
+        let name = full_name(model);
+        let requests = self.batch(batch).1.iter().map(|text| self.single(text, &name));
         let body = BatchEmbedContentsRequest { requests: requests.collect() };
         serde_json::to_vec(&body).expect("strings and numbers can be written").into()
+    }
+
+    /// Each text as a request of its own, as the lines of a batch's input are.
+    pub(super) fn singles(&self, model: &str) -> Vec<Vec<u8>> {
+        let name = full_name(model);
+        let singles = self.texts().iter().map(|text| self.single(text, &name));
+        singles.map(|one| serde_json::to_vec(&one).expect("strings and numbers can be written")).collect()
+    }
+
+    fn single<'a>(&self, text: &'a str, model: &'a str) -> EmbedContentRequest<'a> {
+        EmbedContentRequest {
+            model,
+            content: Content { role: None, parts: vec![Part::text(text)] },
+            output_dimensionality: self.dimensions,
+        }
+    }
+
+    /// Whether vectors are to come in base64.
+    pub(super) fn is_base64(&self) -> bool {
+        self.encoding_format.as_deref() == Some("base64")
     }
 
     /// The entries of `data` that come of a batch, commas between them.
@@ -115,26 +128,12 @@ impl Request {
         if !is_whole || answer.embeddings.iter().flat_map(|one| &one.values).any(|value| !value.is_finite()) {
             return Err(not_vectors());
         }
-        let base64 = self.encoding_format.as_deref() == Some("base64");
         let mut out = Vec::new();
-        for (number, Embedding { mut values }) in (first..).zip(answer.embeddings) {
-            normalise(&mut values);
+        for (number, Embedding { values }) in (first..).zip(answer.embeddings) {
             if number > first {
                 out.push(b',');
             }
-            out.extend_from_slice(br#"{"object":"embedding","index":"#);
-            json::number(&mut out, number as u64);
-            out.extend_from_slice(br#","embedding":"#);
-            if base64 {
-                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                out.push(b'"');
-                out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
-                out.push(b'"');
-            } else {
-                serde_json::to_writer(&mut out, &values)
-                    .expect("numbers can be written, and a buffer takes them");
-            }
-            out.push(b'}');
+            entry(&mut out, number, values, self.is_base64());
         }
         // Not every model counts.
         let counted = answer.usage_metadata.map_or(0, |usage| usage.prompt_token_count);
@@ -148,19 +147,64 @@ impl Request {
     /// The whole answer, from the entries of all batches in order.
     pub fn answer(&self, batches: &[Fragment]) -> Bytes {
         let size: usize = batches.iter().map(|batch| batch.bytes.len() + 1).sum();
-        let mut out = Vec::with_capacity(size + 160 + self.model.len());
-        out.extend_from_slice(br#"{"object":"list","data":["#);
-        Fragment::join(batches, &mut out);
-        out.extend_from_slice(br#"],"model":"#);
-        json::string(&mut out, &self.model);
+        let mut entries = Vec::with_capacity(size);
+        Fragment::join(batches, &mut entries);
         let tokens = batches.iter().map(|batch| batch.tokens).sum::<Tokens>().input;
-        out.extend_from_slice(br#","usage":{"prompt_tokens":"#);
-        json::number(&mut out, tokens);
-        out.extend_from_slice(br#","total_tokens":"#);
-        json::number(&mut out, tokens);
-        out.extend_from_slice(b"}}");
-        out.into()
+        list(&self.model, &entries, tokens)
     }
+}
+
+/// The model's name as Google wants it in each request.
+fn full_name(model: &str) -> String {
+    if model.contains('/') { model.to_owned() } else { format!("models/{model}") }
+}
+
+/// An answer with these vectors, which come from a batch.
+pub(super) fn whole(
+    model: &str,
+    vectors: impl IntoIterator<Item = Vec<f32>>,
+    tokens: u64,
+    base64: bool,
+) -> Bytes {
+    let mut entries = Vec::new();
+    for (number, values) in vectors.into_iter().enumerate() {
+        if number > 0 {
+            entries.push(b',');
+        }
+        entry(&mut entries, number, values, base64);
+    }
+    list(model, &entries, tokens)
+}
+
+/// One of `data`.
+fn entry(out: &mut Vec<u8>, number: usize, mut values: Vec<f32>, base64: bool) {
+    normalise(&mut values);
+    out.extend_from_slice(br#"{"object":"embedding","index":"#);
+    json::number(out, number as u64);
+    out.extend_from_slice(br#","embedding":"#);
+    if base64 {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        out.push(b'"');
+        out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+        out.push(b'"');
+    } else {
+        serde_json::to_writer(&mut *out, &values).expect("numbers can be written, and a buffer takes them");
+    }
+    out.push(b'}');
+}
+
+fn list(model: &str, entries: &[u8], tokens: u64) -> Bytes {
+    let mut out = Vec::with_capacity(entries.len() + 160 + model.len());
+    out.extend_from_slice(br#"{"object":"list","data":["#);
+    out.extend_from_slice(entries);
+    out.extend_from_slice(br#"],"model":"#);
+    json::string(&mut out, model);
+    out.extend_from_slice(br#","usage":{"prompt_tokens":"#);
+    json::number(&mut out, tokens);
+    out.extend_from_slice(br#","total_tokens":"#);
+    json::number(&mut out, tokens);
+    out.extend_from_slice(b"}}");
+    out.into()
 }
 
 /// Brings a vector to length one.

@@ -103,6 +103,13 @@ impl<'a> Form<'a> {
         self.all(name).map(|field| self.file(field, name)).collect()
     }
 
+    /// The first file of a name, whatever it is: the name that it has with the client, its media type as the client
+    /// says it, and its bytes.
+    pub(super) fn raw<'f>(&'f self, name: &'f str) -> Option<(Option<&'f str>, Option<&'a str>, Bytes)> {
+        let field = self.all(name).next()?;
+        Some((field.file_name.as_deref(), field.content_type, self.body.slice_ref(field.data)))
+    }
+
     fn file(&self, field: &Field<'a>, param: &str) -> Result<File, Error> {
         let name = field.file_name.as_deref().unwrap_or_default();
         let kind = media_type::of(field.content_type, name, field.data, Accepts::Media);

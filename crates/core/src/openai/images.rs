@@ -206,7 +206,7 @@ impl Source {
     fn of(reference: Reference) -> Result<Self, Error> {
         match reference {
             Reference { image_url: Some(url), .. } => Ok(Self::Url(url)),
-            Reference { file_id: Some(file), .. } if file.starts_with("files/") => Ok(Self::Url(file)),
+            Reference { file_id: Some(file), .. } if media::file_name(&file).is_some() => Ok(Self::Url(file)),
             _ => Err(Error::bad_request(
                 "Invalid value for 'images': each needs an 'image_url' with a data URL or an address.",
                 "images",

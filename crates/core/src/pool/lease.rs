@@ -80,6 +80,30 @@ impl Pool {
         }
     }
 
+    /// Another turn of a session, beyond the one that its lease was charged for.
+    pub fn used_again(&mut self, lease: LeaseId, model: &str, usage: Usage, now: Timestamp) {
+        self.used(lease, model, usage, now);
+        let Some(project) = self.leases.get(&lease).map(|leased| self.keys[leased.slot].project) else {
+            return;
+        };
+        let known = self.tables.get(self.family(model)).is_some_and(|table| table.cell(project).is_some());
+        if known {
+            self.change(model, project, now, |cell| {
+                cell.meter.charge(usage.prompt, now);
+                cell.meter.end();
+            });
+        }
+    }
+
+    /// A lease that is to last on. It goes by another number, as leases end in the order of their numbers.
+    pub fn renew(&mut self, lease: LeaseId, now: Timestamp) -> LeaseId {
+        let Some(leased) = self.leases.remove(&lease) else { return lease };
+        self.next_lease += 1;
+        let id = LeaseId(self.next_lease);
+        self.leases.insert(id, Leased { until: now + LEASE, ..leased });
+        id
+    }
+
     /// Google has not counted the request of a lease against a quota.
     pub fn unused(&mut self, lease: LeaseId, now: Timestamp) {
         self.settle(lease, now, Meter::refund);

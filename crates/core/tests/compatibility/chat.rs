@@ -129,7 +129,13 @@ fn messages() -> Vec<Asked> {
                 json!("https://generativelanguage.googleapis.com/v1beta/files/abc"),
             )
             .says("Of Gemini's Files API.", "Gemini Files API 的文件。"),
-        asked("content[].file.file_id", part(json!({ "type": "file", "file": { "file_id": "file-1" } })))
+        asked("content[].file.file_id", part(json!({ "type": "file", "file": { "file_id": "file-abc" } })))
+            .becomes(
+                "/contents/0/parts/0/fileData/fileUri",
+                json!("https://generativelanguage.googleapis.com/v1beta/files/abc"),
+            )
+            .says("Of `/v1/files` here.", "此处 `/v1/files` 的文件。"),
+        asked("content[].file.file_id", part(json!({ "type": "file", "file": { "file_id": "file-A1" } })))
             .refused("messages[0].content[0].file.file_id")
             .says("Of OpenAI.", "OpenAI 的文件。"),
         asked("content[].video_url", part(json!({ "type": "video_url", "video_url": { "url": "https://youtu.be/a" } })))

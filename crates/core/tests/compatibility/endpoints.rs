@@ -273,7 +273,7 @@ fn edits() -> Vec<Asked> {
                 json!("https://generativelanguage.googleapis.com/v1beta/files/a"),
             )
             .says("Of Gemini's Files API, in JSON.", "Gemini Files API 的文件，用于 JSON。"),
-        asked("images[].file_id", json!({ "image": null, "images": [{ "file_id": "file-a" }] }))
+        asked("images[].file_id", json!({ "image": null, "images": [{ "file_id": "file-A" }] }))
             .refused("images")
             .says("Of OpenAI.", "OpenAI 的文件。"),
     ];

@@ -118,6 +118,12 @@ fn messages() -> Vec<Asked> {
         .says("Of Gemini's Files API.", "Gemini Files API 中的文件。"),
         asked(
             "content[] of type image, source file",
+            source("image", json!({ "type": "file", "file_id": "file-a" })),
+        )
+        .becomes(uri, json!("https://generativelanguage.googleapis.com/v1beta/files/a"))
+        .says("Of `/v1/files` here.", "此处 `/v1/files` 的文件。"),
+        asked(
+            "content[] of type image, source file",
             source("image", json!({ "type": "file", "file_id": "file_a" })),
         )
         .refused("messages.0.content.0.source.file_id")

@@ -174,7 +174,10 @@ fn content() -> Vec<Asked> {
             part(json!({ "type": "input_file", "file_url": "https://example.com/a.pdf" })),
         )
         .becomes(uri, json!("https://example.com/a.pdf")),
-        asked("content[].input_file.file_id", part(json!({ "type": "input_file", "file_id": "file-abc" })))
+        asked("content[].input_file.file_id", part(json!({ "type": "input_file", "file_id": "file-a" })))
+            .becomes(uri, json!("https://generativelanguage.googleapis.com/v1beta/files/a"))
+            .says("Of `/v1/files` here.", "此处 `/v1/files` 的文件。"),
+        asked("content[].input_file.file_id", part(json!({ "type": "input_file", "file_id": "file-AbC" })))
             .refused("input[0].content[0].file_id")
             .says("Of OpenAI.", "OpenAI 的文件。"),
         asked(

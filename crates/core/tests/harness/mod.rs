@@ -258,6 +258,7 @@ impl Harness {
             Accepted::Stream(exchange) => Ok(exchange),
             Accepted::NeedBody(intake) => intake.whole(call.body.clone(), self.now),
             Accepted::Verify(_) => panic!("a verification has no exchange"),
+            Accepted::Upgrade(_) => panic!("a session has no exchange"),
         }
     }
 

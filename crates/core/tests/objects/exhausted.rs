@@ -43,7 +43,20 @@ fn files_are_uploaded_again_where_there_is_room() {
     let listed = send(&mut harness, &mut google, &call("GET", "/v1beta/files", ""));
     assert!(listed.text().contains("files/o2") && !listed.text().contains("files/o3"), "{}", listed.text());
     upload(&mut harness, &mut google, "three");
-    assert_ne!(owner(&google, "files/o5"), home, "the next ones are made where there is room");
+    assert_eq!(owner(&google, "files/o5"), home, "in a minute there is room again");
+}
+
+#[test]
+fn a_project_without_room_for_the_day_loses_its_clients() {
+    let (mut harness, mut google) = (harness(), Google::default());
+    google.for_today = true;
+    upload(&mut harness, &mut google, "one");
+    let home = owner(&google, "files/o1");
+    google.used_up.push(home.clone());
+    let ask = call("POST", PROMPT, r#"{"contents":[{"parts":[{"fileData":{"fileUri":"files/o1"}}]}]}"#);
+    assert_eq!(send(&mut harness, &mut google, &ask).status, 200);
+    upload(&mut harness, &mut google, "two");
+    assert_ne!(owner(&google, "files/o3"), home, "the next ones are made where there is room");
 }
 
 #[test]

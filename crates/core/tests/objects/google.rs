@@ -17,10 +17,11 @@ pub(crate) struct Google {
     pub(crate) dead: Vec<String>,
     /// Bytes of each upload that have arrived.
     pub(crate) uploads: BTreeMap<String, (String, Vec<u8>)>,
-    /// Projects whose quota is used up.
+    /// Projects whose quota is used up, and whether it is that of the day.
     pub(crate) used_up: Vec<String>,
-    /// The next piece of an upload breaks off behind so many bytes.
-    pub(crate) cut: Option<usize>,
+    pub(crate) for_today: bool,
+    /// The next piece of an upload breaks off behind so many bytes, in this way.
+    pub(crate) cut: Option<(usize, End)>,
     /// Every request: method, path, key, body.
     pub(crate) seen: Vec<(String, String, String, String)>,
     made: u32,
@@ -135,9 +136,9 @@ impl Google {
         if offset.parse() != Ok(bytes.len()) {
             return error(400, "INVALID_ARGUMENT", "the offset is not what has arrived");
         }
-        if let Some(cut) = self.cut.take() {
+        if let Some((cut, end)) = self.cut.take() {
             bytes.extend_from_slice(&body[..cut]);
-            return Canned::nothing(End::Refused);
+            return Canned::nothing(end);
         }
         bytes.extend_from_slice(body);
         if !command.contains("finalize") {
@@ -196,7 +197,8 @@ impl Google {
 
     fn generate(&self, project: &str, body: &str) -> Canned {
         if self.used_up.iter().any(|used_up| used_up == project) {
-            return Canned::json(429, QUOTA);
+            let quota = if self.for_today { QUOTA.replace("PerMinute", "PerDay") } else { QUOTA.to_owned() };
+            return Canned::json(429, quota);
         }
         for (name, owner) in &self.objects {
             let named = body.contains(&format!("{name}\""));

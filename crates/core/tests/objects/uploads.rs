@@ -1,8 +1,9 @@
 //! Files that come: where they go, and that their bytes follow them.
 
 use crate::google::Google;
-use crate::harness::{Call, Harness, Seen};
+use crate::harness::{Call, End, Harness, Seen};
 use crate::{call, harness};
+use libra_core::exchange::{Op, Step};
 
 /// Begins an upload. The path and query of the address at which it goes on.
 fn start(harness: &mut Harness, google: &mut Google) -> (Seen, String) {
@@ -79,15 +80,62 @@ fn a_client_makes_its_files_in_one_project() {
 }
 
 #[test]
-fn an_upload_goes_on_after_a_cut() {
+fn files_that_come_at_the_same_time_go_to_one_project() {
+    let harness = harness();
+    let keys = [(); 6].map(|()| {
+        let mut start = call("POST", "/upload/v1beta/files", r#"{"file":{"displayName":"a"}}"#);
+        start.headers.push(("x-goog-upload-command", "start".to_owned()));
+        let mut exchange = harness.exchange(&start);
+        let step = exchange.poll(harness.now);
+        let Step::Start(_, Op::Upstream(request)) = step else { panic!("{step:?}") };
+        // None has been answered.
+        std::mem::forget(exchange);
+        request.headers()["x-goog-api-key"].to_str().expect("ASCII")[..2].to_owned()
+    });
+    assert!(keys.iter().all(|project| *project == keys[0]), "{keys:?}");
+}
+
+#[test]
+fn another_key_of_the_same_project_takes_the_next_file() {
     let (mut harness, mut google) = (harness(), Google::default());
-    let (_, path) = start(&mut harness, &mut google);
-    google.cut = Some(3);
-    let seen =
-        harness.send(&piece(&path, "upload, finalize", 0, "0123456789"), |request| google.answer(request));
-    assert_eq!(seen.status, 200, "{}", seen.text());
-    assert_eq!(google.uploads["u0"].1, b"0123456789");
-    assert_eq!(seen.calls.len(), 3, "the piece, the question, the rest");
+    upload(&mut harness, &mut google, "one");
+    let maker = google.keys_of("/upload/")[0].to_owned();
+    google.dead.push(maker.clone());
+    upload(&mut harness, &mut google, "two");
+    let projects: Vec<&String> = google.objects.values().collect();
+    assert_eq!(projects[0], projects[1]);
+    // Where the whole project is lost, another one becomes the home.
+    google.dead.extend([0, 1].map(|key| format!("{}-k{key}", &maker[..2])));
+    upload(&mut harness, &mut google, "three");
+    upload(&mut harness, &mut google, "four");
+    let projects: Vec<&String> = google.objects.values().collect();
+    assert_eq!(projects[2], projects[3]);
+    assert_ne!(projects[0], projects[2]);
+}
+
+#[test]
+fn new_files_go_where_an_old_one_was_found() {
+    let (mut harness, mut google) = (harness(), Google::default());
+    google.objects.insert("files/old".to_owned(), "p3".to_owned());
+    let seen = harness.send(&call("GET", "/v1beta/files/old", ""), |request| google.answer(request));
+    assert_eq!(seen.status, 200);
+    upload(&mut harness, &mut google, "new");
+    assert_eq!(google.objects["files/o1"], "p3");
+}
+
+#[test]
+fn an_upload_goes_on_after_a_cut() {
+    // A connection that had served before breaks as one that was closed while idle does.
+    for end in [End::Refused, End::Stale] {
+        let (mut harness, mut google) = (harness(), Google::default());
+        let (_, path) = start(&mut harness, &mut google);
+        google.cut = Some((3, end));
+        let whole = piece(&path, "upload, finalize", 0, "0123456789");
+        let seen = harness.send(&whole, |request| google.answer(request));
+        assert_eq!(seen.status, 200, "{}", seen.text());
+        assert_eq!(google.uploads["u0"].1, b"0123456789");
+        assert_eq!(seen.calls.len(), 3, "the piece, the question, the rest");
+    }
 }
 
 #[test]

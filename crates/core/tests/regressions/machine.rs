@@ -41,6 +41,7 @@ fn exchange(
         Accepted::Stream(exchange) => exchange,
         Accepted::Reply(reply) => panic!("{reply:?}"),
         Accepted::Verify(_) => panic!("a verification"),
+        Accepted::Upgrade(_) => panic!("a session"),
     }
 }
 

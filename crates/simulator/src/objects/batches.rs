@@ -21,7 +21,7 @@ use crate::simulator::ProjectId;
 use crate::{asked, validate, write};
 
 /// So many batches are remembered, as each holds its requests and its answers. Google takes a hundred at once.
-const MOST: usize = 128;
+const MOST: usize = 512;
 
 /// So many requests of a batch are answered; Google takes more.
 const MOST_REQUESTS: usize = 10_000;
@@ -268,7 +268,9 @@ impl Objects {
             let size = lines.len() as u64;
             let content = Content::Kept(Bytes::from(lines));
             let file = File::generated("application/jsonl", content, size);
-            json!({ "responsesFile": self.files.add("", file, project, now)? })
+            let file_name = format!("files/batch-{}", name.trim_start_matches("batches/"));
+            self.files.put(&file_name, file, project, now);
+            json!({ "responsesFile": file_name })
         } else {
             let inlined = json!({ "inlinedResponses": answers });
             match batch.work {

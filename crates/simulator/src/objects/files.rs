@@ -20,6 +20,9 @@ use crate::simulator::ProjectId;
 /// Google deletes files after two days.
 const KEPT: UnixMillis = 48 * 3_600_000;
 
+/// Google's bound on the id of a file.
+const LONGEST: usize = 40;
+
 /// So much of what files hold is kept in all, for tests to look at; the oldest files lose theirs first.
 const MOST_CONTENT: usize = 64 << 20;
 
@@ -66,7 +69,7 @@ impl Files {
     ) -> Result<String, GoogleError> {
         let id = wanted.strip_prefix("files/").unwrap_or(wanted);
         let is_good = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-        if id.len() > 40 || !id.chars().all(is_good) {
+        if id.len() > LONGEST || !id.chars().all(is_good) {
             return Err(GoogleError::invalid(
                 "* CreateFileRequest.file.name: a name has at most 40 lowercase letters, digits and dashes\n",
             ));
@@ -75,7 +78,13 @@ impl Files {
         if self.files.has(&name, now) {
             return Err(GoogleError::exists(format!("Requested entity already exists: {name}")));
         }
-        self.files.put(name.clone(), project, now, Some(now.saturating_add(KEPT)), file);
+        self.put(&name, file, project, now);
+        Ok(name)
+    }
+
+    /// Puts a file there by a name that the service itself has chosen.
+    pub(crate) fn put(&mut self, name: &str, file: File, project: ProjectId, now: UnixMillis) {
+        self.files.put(name.to_owned(), project, now, Some(now.saturating_add(KEPT)), file);
         let mut room = MOST_CONTENT;
         for (_, kept) in self.files.oldest_first().into_iter().rev() {
             match room.checked_sub(kept.it.content.held()) {
@@ -83,7 +92,6 @@ impl Files {
                 None => kept.it.content = Content::Gone,
             }
         }
-        Ok(name)
     }
 
     /// A file of the project. `name` with or without `files/`.
@@ -260,6 +268,13 @@ pub(crate) fn answer(asking: &Asking<'_>) -> Answered {
                 Ok(listed("files", shown, next))
             })?;
             Ok(Some(Reply::object(&listed)))
+        }
+        // Google calls what comes of batches by names that are longer than it takes here.
+        (Plain, method @ (&Method::GET | &Method::DELETE), ["files", id], "") if id.len() > LONGEST => {
+            let request = if method == Method::GET { "GetFileRequest" } else { "DeleteFileRequest" };
+            Err(GoogleError::invalid(format!(
+                "* {request}.name: File ID (name excluding 'files/') cannot be more than {LONGEST} characters.\n"
+            )))
         }
         (Plain, &Method::GET, ["files", id], "") => {
             let shown = asking.objects(|objects| {

@@ -7,8 +7,8 @@ use crate::clock::UnixMillis;
 use crate::errors::GoogleError;
 use crate::simulator::ProjectId;
 
-/// So many objects of one kind are remembered; the oldest make room. A test has a handful, a benchmark some hundreds.
-const MOST: usize = 1024;
+/// So many objects of one kind are remembered; the oldest make room. A test has a handful, a trial with many clients a thousand.
+const MOST: usize = 4096;
 
 /// Objects of one kind by their full names, `files/abc`.
 #[derive(Debug)]

@@ -87,7 +87,6 @@ impl Tokens {
 
 impl Simulator {
     /// Takes one use of a token (`auth_tokens/…`) for a new session. None: it is not good, or no more.
-    #[allow(dead_code, reason = "only live sessions are begun with tokens")]
     pub(crate) fn redeem_token(&self, name: &str) -> Option<Grant> {
         let now = self.clock().now();
         self.objects(|objects| objects.tokens.redeem(name, now))

@@ -89,8 +89,8 @@ impl World<'_> {
                     Err(reply) => reply,
                 }
             }
-            Accepted::Verify(_) => {
-                self.broken = Some("a request for an answer was taken for one to check keys".to_owned());
+            Accepted::Verify(_) | Accepted::Upgrade(_) => {
+                self.broken = Some("a request for an answer was taken for something else".to_owned());
                 Response::new(Bytes::new())
             }
         };

@@ -308,12 +308,12 @@ fn source<'a>(block: &'a Block, accepts: Accepts, place: Place<'_>) -> Result<Pa
         ("base64", None, _, _) => Err(missing_field(&place.field("source.data"))),
         ("url", _, Some(url), _) => media::from_url(url, accepts, || place.field("source.url")),
         ("url", _, None, _) => Err(missing_field(&place.field("source.url"))),
-        ("file", _, _, Some(id)) if id.starts_with("files/") || id.contains("://") => {
+        ("file", _, _, Some(id)) if media::is_file_id(id) => {
             media::from_url(id, accepts, || place.field("source.file_id"))
         }
         ("file", _, _, Some(_)) => Err(Error::bad_request(
             format!(
-                "{}: files are those of Gemini's Files API, as in 'files/abc-123'",
+                "{}: files are those of Gemini's Files API, as in 'file-abc-123' or 'files/abc-123'",
                 place.field("source.file_id")
             ),
             place.field("source.file_id"),

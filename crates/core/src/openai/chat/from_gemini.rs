@@ -33,17 +33,17 @@ pub struct Context {
     /// Whether a stream ends with an event that tells the tokens.
     pub include_usage: bool,
     /// The client's names of its functions.
-    pub(super) names: FunctionNames,
+    pub(in crate::openai) names: FunctionNames,
     /// Those of them that are custom tools, and are called with plain text.
-    pub(super) custom: BTreeSet<String>,
+    pub(in crate::openai) custom: BTreeSet<String>,
     /// `parallel_tool_calls: false`. Gemini cannot be told, so further calls are left out.
-    pub(super) single_call: bool,
+    pub(in crate::openai) single_call: bool,
     /// The request was in the form of 2023, and calls are `function_call`.
-    pub(super) legacy_call: bool,
+    pub(in crate::openai) legacy_call: bool,
     /// The model may search, so that citations can come.
-    pub(super) grounded: bool,
+    pub(in crate::openai) grounded: bool,
     /// The form of sound that was asked for.
-    pub(super) audio: Option<AudioFormat>,
+    pub(in crate::openai) audio: Option<AudioFormat>,
     /// Whether signatures go into the ids of calls, too.
     pub signatures_in_ids: bool,
 }

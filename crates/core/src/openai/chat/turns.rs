@@ -197,11 +197,11 @@ fn content_part(part: &ContentPart, index: usize, number: usize) -> Option<Resul
                 Some((Some(data), _, file)) => {
                     media::from_file(data, file.filename.as_deref(), || param("file.file_data"))
                 }
-                Some((None, Some(id), _)) if id.starts_with("files/") || id.contains("://") => {
+                Some((None, Some(id), _)) if media::is_file_id(id) => {
                     media::from_url(id, Accepts::Documents, || param("file.file_id"))
                 }
                 Some((None, Some(_), _)) => Err(Error::bad_request(
-                    "Invalid file id: files are those of Gemini's Files API, as in 'files/abc-123'.",
+                    "Invalid file id: files are those of Gemini's Files API, as in 'file-abc-123' or 'files/abc-123'.",
                     param("file.file_id"),
                 )),
                 Some((None, None, _)) => missing("file.file_data"),

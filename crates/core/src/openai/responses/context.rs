@@ -20,11 +20,11 @@ pub struct Context {
     pub(super) names: FunctionNames,
     offered: BTreeMap<String, Offered>,
     /// `parallel_tool_calls: false`. Gemini cannot be told, so further calls are left out.
-    pub(super) single_call: bool,
+    pub(in crate::openai) single_call: bool,
     /// What the client asked for besides.
-    pub(super) sealed_reasoning: bool,
-    pub(super) code_outputs: bool,
-    pub(super) search_sources: bool,
+    pub(in crate::openai) sealed_reasoning: bool,
+    pub(in crate::openai) code_outputs: bool,
+    pub(in crate::openai) search_sources: bool,
 }
 
 impl Context {
@@ -45,6 +45,11 @@ impl Context {
             code_outputs: request.includes("code_interpreter_call.outputs"),
             search_sources: request.includes("web_search_call.action.sources"),
         }
+    }
+
+    /// Whether the client and Gemini know all tools by the same names.
+    pub(in crate::openai) fn has_plain_tools(&self) -> bool {
+        self.names.is_identity() && self.offered.is_empty()
     }
 
     /// What the client knows a function as: its namespace, its name, and whether it takes plain text.
