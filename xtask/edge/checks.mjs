@@ -4,6 +4,7 @@
 // LOG names the file that the platform's log goes into. SKIPPED: names of checks, each followed by "=why", one a line.
 
 import { readFileSync } from "node:fs";
+import { request } from "node:http";
 
 const { BASE_URL, SIMULATOR_URL, API_KEY, LEAKED, LIMITED, GOOD, LOG } = process.env;
 const skipped = new Map(
@@ -223,6 +224,25 @@ await check("errors", async () => {
   expect(chatError.error.type === "invalid_request_error", "not OpenAI's words");
   const key = await ask("/v1/chat/completions", { body: chat("hello"), key: "" });
   await json(key, 401);
+});
+await check("live-is-refused", async () => {
+  const headers = {
+    connection: "Upgrade",
+    upgrade: "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "x-goog-api-key": API_KEY,
+  };
+  const path = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+  const response = await new Promise((resolve, reject) => {
+    const asked = request(BASE_URL + path, { headers }, resolve);
+    asked.on("upgrade", () => reject(new Error("it was upgraded")));
+    asked.on("error", reject);
+    asked.end();
+  });
+  let said = "";
+  for await (const piece of response) said += piece;
+  expect(response.statusCode === 501 && JSON.parse(said).error.status === "UNIMPLEMENTED", `${response.statusCode}: ${said}`);
 });
 await check("cut-stream", async () => {
   const body = chat("hello {{fault=cut}}{{chunks=5}}", { stream: true });

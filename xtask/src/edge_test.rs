@@ -22,6 +22,9 @@ const LEAKED: &str = "leaked-key-for-the-edges-checks-0000000";
 const LIMITED: &str = "spent-key-for-the-edges-checks-00000000";
 const GOOD: &str = "good-key-for-the-edges-checks-000000000";
 
+/// A loopback address that nothing listens on, as the proxy for all others: the platforms' tools ask nobody.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
 /// How long a platform's checks may take.
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -301,7 +304,14 @@ impl Bench {
             .env("PATH", self.packages.path())
             .env("HOME", folder)
             .env("CI", "1")
+            .env("NO_UPDATE_NOTIFIER", "1")
             .env("WRANGLER_SEND_METRICS", "false");
+        for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+            command.env(proxy, NOWHERE);
+        }
+        for loopback in ["NO_PROXY", "no_proxy"] {
+            command.env(loopback, "127.0.0.1,localhost");
+        }
         command
     }
 

@@ -1,13 +1,12 @@
-// Libra for `deno serve` and Deno Deploy. One gateway an isolate: what it learns of its keys lives as long as that.
-import { initSync, Libra } from "./libra.js";
+// Libra for `deno serve`. One gateway an isolate: what it learns of its keys lives as long as that.
+import { answer, initSync } from "./libra.js";
 
 const variable = (name) => Deno.env.get(name);
-initSync({ module: Deno.readFileSync(new URL("libra_bg.wasm", import.meta.url)) });
 // Deno Deploy keeps requests out of private networks, a machine of one's own does not.
-const libra = new Libra(variable, variable("DENO_DEPLOYMENT_ID") !== undefined);
+const isGuarded = ["DENO_DEPLOY", "DENO_DEPLOYMENT_ID"].some((name) => variable(name) !== undefined);
+
+initSync({ module: Deno.readFileSync(new URL("libra_bg.wasm", import.meta.url)) });
 
 export default {
-  fetch(request, { remoteAddr }) {
-    return libra.fetch(request, remoteAddr.hostname);
-  },
+  fetch: (request, { remoteAddr }) => answer(request, remoteAddr.hostname, undefined, variable, isGuarded),
 };

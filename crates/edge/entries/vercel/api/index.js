@@ -1,14 +1,13 @@
 // Libra as a Vercel edge function. One gateway an isolate: what it learns of its keys lives as long as that.
 import module from "../gateway/libra_bg.wasm?module";
-import { initSync, Libra } from "../gateway/libra.js";
+import { answer, initSync } from "../gateway/libra.js";
 
 // Gemini answers no request from Hong Kong: only regions where it does.
 export const config = { runtime: "edge", regions: ["iad1", "sfo1", "fra1", "hnd1", "sin1"] };
 
 initSync({ module });
-let libra;
 
 export default (request, context) => {
-  libra ??= new Libra((name) => process.env[name], true);
-  return libra.fetch(request, request.headers.get("x-real-ip"), (work) => context?.waitUntil?.(work));
+  const waitUntil = (work) => context?.waitUntil?.(work);
+  return answer(request, request.headers.get("x-real-ip"), waitUntil, (name) => process.env[name], true);
 };

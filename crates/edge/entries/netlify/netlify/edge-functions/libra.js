@@ -1,11 +1,10 @@
 // Libra as a Netlify edge function. One gateway an isolate: what it learns of its keys lives as long as that.
-import { initSync, Libra } from "../gateway/libra.js";
+import { answer, initSync } from "../gateway/libra.js";
 import wasm from "../gateway/wasm.js";
 
 initSync({ module: Uint8Array.from(atob(wasm), (char) => char.charCodeAt(0)) });
-let libra;
 
 export default (request, context) => {
-  libra ??= new Libra((name) => Netlify.env.get(name), true);
-  return libra.fetch(request, context.ip, (work) => context.waitUntil?.(work));
+  const waitUntil = (work) => context.waitUntil?.(work);
+  return answer(request, context.ip, waitUntil, (name) => Netlify.env.get(name), true);
 };
