@@ -33,6 +33,11 @@ CREATE TABLE limits (
     PRIMARY KEY (project, model, kind)
 ) WITHOUT ROWID;
 
+-- What projects have served in a day, where their owners bound it: the greater counts. Cost in millionths.
+CREATE TABLE spent (
+    project INTEGER PRIMARY KEY, ends INTEGER NOT NULL, requests INTEGER NOT NULL, cost INTEGER NOT NULL
+);
+
 -- Keys that were set aside, and when they came back: the newer counts.
 CREATE TABLE keys (
     key INTEGER PRIMARY KEY, why TEXT, since INTEGER NOT NULL DEFAULT 0, restored INTEGER NOT NULL DEFAULT 0
