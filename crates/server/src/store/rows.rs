@@ -26,12 +26,19 @@ pub(crate) fn write(
     gateway: &Gateway,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    // What a person has said is to survive a loss of power, too, once it is answered.
+    let is_administration = batch.changes.iter().any(is_a_persons);
+    database.pragma_update(None, "synchronous", if is_administration { "FULL" } else { "NORMAL" })?;
     let transaction = database.transaction()?;
     write_changes(&transaction, batch)?;
     write_contents(&transaction, seal, batch, now)?;
     write_log(&transaction, batch, gateway)?;
     transaction.commit()?;
     Ok(())
+}
+
+fn is_a_persons(change: &StateChange) -> bool {
+    matches!(change, StateChange::Joined { by: By::Person, .. } | StateChange::Split { by: By::Person, .. })
 }
 
 fn write_changes(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {

@@ -58,7 +58,8 @@ CREATE TABLE answers (
     id TEXT PRIMARY KEY, client INTEGER NOT NULL, before TEXT, until INTEGER NOT NULL, shown INTEGER NOT NULL,
     said BLOB NOT NULL
 );
-CREATE INDEX answers_until ON answers (until);
+-- All that is asked of many at once, so that what was said is not read for it.
+CREATE INDEX answers_held ON answers (id, before, until, shown);
 
 -- What was used, by Pacific day. Client 0: all that brought their own keys. Project 0: none of the pool's.
 CREATE TABLE usage (
