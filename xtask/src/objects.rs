@@ -5,7 +5,10 @@
 //! of them are in different projects, fails.
 
 mod crowd;
+mod http;
+mod memory;
 mod pool;
+mod recordings;
 mod report;
 mod trouble;
 
@@ -32,6 +35,7 @@ const WITH_RESTART: usize = 40;
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let scripts = match arguments {
         [] => SCRIPTS,
+        [flag] if flag == "--memory" => return memory::run(),
         [flag, number] if flag == "--scripts" => {
             number.parse().ok().filter(|number| *number > 0).ok_or("--scripts needs a number")?
         }
@@ -40,7 +44,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let stage = Stage::make()?;
     let reports = [stage.with_failing_keys(scripts)?, stage.over_a_restart(scripts.min(WITH_RESTART))?];
     println!("\n{}", report::table(&reports));
-    report::verdict(&reports)
+    let replayed = recordings::run(&stage);
+    report::verdict(&reports).and(replayed)
 }
 
 /// The programs, and a folder for what they write.

@@ -244,6 +244,11 @@ impl ProjectId {
     pub const fn as_u64(self) -> u64 {
         self.0
     }
+
+    /// What a number of [`as_u64`](Self::as_u64) stands for.
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
 }
 
 impl Pool {

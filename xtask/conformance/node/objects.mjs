@@ -5,15 +5,16 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import { ApiError, GenerateVideosOperation, GoogleGenAI } from "@google/genai";
-import { API_KEY, BASE_URL, MODEL } from "./checks.mjs";
+import { ApiError, GenerateVideosOperation, GoogleGenAI, Modality } from "@google/genai";
+import { API_KEY, ASK_WEATHER, BASE_URL, MODEL, WEATHER_SCHEMA } from "./checks.mjs";
 
 const FILM_MODEL = "veo-3.1-generate-preview";
+const LIVE_MODEL = "gemini-live-2.5-flash-preview";
 const LARGE_SIZE = 64 << 20;
 // In the middle of the third piece.
 const CUT = 20_000_000;
 // Longer than any of it takes on a busy machine.
-const PATIENCE_MS = 200_000;
+const PATIENCE_MS = 450_000;
 
 const [FIRST, LAST] = process.env.SCRIPTS.split("-").map(Number);
 const LARGE = new Set((process.env.LARGE ?? "").split(",").filter(Boolean).map(Number));
@@ -345,6 +346,37 @@ async function interaction_followed(script) {
   for (const id of made) await interactions.delete(id);
 }
 
+/** A session with a call of a function. */
+async function live(script) {
+  const declared = {
+    name: "get_weather", description: "The weather of a city.", parametersJsonSchema: WEATHER_SCHEMA,
+  };
+  let session;
+  let said = "";
+  await new Promise((done, fail) => {
+    const hear = (message) => {
+      for (const { id, name } of message.toolCall?.functionCalls ?? []) {
+        session.sendToolResponse({ functionResponses: [{ id, name, response: { celsius: 21 } }] });
+      }
+      said += message.text ?? "";
+      if (said.includes("21")) done();
+    };
+    script.client.live.connect({
+      model: LIVE_MODEL,
+      config: { responseModalities: [Modality.TEXT], tools: [{ functionDeclarations: [declared] }] },
+      callbacks: {
+        onmessage: hear,
+        onerror: () => {},
+        onclose: ({ code, reason }) => fail(new Error(`closed: ${code} ${reason}`)),
+      },
+    }).then((opened) => {
+      session = opened;
+      session.sendClientContent({ turns: ASK_WEATHER, turnComplete: true });
+    }, fail);
+  });
+  session.close();
+}
+
 async function deleted(script) {
   const { client } = script;
   await client.caches.delete({ name: script.cache.name });
@@ -358,7 +390,9 @@ async function deleted(script) {
 }
 
 const MAKING = [files, cache, batch, film, store, interaction, listed, strangers];
-const USING = [prompt, together, cache_used, batch_ended, film_seen, store_searched, interaction_followed, deleted];
+const USING = [
+  prompt, together, cache_used, batch_ended, film_seen, store_searched, interaction_followed, live, deleted,
+];
 
 const scripts = Array.from({ length: LAST - FIRST + 1 }, (_, at) => new Script(FIRST + at));
 const barrier = PAUSE ? new Barrier(scripts.length) : undefined;

@@ -19,7 +19,7 @@ const PROCESSES: usize = 8;
 /// So many scripts have a large file.
 const LARGE: usize = 4;
 /// How long all of it may take.
-const LIMIT: Duration = Duration::from_secs(540);
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// Scripts that run at the same time. Dropping it ends their processes.
 pub(super) struct Crowd {

@@ -38,8 +38,9 @@ pub(super) fn simulator(program: &Path, place: &Path) -> Result<Server, String> 
         format!("[[projects]]\nname = \"p{project}\"\ntier = \"paid\"\nkeys = [{}]\n", keys.join(", "))
     });
     let settings = place.join("simulator.toml");
-    fs::write(&settings, projects.collect::<String>())
-        .map_err(|error| format!("cannot write {}: {error}", settings.display()))?;
+    // A file of a gigabyte in a body of several parts is held whole there.
+    let written = format!("body_limit = {}\n{}", 2_u64 << 30, projects.collect::<String>());
+    fs::write(&settings, written).map_err(|error| format!("cannot write {}: {error}", settings.display()))?;
     let mut command = Command::new(program);
     command.args(["--listen", "127.0.0.1:0", "--config"]).arg(&settings);
     alone(&mut command, place);

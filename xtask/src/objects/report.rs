@@ -6,8 +6,8 @@ use std::time::Duration;
 use xtask::server::Server;
 
 use super::crowd::Heard;
+use super::http::ask;
 use super::pool::{KEYS, PROJECTS, key};
-use super::trouble::ask;
 
 /// A run.
 pub(super) struct Report {

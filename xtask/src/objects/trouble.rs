@@ -1,12 +1,12 @@
 //! Keys that fail while scripts run, by the simulator's control endpoint. The first key of each project stays healthy.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::http::ask;
 use super::pool::{PROJECTS, key};
 
 /// How long a state lasts before the next key changes its own.
@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(250);
 const ROUNDS: [[&str; 3]; 4] = [
     ["leaked", "flaky:10:overloaded", "healthy"],
     ["leaked", "flaky:10:reset-before-headers", "flaky:5:minute-limit"],
-    ["leaked", "flaky:10:stall", "invalid"],
+    ["leaked", "flaky:10:overloaded", "invalid"],
     ["leaked", "flaky:10:internal", "healthy"],
 ];
 
@@ -56,24 +56,4 @@ impl Trouble {
         self.ended.store(true, Ordering::Relaxed);
         self.work.join().unwrap_or_default()
     }
-}
-
-/// The body of an answer with status 200.
-pub(super) fn ask(server: SocketAddr, method: &str, path: &str, body: &str) -> Result<String, String> {
-    let asked = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(server)?;
-        // With 1.0 the answer comes in one piece and ends with the connection.
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.0\r\nhost: {server}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    let answer = asked().map_err(|error| format!("{method} {path}: {error}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{method} {path}: no answer"))?;
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    if status == "200" { Ok(body.to_owned()) } else { Err(format!("{method} {path}: {status} {body}")) }
 }

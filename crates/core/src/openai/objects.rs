@@ -5,6 +5,7 @@
 //! outlives the request.
 
 mod list;
+mod shown;
 mod upload;
 
 use bytes::Bytes;
@@ -12,8 +13,9 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Response};
 
 use self::list::List;
-use super::batches::{self, GeminiBatch, input, output};
-use super::files::{self, FileId, GeminiFile, Sent};
+use self::shown::Shown;
+use super::batches::{self, GeminiBatch, input};
+use super::files::{self, GeminiFile, Sent};
 use crate::affinity::address::{Public, UploadOwner};
 use crate::affinity::name::ObjectName;
 use crate::error::{Error, Kind};
@@ -111,14 +113,6 @@ pub(crate) enum Work {
     },
 }
 
-/// A file that a client has named.
-#[derive(Debug)]
-pub(crate) struct Shown {
-    /// As the client has it.
-    id: String,
-    file: FileId,
-}
-
 impl Call {
     /// The call of a path without its version, and the methods that the path takes.
     pub(crate) fn of_path(method: &Method, parts: &[&str], query: &str) -> Option<(Self, &'static [Method])> {
@@ -159,12 +153,18 @@ impl Work {
             Call::GetFile { id } => {
                 let shown = Shown::read(id)?;
                 Ok(match shown.file.batch() {
-                    Some(batch) => (Self::batch_ask(batch)).with(Self::OutputOf(shown)),
+                    Some(batch) => Self::batch_ask(batch).with(Self::OutputOf(shown)),
                     None => shown.ask(Method::GET).with(Self::File(shown)),
                 })
             }
             Call::DeleteFile { id } => {
                 let shown = Shown::read(id)?;
+                if shown.file.batch().is_some() {
+                    // It would refuse the name as too long, and say nothing else.
+                    let message =
+                        "What has come of a batch cannot be deleted: Google does so itself, after 48 hours.";
+                    return Err(Error::bad_request(message, "id"));
+                }
                 Ok(shown.ask(Method::DELETE).with(Self::Deleting(shown)))
             }
             Call::FileContent { id } => {
@@ -316,81 +316,6 @@ impl Work {
 impl Ask {
     fn with(self, work: Work) -> (Work, Self) {
         (work, self)
-    }
-}
-
-impl Shown {
-    fn read(id: String) -> Result<Self, Error> {
-        match FileId::read(&id) {
-            Some(file) => Ok(Self { id, file }),
-            None => Err(files::no_file(&id)),
-        }
-    }
-
-    /// The same, for what comes next.
-    fn take(&mut self) -> Self {
-        Self { id: std::mem::take(&mut self.id), file: self.file.clone() }
-    }
-
-    fn ask(&self, method: Method) -> Ask {
-        plain(method, &["files", self.file.last()])
-    }
-
-    fn bytes(&self) -> Ask {
-        let parts = ["files", &format!("{}:download", self.file.last())];
-        Ask {
-            call: ResourceCall::new(&Method::GET, Version::V1Beta, Area::Plain, &parts, "alt=media"),
-            ..self.ask(Method::GET)
-        }
-    }
-
-    /// The file that came of a batch. How large it is, nobody says.
-    fn output_of(&self, batch: &GeminiBatch) -> Bytes {
-        let kind = if self.file.errors { "error" } else { "output" };
-        let ended = batch.ended();
-        files::FileObject {
-            id: self.id.clone(),
-            object: "file",
-            bytes: 0,
-            created_at: ended,
-            expires_at: None,
-            filename: format!("{}_{kind}.jsonl", batch.id()).into(),
-            purpose: "batch_output",
-            status: "processed",
-            status_details: None,
-        }
-        .write()
-    }
-
-    /// Bytes for the client: those of a batch in OpenAI's words.
-    fn content(&self, reply: Response<Bytes>, model: Option<&str>, of: Of<'_>) -> Result<Next, Error> {
-        if !self.file.errors && !output::is_output(reply.body()) {
-            return Ok(Next::Done(reply));
-        }
-        let translation = output::Of {
-            file: &self.file,
-            model,
-            created: of.now.as_secs(),
-            signatures_in_ids: of.gateway.config().signatures_in_ids,
-        };
-        let (body, issued) = output::translate(reply.body(), translation)?;
-        if !issued.is_empty() {
-            of.gateway.signatures().remember(of.client, issued);
-        }
-        let mut response = Response::new(body);
-        let kind = HeaderValue::from_static("application/jsonl");
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-        Ok(Next::Done(response))
-    }
-
-    /// OpenAI's word for it.
-    fn not_given(&self, file: &GeminiFile) -> Error {
-        let purpose = file.label().purpose;
-        let message = format!(
-            "Not allowed to download files of purpose: {purpose}. Gemini gives the bytes of files that it has made \
-             itself, as what comes of a batch, and never those of uploads. Gemini 不提供已上传文件的下载。"
-        );
-        Error::bad_request(message, "id")
     }
 }
 

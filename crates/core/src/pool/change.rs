@@ -85,6 +85,11 @@ pub enum StateChange {
         /// How long it is remembered.
         until: Timestamp,
     },
+    /// An object goes by another name now, and never again by this one.
+    Forgotten {
+        /// The name that it had.
+        object: Box<str>,
+    },
     /// A key is in use again.
     Restored {
         /// The key.
@@ -153,7 +158,7 @@ impl Pool {
                 }
             }
             // Objects are no matter of the pool's.
-            StateChange::Object { .. } => {}
+            StateChange::Object { .. } | StateChange::Forgotten { .. } => {}
             StateChange::Restored { key, at } => {
                 let Some(&slot) = self.by_id.get(key) else { return };
                 if self.keys[slot].set_aside.as_ref().is_some_and(|known| known.since > *at) {

@@ -95,6 +95,8 @@ fn a_batch_of_chats_comes_to_its_answers() {
     assert_eq!(failures[0]["response"]["status_code"], 400);
     assert_eq!(failures[0]["response"]["body"]["error"]["message"], "The image is broken.");
     assert_eq!(world.get(&format!("/v1/files/{output}"))["purpose"], "batch_output");
+    let (message, _) = world.refused(&crate::delete(&format!("/v1/files/{output}")), 400);
+    assert!(message.contains("cannot be deleted"), "{message}");
 }
 
 #[test]
