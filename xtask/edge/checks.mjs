@@ -4,9 +4,9 @@
 // LOG names the file that the platform's log goes into. SKIPPED: names of checks, each followed by "=why", one a line.
 
 import { readFileSync } from "node:fs";
-import { request } from "node:http";
+import { createServer, request } from "node:http";
 
-const { BASE_URL, SIMULATOR_URL, API_KEY, LEAKED, LIMITED, GOOD, LOG } = process.env;
+const { BASE_URL, SIMULATOR_URL, API_KEY, ADMIN, LEAKED, LIMITED, GOOD, LOG } = process.env;
 const skipped = new Map(
   (process.env.SKIPPED ?? "")
     .split("\n")
@@ -152,6 +152,52 @@ await check("image", async () => {
   expect(answer.choices[0].message.content, "no answer");
   return `4 MB, ${Math.round(performance.now() - began)} ms`;
 });
+await check("media-by-address", async () => {
+  // On this machine, which LIBRA_FETCH_ALLOW permits; behind a redirect, which the gateway follows itself.
+  const asked = [];
+  const png = Buffer.from("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de", "hex");
+  const server = createServer((incoming, answer) => {
+    asked.push(incoming);
+    if (incoming.url === "/first") answer.writeHead(302, { location: "/second.png" }).end();
+    else answer.writeHead(200, { "content-type": "image/png" }).end(png);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const url = `http://127.0.0.1:${server.address().port}/first`;
+    const content = [{ type: "text", text: "what is it?" }, { type: "image_url", image_url: { url } }];
+    await json(await ask("/v1/chat/completions", { body: { model: MODEL, messages: [{ role: "user", content }] } }));
+    expect(asked.map((incoming) => incoming.url).join() === "/first,/second.png", `asked for ${asked.map(({ url }) => url)}`);
+    expect(!asked.some(({ headers }) => "x-goog-api-key" in headers || "authorization" in headers), "a key went there");
+  } finally {
+    server.close();
+  }
+});
+await check("file", async () => {
+  // The address for the bytes has to lead to the gateway, as this client calls it.
+  const bytes = "twelve bytes";
+  const begun = await ask("/upload/v1beta/files", {
+    headers: {
+      "x-goog-upload-protocol": "resumable",
+      "x-goog-upload-command": "start",
+      "x-goog-upload-header-content-length": String(bytes.length),
+      "x-goog-upload-header-content-type": "text/plain",
+    },
+    body: { file: { displayName: "edge" } },
+  });
+  await text(begun);
+  const address = begun.headers.get("x-goog-upload-url");
+  expect(address?.startsWith(BASE_URL), `the bytes are to go to ${address}`);
+  const headers = { "x-goog-upload-offset": "0", "x-goog-upload-command": "upload, finalize" };
+  const { file } = await json(await ask(address.slice(BASE_URL.length), { headers, body: bytes, key: "" }));
+  const got = await json(await ask(`/v1beta/${file.name}`, { method: "GET" }));
+  expect(got.name === file.name && got.displayName === "edge", "it is another file");
+  await text(await ask(`/v1beta/${file.name}`, { method: "DELETE" }));
+});
+await check("admin", async () => {
+  const pool = await json(await ask("/admin/pool", { method: "GET", key: ADMIN }));
+  expect(JSON.stringify(pool).includes("key-"), "no key is shown by its fingerprint");
+  await text(await ask("/admin/pool", { method: "GET" }), 401);
+});
 await check("streamed-upload", async () => {
   // Larger than LIBRA_REPLAY_LIMIT: it is not kept, but passed on as it comes.
   const answer = await json(await generate("a".repeat(3 << 20)));
@@ -253,7 +299,7 @@ await check("no-key-in-log-or-answer", async () => {
   await pause(300);
   const log = LOG ? readFileSync(LOG, "utf8") : "";
   expect(!LOG || log.includes("answered"), "the log has no line of a request");
-  for (const key of [LEAKED, LIMITED, GOOD, API_KEY]) {
+  for (const key of [LEAKED, LIMITED, GOOD, API_KEY, ADMIN]) {
     expect(!log.includes(key), "a key is in the log");
     expect(!seen.some((said) => said.includes(key)), "a key is in an answer");
   }

@@ -20,16 +20,20 @@ use crate::npm::Packages;
 
 const LEAKED: &str = "leaked-key-for-the-edges-checks-0000000";
 const LIMITED: &str = "spent-key-for-the-edges-checks-00000000";
+const ADMIN: &str = "admin-token-for-the-edges-checks";
 const GOOD: &str = "good-key-for-the-edges-checks-000000000";
 
 /// A loopback address that nothing listens on, as the proxy for all others: the platforms' tools ask nobody.
 const NOWHERE: &str = "http://127.0.0.1:9";
+const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
 
 /// How long a platform's checks may take.
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// The variables that the platforms hand to the gateway, besides the upstream's address.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 6] = [
+    ("LIBRA_ADMIN_TOKEN", ADMIN),
+    ("LIBRA_FETCH_ALLOW", "127.0.0.0/8"),
     ("LIBRA_CLIENTS", CLIENT_KEY),
     ("LIBRA_REPLAY_LIMIT", "1MiB"),
     ("LIBRA_HEARTBEAT", "1s"),
@@ -190,6 +194,7 @@ impl Bench {
             platform.skipped.iter().map(|(name, why)| format!("{name}={why}")).collect();
         let mut checks = self.client(&place, &simulator, &self.packages, "checks.mjs");
         checks
+            .env("ADMIN", ADMIN)
             .env("LEAKED", LEAKED)
             .env("LIMITED", LIMITED)
             .env("GOOD", GOOD)
@@ -245,6 +250,10 @@ impl Bench {
         edge::copy_all(&edge::dist().join("netlify"), &folder)?;
         let deno = self.packages.folder().join("node_modules/@deno/linux-x64-glibc");
         let mut netlify = self.node(&folder);
+        // It would not start with a proxy that does not answer; offline, it asks for the types alone.
+        PROXIES.iter().for_each(|proxy| {
+            netlify.env_remove(proxy);
+        });
         netlify.env("PATH", format!("{}:{}", deno.display(), self.packages.path()));
         netlify.arg(self.builders.folder().join("node_modules/netlify-cli/bin/run.js"));
         let manifest = folder.join(".netlify/edge-functions-dist/manifest.json");
@@ -306,7 +315,7 @@ impl Bench {
             .env("CI", "1")
             .env("NO_UPDATE_NOTIFIER", "1")
             .env("WRANGLER_SEND_METRICS", "false");
-        for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+        for proxy in PROXIES {
             command.env(proxy, NOWHERE);
         }
         for loopback in ["NO_PROXY", "no_proxy"] {

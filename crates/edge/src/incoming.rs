@@ -1,14 +1,14 @@
 //! Bodies as they come: JavaScript's streams, read piece by piece.
 
+use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use js_sys::{Reflect, Uint8Array};
-use std::future::Future as _;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::JsValue;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{ReadableStream, ReadableStreamDefaultReader};
 
 /// A body that comes. It broke off: an error without words, as each platform has its own.
@@ -27,6 +27,14 @@ impl Incoming {
     pub(crate) fn new(stream: Option<ReadableStream>) -> Self {
         let reader = stream.and_then(|stream| stream.get_reader().dyn_into().ok());
         Self { reader, piece: None }
+    }
+
+    /// Nothing more of it is wanted.
+    pub(crate) fn cancel(&mut self) {
+        let Some(reader) = self.reader.take() else { return };
+        let cancelled = JsFuture::from(reader.cancel());
+        // Where it has failed already, there is nothing to do; a failure that nobody hears of would be logged.
+        spawn_local(async move { drop(cancelled.await) });
     }
 
     /// The next piece; none at the end.

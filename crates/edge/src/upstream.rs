@@ -129,6 +129,10 @@ impl Operation {
 
 impl Drop for Operation {
     fn drop(&mut self) {
+        // Deno has been seen to forget, once in some forty times, that an answer belongs to a signal: so both.
+        if let State::Answering(body) = &mut self.state {
+            body.cancel();
+        }
         if let Some(abort) = &self.abort {
             abort.abort();
         }
