@@ -27,7 +27,7 @@ pub fn libra(program: &Path, folder: &Path, upstream: &str, pool: usize) -> Comm
 /// The gateway in front of `upstream`, on this address, without keys and clients.
 pub fn libra_at(program: &Path, folder: &Path, listen: &str, upstream: &str) -> Command {
     let mut command = Command::new(program);
-    command.args(["--listen", listen, "--upstream", upstream]);
+    command.args(["--ephemeral", "--listen", listen, "--upstream", upstream]);
     alone(&mut command, folder);
     command
 }

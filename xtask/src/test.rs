@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if fast {
         println!("\n== wasm: left out (--fast)");
     } else {
-        steps.take("wasm", wasm::build_core)?;
+        steps.take("wasm", wasm::build)?;
     }
     steps.summary(&tests);
     Ok(())

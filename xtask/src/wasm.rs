@@ -1,4 +1,5 @@
-//! Core, built for `wasm32-unknown-unknown`: the proof that it has no sockets, clock or threads in it.
+//! Core and the edge's shell, built for `wasm32-unknown-unknown`: for core, the proof that it has no sockets, clock or
+//! threads in it.
 //!
 //! A compiler whose target is installed is taken as it is. Where there is none, Debian's compiler for browsers builds the
 //! target's standard library from its own sources (a compiler cannot use another version's), into the user's cache
@@ -30,16 +31,40 @@ const FOREIGN: [&str; 7] = [
     "LD_LIBRARY_PATH",
 ];
 
-pub(crate) fn build_core() -> Result<(), String> {
-    let mut build = compiler()?;
-    command::run(build.args(["build", "--package", "libra-core", "--target", TARGET]))
+/// Builds both as they are developed.
+pub(crate) fn build() -> Result<(), String> {
+    let Compiler { mut cargo, .. } = compiler()?;
+    command::run(cargo.args([
+        "build",
+        "--package",
+        "libra-core",
+        "--package",
+        "libra-edge",
+        "--target",
+        TARGET,
+    ]))
 }
 
-/// A cargo that can build for the target.
-fn compiler() -> Result<Command, String> {
+/// Builds the edge's shell as it is published; returns the file.
+pub(crate) fn build_edge() -> Result<PathBuf, String> {
+    let Compiler { mut cargo, target } = compiler()?;
+    command::run(cargo.args(["build", "--package", "libra-edge", "--profile", "edge", "--target", TARGET]))?;
+    Ok(target.join(TARGET).join("edge/libra_edge.wasm"))
+}
+
+/// A cargo that can build for the target, and the folder that it builds into.
+struct Compiler {
+    cargo: Command,
+    target: PathBuf,
+}
+
+fn compiler() -> Result<Compiler, String> {
+    // Its own folder, where another compiler than the usual one is used: two in one would build everything anew at each
+    // change.
+    let own = target().join("wasm");
     if has_target(ask(Command::new("rustc").args(["--print", "sysroot"]))) {
         println!("The compiler in use has the target {TARGET}.");
-        return Ok(cargo());
+        return Ok(Compiler { cargo: cargo(), target: target() });
     }
     if has_target(ask(Command::new("rustc").args(["+wasm", "--print", "sysroot"]))) {
         println!("The toolchain `wasm` has the target {TARGET}.");
@@ -48,18 +73,18 @@ fn compiler() -> Result<Command, String> {
         FOREIGN.iter().for_each(|name| {
             command.env_remove(name);
         });
-        // Its own folder: two compilers in one would build everything anew at each change.
-        command.env("CARGO_TARGET_DIR", target().join("wasm"));
-        return Ok(command);
+        command.env("CARGO_TARGET_DIR", &own);
+        return Ok(Compiler { cargo: command, target: own });
     }
     if Path::new(DEBIAN_SOURCES).exists() || can_install_from_debian() {
-        return debian();
+        let cargo = debian()?;
+        return Ok(Compiler { cargo, target: own });
     }
     println!("Installing the target {TARGET} with rustup.");
     command::run(Command::new("rustup").args(["target", "add", TARGET])).map_err(|why| {
         format!("{why}\nNo compiler here has the target {TARGET}; `rustup target add {TARGET}` installs it")
     })?;
-    Ok(cargo())
+    Ok(Compiler { cargo: cargo(), target: target() })
 }
 
 fn has_target(sysroot: Option<String>) -> bool {

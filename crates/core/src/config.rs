@@ -31,6 +31,7 @@ pub use self::models::AliasFor;
 pub use self::notice::Notice;
 pub use self::prices::Price;
 pub use self::projects::{ModelLimits, ProjectSettings, Tier};
+pub use self::values::size as read_size;
 pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};
 
 use self::lists::Source;

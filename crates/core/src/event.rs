@@ -78,6 +78,8 @@ pub enum Event {
 pub struct Finished {
     /// The request.
     pub request: RequestId,
+    /// What stands for the client.
+    pub client: KeyId,
     /// The client's dialect.
     pub dialect: Dialect,
     /// The model asked for upstream.
@@ -104,6 +106,8 @@ pub struct Finished {
 pub struct LiveEnded {
     /// The client's request.
     pub request: RequestId,
+    /// What stands for the client.
+    pub client: KeyId,
     /// The model asked for upstream.
     pub model: Option<String>,
     /// The key that served, if one did.

@@ -28,6 +28,7 @@ use crate::answers;
 use crate::auth::{Access, Presented};
 use crate::check::{Check, Verification};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY, Verify};
+use crate::contents::Content;
 use crate::error::{Dialect, Error, Kind};
 use crate::event::Event;
 use crate::exchange::{Admitted, Client, Exchange};
@@ -42,7 +43,9 @@ use crate::mark::{Mark, RequestId};
 use crate::memory::{Held, Memory};
 use crate::openai::objects::{Call, Of, Work};
 use crate::openai::responses::store::Answers;
-use crate::pool::{Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, StateChange, Ticket};
+use crate::pool::{
+    Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, ProjectId, StateChange, Ticket,
+};
 use crate::project_probe::Relations;
 use crate::repair::Repairs;
 use crate::resource::{self, Resource, ResourceCall};
@@ -354,9 +357,47 @@ impl Gateway {
                         self.objects(false).apply(&name, owner, *until, now);
                     }
                 }
+                StateChange::Forgotten { object } => {
+                    if let Some(name) = ObjectName::stored(object) {
+                        self.objects(false).forget(&name);
+                    }
+                }
                 change => self.pool(false).apply(change, now),
             }
         }
+    }
+
+    /// From now on, what conversations leave behind can be [fetched](Self::take_contents), for a store.
+    pub fn keep_contents(&self) {
+        self.signatures().keep_contents();
+        self.answers().keep_contents();
+    }
+
+    /// What conversations have left behind since this was last asked.
+    pub fn take_contents(&self) -> Vec<Content> {
+        let mut contents = self.signatures().take_contents();
+        // Writing them down takes a while: the answers are free meanwhile.
+        let answers = self.answers().take_contents();
+        contents.extend(answers);
+        contents
+    }
+
+    /// Takes in what conversations had left behind before a restart, in the order in which it came.
+    pub fn restore(&self, contents: impl IntoIterator<Item = Content>, now: Timestamp) {
+        let mut answers = self.answers();
+        let of_answers = contents.into_iter().filter_map(|content| match content {
+            Content::Call { name, said } => {
+                self.signatures().restore(name, &said);
+                None
+            }
+            content => Some(content),
+        });
+        answers.restore(of_answers, now);
+    }
+
+    /// The project of a key of the pool, for whoever counts by it.
+    pub fn project_of(&self, key: KeyId) -> Option<ProjectId> {
+        self.pool(false).project_of(key)
     }
 
     /// The pool's keys for a [probe of projects](crate::project_probe), those together that are known to share one.
@@ -769,6 +810,12 @@ impl Intake {
     /// Whether a body can be passed on without being read whole.
     pub fn can_stream(&self) -> bool {
         matches!(self.wanted, Wanted::Task(_)) && self.tuning.is_nothing()
+    }
+
+    /// Whether it is a change that the administration asks for: it should be [stored](Gateway::take_changes) before the
+    /// answer says that it is made.
+    pub fn administers(&self) -> bool {
+        matches!(self.wanted, Wanted::Admin(_))
     }
 
     /// The exchange, with the whole body.

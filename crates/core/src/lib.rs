@@ -12,6 +12,7 @@ pub mod audit;
 pub mod auth;
 pub mod check;
 pub mod config;
+pub mod contents;
 pub mod error;
 pub mod event;
 pub mod exchange;

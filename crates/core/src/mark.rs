@@ -42,7 +42,8 @@ pub struct Mark {
 }
 
 impl RequestId {
-    pub(crate) fn new(number: u64) -> Self {
+    /// The name that has this number.
+    pub fn new(number: u64) -> Self {
         Self(number)
     }
 

@@ -446,6 +446,7 @@ impl Relay {
         }
         self.events.push(Event::Finished(Finished {
             request: self.origin.request,
+            client: self.origin.client,
             dialect: self.origin.dialect,
             model: self.origin.model.as_deref().map(str::to_owned),
             status: StatusCode::OK,

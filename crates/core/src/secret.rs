@@ -85,7 +85,7 @@ impl KeyId {
     }
 
     /// What a number of [`as_u64`](Self::as_u64) stands for.
-    pub(crate) const fn from_u64(number: u64) -> Self {
+    pub const fn from_u64(number: u64) -> Self {
         Self(number)
     }
 }

@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
+use crate::contents::{self, Outbox};
 use crate::gemini::request::{Content, Role};
 use crate::secret::KeyId;
 
@@ -198,6 +199,7 @@ pub struct Signatures {
     bytes: usize,
     most_calls: usize,
     most_bytes: usize,
+    outbox: Outbox<(Name, Remembered)>,
 }
 
 /// Client and id, in 128 bits that nobody can make collide.
@@ -218,7 +220,36 @@ impl Signatures {
     }
 
     fn within(most_calls: usize, most_bytes: usize) -> Self {
-        Self { calls: HashMap::new(), order: BTreeMap::new(), used: 0, bytes: 0, most_calls, most_bytes }
+        let (calls, order, outbox) = (HashMap::new(), BTreeMap::new(), Outbox::default());
+        Self { calls, order, used: 0, bytes: 0, most_calls, most_bytes, outbox }
+    }
+
+    /// From now on, what is remembered can be [fetched](Self::take_contents), too.
+    pub fn keep_contents(&mut self) {
+        self.outbox.open();
+    }
+
+    /// What was remembered since this was last asked.
+    pub fn take_contents(&mut self) -> Vec<contents::Content> {
+        let content = |(name, call): (Name, Remembered)| contents::Content::Call {
+            name: name.0.to_be_bytes(),
+            said: serde_json::to_vec(&(call.signature.as_deref(), call.native_id.as_deref()))
+                .unwrap_or_default()
+                .into(),
+        };
+        self.outbox.take().into_iter().map(content).collect()
+    }
+
+    /// Remembers what was remembered before a restart. What this crate has not written is forgotten.
+    pub fn restore(&mut self, name: [u8; 16], said: &[u8]) {
+        let Ok((signature, native_id)) = serde_json::from_slice::<(Option<String>, Option<String>)>(said)
+        else {
+            return;
+        };
+        let call = Remembered { signature: signature.map(Into::into), native_id: native_id.map(Into::into) };
+        if call.size() <= LONGEST {
+            self.put(Name(u128::from_be_bytes(name)), call);
+        }
     }
 
     /// Remembers what was issued to a client.
@@ -230,15 +261,20 @@ impl Signatures {
                 continue;
             }
             let name = Name::of(client, &id);
-            self.forget(name);
-            self.used += 1;
-            self.bytes += call.size();
-            self.order.insert(self.used, name);
-            self.calls.insert(name, Entry { call, used: self.used });
-            while self.calls.len() > self.most_calls || self.bytes > self.most_bytes {
-                let Some((_, oldest)) = self.order.first_key_value() else { break };
-                self.forget(*oldest);
-            }
+            self.outbox.put(call.size(), || (name, call.clone()));
+            self.put(name, call);
+        }
+    }
+
+    fn put(&mut self, name: Name, call: Remembered) {
+        self.forget(name);
+        self.used += 1;
+        self.bytes += call.size();
+        self.order.insert(self.used, name);
+        self.calls.insert(name, Entry { call, used: self.used });
+        while self.calls.len() > self.most_calls || self.bytes > self.most_bytes {
+            let Some((_, oldest)) = self.order.first_key_value() else { break };
+            self.forget(*oldest);
         }
     }
 
@@ -295,6 +331,22 @@ mod tests {
 
     fn issued(id: &str, signature: &str) -> Issued {
         Issued { id: id.to_owned(), signature: Some(signature.to_owned()), native_id: None }
+    }
+
+    #[test]
+    fn what_was_remembered_outlives_a_restart() {
+        let (mut before, mut after) = (Signatures::new(1 << 20), Signatures::new(1 << 20));
+        before.remember(client("a"), [issued("call_0", "too early")]);
+        before.keep_contents();
+        before.remember(client("a"), [issued("call_1", "one")]);
+        for content in before.take_contents() {
+            let contents::Content::Call { name, said } = content else { panic!("{content:?}") };
+            after.restore(name, &said);
+            after.restore([0; 16], b"of another make");
+        }
+        assert_eq!(signature(&mut after, "a", "call_1").as_deref(), Some("one"));
+        assert_eq!(signature(&mut after, "b", "call_1"), None);
+        assert_eq!(after.calls.len(), 1);
     }
 
     fn signature(signatures: &mut Signatures, owner: &str, id: &str) -> Option<String> {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::ToSpan as _;
 use jiff::tz::TimeZone;
 
+static PACIFIC: TimeZone = jiff::tz::get!("America/Los_Angeles");
+
 /// A moment in wall-clock time: milliseconds since the Unix epoch.
 ///
 /// Wall-clock and not monotonic, as rests and set-asides outlive the process that decided them.
@@ -40,12 +42,17 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The day in America/Los_Angeles, by which Google counts: `2026-11-24`. Empty after the year 9999.
+    pub fn pacific_day(self) -> String {
+        let now = i64::try_from(self.0).ok().and_then(|now| jiff::Timestamp::from_millisecond(now).ok());
+        now.map_or_else(String::new, |now| now.to_zoned_datetime(PACIFIC.clone()).date().to_string())
+    }
+
     /// The next midnight in America/Los_Angeles, when Google's daily quotas start again.
     ///
     /// Source: "RPD quotas reset at midnight Pacific time" (ai.google.dev, rate limits). Daylight saving is
     /// honoured: a day of 23 or 25 hours ends when the local calendar says so.
     pub fn next_pacific_midnight(self) -> Self {
-        static PACIFIC: TimeZone = jiff::tz::get!("America/Los_Angeles");
         let midnight = i64::try_from(self.0)
             .ok()
             .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
@@ -83,6 +90,8 @@ mod tests {
             Timestamp::from_millis(u64::try_from(instant.as_millisecond()).expect("after 1970"))
         };
         assert_eq!(at(now).next_pacific_midnight(), at(midnight), "after {now}");
+        assert_eq!((at(midnight) - Duration::from_millis(1)).pacific_day(), at(now).pacific_day());
+        assert_eq!(at(midnight).pacific_day(), midnight[..10], "it is past midnight there, and long in UTC");
     }
 
     #[test]
@@ -97,6 +106,7 @@ mod tests {
     #[test]
     fn the_end_of_time_does_not_panic() {
         assert_eq!(Timestamp::NEVER.next_pacific_midnight(), Timestamp::NEVER);
+        assert_eq!(Timestamp::NEVER.pacific_day(), "");
         assert_eq!(Timestamp::NEVER + Duration::from_secs(1), Timestamp::NEVER);
         assert_eq!(Timestamp::EPOCH - Duration::from_secs(1), Timestamp::EPOCH);
     }

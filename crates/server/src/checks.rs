@@ -96,8 +96,14 @@ pub(crate) fn results(
         .buffer_unordered(CONCURRENT)
 }
 
-/// Looks after the pool: tries keys that are set aside when it is time to. Never ends.
-pub(crate) async fn look_after_pool(gateway: Arc<Gateway>, upstream: Arc<Upstream>, waiting: Arc<Waiting>) {
+/// Looks after the pool: tries keys that are set aside when it is time to. Never ends. `is_stored`: somebody else fetches
+/// what changes.
+pub(crate) async fn look_after_pool(
+    gateway: Arc<Gateway>,
+    upstream: Arc<Upstream>,
+    waiting: Arc<Waiting>,
+    is_stored: bool,
+) {
     loop {
         let upstream = Arc::clone(&upstream);
         let probe = move |check: Check| {
@@ -118,8 +124,9 @@ pub(crate) async fn look_after_pool(gateway: Arc<Gateway>, upstream: Arc<Upstrea
             // Turns of requests that wait go on meanwhile.
             tokio::spawn(stream::iter(checks).for_each_concurrent(CONCURRENT, probe));
         }
-        // Nothing here stores or shares them.
-        drop(gateway.take_changes());
+        if !is_stored {
+            drop(gateway.take_changes());
+        }
         let now = clock::now();
         let next = gateway.next_deadline(now).unwrap_or(now + ROUND);
         let wait = clock::real(next.since(now)).clamp(Duration::from_millis(2), ROUND);

@@ -56,6 +56,16 @@ pub(crate) enum Command {
     /// Show the pool of the running gateway: keys, projects, counts, limits and rests; or say which keys share a
     /// project. Needs LIBRA_ADMIN_TOKEN.
     Pool(PoolOptions),
+    /// Copy the store into a file, also while the gateway runs.
+    Backup {
+        /// The file, which must not be there.
+        file: PathBuf,
+    },
+    /// Put a copy in the place of the store, while no gateway runs. What was there stays beside it.
+    Restore {
+        /// A file that `libra backup` has made.
+        file: PathBuf,
+    },
     /// Say which project of the running gateway would serve a request now, and why not the others. Needs
     /// LIBRA_ADMIN_TOKEN.
     Explain(Question),
@@ -177,6 +187,14 @@ pub(crate) struct Options {
     /// The file of settings to read instead of libra.toml in the working folder.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// The folder for what outlives a restart (LIBRA_DATA).
+    #[arg(long, global = true, value_name = "FOLDER", conflicts_with = "ephemeral")]
+    pub(crate) data: Option<String>,
+
+    /// Store nothing: what is learned is lost when libra ends.
+    #[arg(long, global = true)]
+    pub(crate) ephemeral: bool,
 
     /// For trials: a clock that runs fast, as RATE:ORIGIN:START.
     #[arg(long, global = true, value_name = "RATE:ORIGIN:START", hide = true)]

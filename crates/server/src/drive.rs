@@ -114,7 +114,10 @@ impl Drive {
                 Step::Open(head) => return Turn::Open(head),
                 Step::Ping(bytes) => return Turn::Ping(bytes),
                 Step::Reply(reply) => {
-                    self.exchange.take();
+                    let exchange = self.exchange.take();
+                    if exchange.is_some_and(|exchange| exchange.makes()) && reply.status().is_success() {
+                        telemetry::flushed().await;
+                    }
                     return Turn::Reply(reply);
                 }
                 Step::Commit { op, .. } => {

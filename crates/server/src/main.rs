@@ -19,6 +19,7 @@ mod patient;
 mod serve;
 mod settings;
 mod simulate;
+mod store;
 mod table;
 mod telemetry;
 mod upstream;
@@ -81,6 +82,8 @@ fn main() -> ExitCode {
                 Command::Audit(options) => audit::run(settings, options).await,
                 Command::Pool(options) => admin::pool(&settings, options).await,
                 Command::Explain(question) => admin::explain(&settings, question).await,
+                Command::Backup { file } => stored(store::backup(&settings.store, file)),
+                Command::Restore { file } => stored(store::restore(&settings.store, file)),
             }
         })
     });
@@ -108,6 +111,7 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         demo::prepare(&mut settings.config)?;
     }
     settings.config.memory = settings.config.memory.or_else(|| Some(machine::memory()? / 4));
+    let opened = store::open(&settings.store)?;
     let listen = settings.config.listen;
     let listener = serve::listen(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
@@ -118,21 +122,36 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         waiting: Arc::default(),
         stopping: Arc::default(),
     };
+    let store = opened.map(|opened| opened.begin(&app.gateway)).transpose()?;
+    if let Some(store) = &store {
+        telemetry::keep_in(Arc::clone(store));
+    }
     tokio::spawn(checks::look_after_pool(
         Arc::clone(&app.gateway),
         Arc::clone(&app.upstream),
         Arc::clone(&app.waiting),
+        store.is_some(),
     ));
     if app.gateway.config().project_probe {
         tokio::spawn(checks::place_keys(Arc::clone(&app.gateway), Arc::clone(&app.upstream)));
     }
+    // Whoever hears that it is there may end it at once, and in good order.
+    let stop = stop_signal();
     say(&format!("Libra is listening on http://{address}"));
     tracing::info!("{}", app.gateway.project_counts().summary);
     if settings.demo {
         say(&demo::lines(address));
     }
-    serve::serve(listener, app, stop_signal()).await;
+    serve::serve(listener, app, stop).await;
+    if let Some(store) = store {
+        store.end();
+    }
     Ok(())
+}
+
+/// What came of a command about the store.
+fn stored(done: Result<(), store::StoreError>) -> Result<ExitCode, StartError> {
+    Ok(done.map(|()| ExitCode::SUCCESS)?)
 }
 
 /// `libra verify`: checks keys and says of each what it is worth.
@@ -201,18 +220,29 @@ fn log_to_stderr(directives: &str) {
         .try_init();
 }
 
-/// Ready at the first SIGTERM or SIGINT.
-async fn stop_signal() {
+/// Ready at the first SIGTERM or SIGINT from now on.
+fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     {
-        let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        if let Ok(mut terminated) = terminated {
+        use tokio::signal::unix::{Signal, SignalKind, signal};
+        let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        async move {
+            let [terminated, interrupted] = signals;
+            // Where the system has no handler to give, the signal ends the process by itself.
+            let heard = async |signal: std::io::Result<Signal>| match signal {
+                Ok(mut signal) => {
+                    signal.recv().await;
+                }
+                Err(_) => std::future::pending().await,
+            };
             tokio::select! {
-                _ = terminated.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                () = heard(terminated) => {}
+                () = heard(interrupted) => {}
             }
-            return;
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
+    #[cfg(not(unix))]
+    async {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

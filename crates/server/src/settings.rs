@@ -5,6 +5,7 @@
 
 pub(crate) mod dotenv;
 mod file;
+mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 use libra_core::config::{Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, list_of, quoted};
 
+pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
 
 /// Everything that was set.
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) demo: bool,
     /// The proxies to reach the upstream through.
     pub(crate) proxies: Proxies,
+    /// What outlives a restart, and where.
+    pub(crate) store: StoreSettings,
 }
 
 /// Proxy variables as they were written.
@@ -115,7 +119,13 @@ impl Settings {
                 return Err(layers.place(ConfigError::new(variable, problem)));
             }
         }
-        Ok(Self { config, notices, log, demo: options.demo, proxies })
+        let store = StoreSettings::read(
+            options.demo || options.ephemeral,
+            |name| layers.lookup(name),
+            |name| layers.of_process(name),
+        )
+        .map_err(|error| layers.place(error))?;
+        Ok(Self { config, notices, log, demo: options.demo, proxies, store })
     }
 }
 
@@ -178,6 +188,7 @@ impl Layer {
             ("LIBRA_LISTEN", &options.listen),
             ("LIBRA_UPSTREAM", &options.upstream),
             ("LIBRA_LOG", &options.log),
+            ("LIBRA_DATA", &options.data),
         ];
         let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
         Self::new(Origin::CommandLine, values)
@@ -228,6 +239,12 @@ impl Layers {
             return None;
         }
         self.deciding(name).and_then(|layer| layer.values.get(name)).cloned()
+    }
+
+    /// What the process was started with, whatever else is set.
+    fn of_process(&self, name: &str) -> Option<String> {
+        let layer = self.layers.iter().find(|layer| layer.origin == Origin::Environment)?;
+        layer.values.get(name).cloned()
     }
 
     fn deciding(&self, name: &str) -> Option<&Layer> {

@@ -1,10 +1,33 @@
-//! Core's events as log lines.
+//! Core's events as log lines, and as rows of the store where there is one.
+
+use std::sync::{Arc, OnceLock};
 
 use libra_core::event::{Ending, Event, LiveEndedBy};
+
+use crate::store::Store;
+
+/// The store of this process: as the log, it is for whatever happens anywhere in it.
+static STORE: OnceLock<Arc<Store>> = OnceLock::new();
+
+/// From now on, events are stored, too.
+pub(crate) fn keep_in(store: Arc<Store>) {
+    // There is one, opened once.
+    let _ = STORE.set(store);
+}
+
+/// Waits until what was learned so far is stored, where it is; never for long.
+pub(crate) async fn flushed() {
+    if let Some(store) = STORE.get() {
+        store.flushed().await;
+    }
+}
 
 /// Writes events to the log. Nothing secret is in them.
 pub(crate) fn record(events: Vec<Event>) {
     for event in events {
+        if let Some(store) = STORE.get() {
+            store.record(&event);
+        }
         match event {
             Event::AttemptFailed { request, key, model, class, status, message, elapsed } => {
                 let key = key.map(tracing::field::display);

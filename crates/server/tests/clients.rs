@@ -188,7 +188,7 @@ fn a_proxy_that_cannot_be_used_ends_the_start() {
         let mut child = Command::new(env!("CARGO_BIN_EXE_libra"))
             .env_clear()
             .current_dir(std::env::temp_dir())
-            .envs([("LIBRA_LISTEN", "127.0.0.1:0"), (name, value)])
+            .envs([("LIBRA_LISTEN", "127.0.0.1:0"), ("LIBRA_DATA", "off"), (name, value)])
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()

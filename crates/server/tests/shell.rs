@@ -254,6 +254,7 @@ fn a_wrong_setting_ends_the_start_with_a_line_that_names_it() {
     let check = |settings: &[(&str, &str)], says: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_libra"))
             .env_clear()
+            .env("LIBRA_DATA", "off")
             .envs(settings.iter().copied())
             .current_dir(std::env::temp_dir())
             .output()

@@ -231,7 +231,7 @@ impl Server {
         let mut file = std::fs::File::create(&keys)?;
         file.write_all(variables.remove("LIBRA_KEYS").unwrap_or_default().as_bytes())?;
         let mut child = Command::new(libra)
-            .args(["--time-lapse", lapse])
+            .args(["--ephemeral", "--time-lapse", lapse])
             .env_clear()
             .current_dir(std::env::temp_dir())
             .envs(variables)

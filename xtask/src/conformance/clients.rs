@@ -61,7 +61,7 @@ pub(super) const CLIENTS: &[Client] = &[
     client("anthropic-python", "Anthropic SDK for Python", &["anthropic"], SDKS, "anthropic_messages.py"),
     client("google-python", "Google Gen AI SDK for Python", &["google-genai"], SDKS, "google_genai.py"),
     client(
-        "google-python-live",
+        "live-google-python",
         "Google Gen AI SDK for Python: Live",
         &["google-genai"],
         SDKS,
@@ -83,7 +83,7 @@ pub(super) const CLIENTS: &[Client] = &[
         "node/openai_responses.mjs",
     ),
     client("google-node", "Google Gen AI SDK for Node", &["@google/genai"], NODE, "node/google_genai.mjs"),
-    client("google-node-live", "Google Gen AI SDK for Node: Live", &["@google/genai"], NODE, "node/live.mjs"),
+    client("live-google-node", "Google Gen AI SDK for Node: Live", &["@google/genai"], NODE, "node/live.mjs"),
     client(
         "anthropic-node",
         "Anthropic SDK for Node",

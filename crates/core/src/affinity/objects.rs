@@ -24,6 +24,9 @@ const HOMES: usize = 10_000;
 /// A client makes its objects in one project for so long after the last one: as long as Google keeps files.
 const AT_HOME: Duration = Duration::from_secs(48 * 60 * 60);
 
+/// What clients make to use it together, and so in one project.
+const AT_HOMES: [&str; 2] = ["files", "cachedContents"];
+
 /// So long it is remembered that nobody has an object.
 const NOBODYS: Duration = Duration::from_secs(60);
 
@@ -56,6 +59,8 @@ struct Entry {
     /// None: nobody has it.
     owner: Option<Owner>,
     until: Timestamp,
+    /// Until when it is remembered as far as others were told.
+    told: Timestamp,
 }
 
 impl Objects {
@@ -67,10 +72,14 @@ impl Objects {
     /// A key of the project that has this object. `None`: not known. `Some(None)`: nobody had it a moment ago.
     pub(crate) fn find(&mut self, name: &ObjectName, now: Timestamp) -> Option<Option<Owner>> {
         let entry = self.entries.get_mut(&digest(name)).filter(|entry| entry.until > now)?;
-        if entry.owner.is_some() {
-            entry.until = entry.until.max(now + name.remembered());
+        let Some(owner) = entry.owner else { return Some(None) };
+        entry.until = entry.until.max(now + name.remembered());
+        if entry.until.since(entry.told) > name.remembered() / 4 {
+            entry.told = entry.until;
+            let until = entry.until;
+            self.tell(name, owner, until);
         }
-        Some(entry.owner)
+        Some(Some(owner))
     }
 
     /// A key has shown that its project has this object. Who made it counts for ever; who only sees it is no maker.
@@ -79,24 +88,34 @@ impl Objects {
         let maker = known.and_then(|known| known.maker).or(maker);
         let owner = Owner { key: known.map_or(key, |known| known.key), maker };
         let until = now + name.remembered();
-        self.put(name, Entry { owner: Some(owner), until }, now);
         if known != Some(owner) {
-            if self.changes.len() >= MAX_CHANGES {
-                self.changes.drain(..MAX_CHANGES / 2);
-            }
-            let object = name.as_str().into();
-            self.changes.push(StateChange::Object { object, key: owner.key, maker, until });
+            self.put(name, Entry { owner: Some(owner), until, told: until }, now);
+            self.tell(name, owner, until);
         }
+    }
+
+    fn tell(&mut self, name: &ObjectName, owner: Owner, until: Timestamp) {
+        let Owner { key, maker } = owner;
+        self.note(StateChange::Object { object: name.as_str().into(), key, maker, until });
+    }
+
+    fn note(&mut self, change: StateChange) {
+        if self.changes.len() >= MAX_CHANGES {
+            self.changes.drain(..MAX_CHANGES / 2);
+        }
+        self.changes.push(change);
     }
 
     /// An object that goes by another name now.
     pub(crate) fn forget(&mut self, name: &ObjectName) {
-        self.entries.remove(&digest(name));
+        if self.entries.remove(&digest(name)).is_some() {
+            self.note(StateChange::Forgotten { object: name.as_str().into() });
+        }
     }
 
     /// No project has this object.
     pub(crate) fn nobodys(&mut self, name: &ObjectName, now: Timestamp) {
-        self.put(name, Entry { owner: None, until: now + NOBODYS }, now);
+        self.put(name, Entry { owner: None, until: now + NOBODYS, told: Timestamp::EPOCH }, now);
     }
 
     /// Takes in what another instance, or this one before a restart, has learned.
@@ -104,9 +123,20 @@ impl Objects {
         if until <= now {
             return;
         }
-        let known = self.entries.get(&digest(name)).and_then(|entry| entry.owner);
-        let maker = known.and_then(|known| known.maker).or(owner.maker);
-        self.put(name, Entry { owner: Some(Owner { maker, ..owner }), until }, now);
+        let entry = self.entries.get(&digest(name));
+        let maker = entry.and_then(|entry| entry.owner?.maker).or(owner.maker);
+        let until = entry.filter(|entry| entry.owner.is_some()).map_or(until, |entry| entry.until.max(until));
+        self.put(name, Entry { owner: Some(Owner { maker, ..owner }), until, told: until }, now);
+        // Its maker lives there, unless it has made another one elsewhere since.
+        let lives_until = until - name.remembered() + AT_HOME;
+        let settles = AT_HOMES.contains(&name.collection()) && lives_until > now;
+        let home = owner.maker.filter(|maker| settles && *maker != COPY);
+        if let Some(maker) = home
+            && self.homes.get(&maker).is_none_or(|(_, until)| *until < lives_until)
+            && self.homes.len() < HOMES
+        {
+            self.homes.insert(maker, (owner.key, lives_until));
+        }
     }
 
     /// What was learned since this was last asked.
@@ -218,6 +248,21 @@ mod tests {
             other.apply(&name(&object), Owner { key, maker }, until, NOW);
         }
         assert_eq!(other.find(&file, NOW), one.find(&file, NOW));
+        assert_eq!(other.home(key("anna"), NOW), Some(key("k")), "the next ones are made beside it");
+        assert_eq!(other.home(key("anna"), NOW + AT_HOME), None);
+    }
+
+    #[test]
+    fn what_is_used_is_remembered_longer_elsewhere_too() {
+        let mut objects = Objects::new(10);
+        let store = name("fileSearchStores/a");
+        objects.learn(&store, key("k"), None, NOW);
+        assert_eq!(objects.take_changes().len(), 1);
+        let days = |days: u64| NOW + Duration::from_secs(days * 86_400);
+        for (day, told) in [(1, 0), (99, 0), (101, 1), (102, 0)] {
+            objects.find(&store, days(day));
+            assert_eq!(objects.take_changes().len(), told, "day {day}");
+        }
     }
 
     #[test]

@@ -87,7 +87,10 @@ pub(super) fn sessions(text: &str) -> Result<usize, String> {
 }
 
 /// `32MiB`, `32m` (1024 to the power), `32MB` (1000 to the power), `33554432`.
-pub(super) fn size(text: &str, least: u64, most: u64) -> Result<u64, String> {
+///
+/// # Errors
+/// A text that is no size, or one that is not within these bounds, in words.
+pub fn size(text: &str, least: u64, most: u64) -> Result<u64, String> {
     let (number, unit) = number_and_unit(text);
     let scale = match unit.as_str() {
         "" | "b" => Some(1),

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 63] = [
+pub const VARIABLES: [Variable; 67] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -289,6 +289,30 @@ pub const VARIABLES: [Variable; 63] = [
         "LIBRA_TRUSTED_PROXIES",
         "",
         "proxies whose word about a client's address counts: networks, addresses, loopback, private",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_DATA",
+        "",
+        "the folder for what outlives a restart; not set: libra in the platform's data directory; off: none",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_SECRET",
+        "",
+        "what seals contents in it, 32 characters or more; not set: made at the first start, in a file there",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_RETENTION_DAYS",
+        "30",
+        "how many days logs, counters and thought signatures are stored, 1 to 3650",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_RETENTION_SIZE",
+        "500MB",
+        "how large the store may grow, 10MB to 1000GB: then the oldest entries of the log go first",
     ),
     variable(
         Group::Server,

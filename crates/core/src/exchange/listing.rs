@@ -448,6 +448,7 @@ impl Listing {
     fn tell_end(&mut self, status: StatusCode, ending: Ending, now: Timestamp) {
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
+            client: self.access.client(),
             dialect: Dialect::Gemini,
             model: None,
             status,

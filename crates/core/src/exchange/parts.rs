@@ -264,6 +264,7 @@ impl Parts {
     fn tell_end(&mut self, status: StatusCode, ending: Ending, key: Option<KeyId>, now: Timestamp) {
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
+            client: self.access.client(),
             dialect: self.whole.form().dialect(),
             model: Some(self.whole.model().to_owned()),
             status,

@@ -43,6 +43,8 @@ pub(super) struct Steps {
     client: Client,
     work: Work,
     present: Exchange,
+    /// Something was made in a step.
+    pub(super) makes: bool,
     /// The present step's operations: by our number, and by its own.
     operations: Vec<(OpId, OpId)>,
     cancel: Vec<OpId>,
@@ -64,6 +66,7 @@ impl Steps {
         Self {
             client,
             work,
+            makes: present.makes(),
             present,
             operations: Vec::new(),
             cancel: Vec::new(),
@@ -127,7 +130,10 @@ impl Steps {
                 let message = "The request took longer than the gateway gives it.";
                 self.refuse(&Error::new(Kind::Timeout, message), now);
             }
-            Ok(Next::Ask(ask)) => self.present = self.client.exchange(ask, now),
+            Ok(Next::Ask(ask)) => {
+                self.present = self.client.exchange(ask, now);
+                self.makes = self.makes || self.present.makes();
+            }
             Ok(Next::Done(reply)) => {
                 let good = reply.status().is_success();
                 self.finish(reply, if good { Ending::Complete } else { Ending::Refused }, now);
@@ -158,6 +164,7 @@ impl Steps {
     fn tell_end(&mut self, status: StatusCode, ending: Ending, key: Option<KeyId>, now: Timestamp) {
         self.events.push(Event::Finished(Finished {
             request: self.client.mark.id(),
+            client: self.client.access.client(),
             dialect: Dialect::OpenAi,
             model: None,
             status,

@@ -122,6 +122,7 @@ impl Session {
         let (by, code) = self.end.unwrap_or((LiveEndedBy::Client, 1006));
         self.events.push(Event::LiveEnded(LiveEnded {
             request: self.mark.id(),
+            client: self.who.client(),
             model: self.model.clone(),
             key: self.key,
             attempts: self.budget.made(),

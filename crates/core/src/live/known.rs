@@ -16,7 +16,7 @@ pub(super) struct Owner {
     /// Whether the key is a client's own.
     pub(super) guests: bool,
     /// The client for whom it was made.
-    maker: Option<KeyId>,
+    pub(super) maker: Option<KeyId>,
 }
 
 impl Owner {

@@ -7,7 +7,7 @@ use super::known::Owner;
 use crate::auth::{Access, Presented};
 use crate::config::{ClientKeys, Config};
 use crate::error::{Error, Kind};
-use crate::secret::ApiKey;
+use crate::secret::{ApiKey, KeyId};
 
 /// How the name of every ephemeral token begins.
 const TOKENS: &str = "auth_tokens/";
@@ -51,6 +51,16 @@ impl Who {
             return Err(Error::new(Kind::Unauthorized, FOREIGN_TOKEN));
         }
         Ok(Self::Token { token: ApiKey::new(&token), owner })
+    }
+
+    /// What stands for the client: the one that had a token made, where that is known.
+    pub(super) fn client(&self) -> KeyId {
+        match self {
+            Self::Keys(access) => access.client(),
+            Self::Token { token, owner } => {
+                owner.as_ref().and_then(|owner| owner.maker).unwrap_or_else(|| token.id())
+            }
+        }
     }
 }
 

@@ -75,6 +75,8 @@ impl Running {
             .env("LIBRA_UPSTREAM", upstream)
             .env("LIBRA_CLIENTS", CLIENT)
             .env("LIBRA_LOG", "debug")
+            // Whoever tests the store names a folder.
+            .env("LIBRA_DATA", "off")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         for (name, value) in settings {

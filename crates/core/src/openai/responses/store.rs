@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::ids;
 use super::input::Item;
+use crate::contents::{Content, Outbox};
 use crate::memory::{Held, Memory};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct Answer {
 /// One request and its answer in a conversation, and what it went on from.
 #[derive(Debug)]
 pub struct Turn {
+    /// The id of its answer.
+    response: Box<str>,
     input: Vec<Item>,
     output: Vec<Item>,
     before: Option<Arc<Self>>,
@@ -67,6 +70,14 @@ pub struct Answers {
     order: VecDeque<(Timestamp, String)>,
     memory: Arc<Memory>,
     most: usize,
+    outbox: Outbox<Told>,
+}
+
+/// What a store is told.
+#[derive(Debug)]
+enum Told {
+    Kept(KeyId, Arc<Answer>, Timestamp),
+    Deleted(String),
 }
 
 #[derive(Debug)]
@@ -81,13 +92,42 @@ impl Answer {
         let output = output_items(&body);
         let (length, size) = before.as_ref().map_or((0, 0), |before| (before.length, before.size));
         let size = size + input.iter().chain(&output).map(Item::size).sum::<usize>();
-        let turn = Turn { input, output, before, length: length + 1, size, _held: None };
+        let response = id.as_str().into();
+        let turn = Turn { response, input, output, before, length: length + 1, size, _held: None };
         Self { id, body, turn: Arc::new(turn) }
+    }
+
+    /// All of it but what it goes on from, for a [store](Content::Answer).
+    fn written(&self) -> Option<Vec<u8>> {
+        let raw = |json: &'_ str| serde_json::from_str::<Box<RawValue>>(json).ok();
+        let input = self.turn.input.iter().map(|item| Some((&*item.id, raw(&item.json)?, item.is_reference)));
+        let body = raw(std::str::from_utf8(&self.body).ok()?)?;
+        serde_json::to_vec(&Written { input: input.collect::<Option<Vec<_>>>()?, body }).ok()
+    }
+
+    /// Reads what was [written](Self::written).
+    fn read(id: &str, said: &[u8], before: Option<Arc<Turn>>) -> Option<Self> {
+        let Written { input, body } = serde_json::from_slice::<Written<String>>(said).ok()?;
+        let item = |(id, json, is_reference): (String, Box<RawValue>, bool)| Item {
+            id,
+            json: json.get().to_owned(),
+            is_reference,
+        };
+        let body = Bytes::copy_from_slice(body.get().as_bytes());
+        Some(Self::new(id.to_owned(), body, input.into_iter().map(item).collect(), before))
     }
 
     fn size(&self) -> usize {
         OVERHEAD + self.body.len() + self.turn.items().map(Item::size).sum::<usize>()
     }
+}
+
+/// An answer as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Written<T> {
+    /// The items of the request: the id, the item, and whether it only names another.
+    input: Vec<(T, Box<RawValue>, bool)>,
+    body: Box<RawValue>,
 }
 
 fn output_items(body: &[u8]) -> Vec<Item> {
@@ -157,11 +197,72 @@ impl Answers {
     }
 
     fn within(most: usize, bytes: u64) -> Self {
-        Self { answers: HashMap::new(), order: VecDeque::new(), memory: Memory::new(bytes), most }
+        let (answers, order, outbox) = (HashMap::new(), VecDeque::new(), Outbox::default());
+        Self { answers, order, memory: Memory::new(bytes), most, outbox }
+    }
+
+    /// From now on, what is kept can be [fetched](Self::take_contents), too.
+    pub fn keep_contents(&mut self) {
+        self.outbox.open();
+    }
+
+    /// What was kept and deleted since this was last asked.
+    pub fn take_contents(&mut self) -> impl Iterator<Item = Content> + use<> {
+        self.outbox.take().into_iter().filter_map(|told| {
+            Some(match told {
+                Told::Kept(client, answer, since) => Content::Answer {
+                    id: answer.id.as_str().into(),
+                    client,
+                    before: answer.turn.before.as_ref().map(|before| before.response.clone()),
+                    until: since + KEPT,
+                    shown: true,
+                    said: answer.written()?.into(),
+                },
+                Told::Deleted(id) => Content::Deleted { id: id.into() },
+            })
+        })
+    }
+
+    /// Keeps what was kept before a restart: answers in the order in which they came. Those whose conversation is not
+    /// there from its beginning are left out.
+    pub fn restore(&mut self, contents: impl IntoIterator<Item = Content>, now: Timestamp) {
+        let mut turns: HashMap<Box<str>, Arc<Turn>> = HashMap::new();
+        for content in contents {
+            let Content::Answer { id, client, before, until, shown, said } = content else { continue };
+            let before = match before {
+                None => None,
+                Some(before) => match turns.get(&before) {
+                    Some(turn) => Some(Arc::clone(turn)),
+                    None => continue,
+                },
+            };
+            let Some(mut answer) = Answer::read(&id, &said, before) else { continue };
+            if shown && until > now {
+                self.put(client, answer, until - KEPT);
+                let entry = self.answers.get(&*id);
+                turns.extend(entry.map(|entry| (id, Arc::clone(&entry.answer.turn))));
+            } else {
+                let mut held = self.memory.share();
+                if held.grow(answer.size()) {
+                    if let Some(turn) = Arc::get_mut(&mut answer.turn) {
+                        turn._held = Some(held);
+                    }
+                    turns.insert(id, answer.turn);
+                }
+            }
+        }
     }
 
     /// Keeps an answer of a client's. One that is larger than the store is not kept.
-    pub fn keep(&mut self, client: KeyId, mut answer: Answer, now: Timestamp) {
+    pub fn keep(&mut self, client: KeyId, answer: Answer, now: Timestamp) {
+        let id = answer.id.clone();
+        self.put(client, answer, now);
+        if let Some(Entry { answer, .. }) = self.answers.get(&id) {
+            self.outbox.put(answer.size(), || Told::Kept(client, Arc::clone(answer), now));
+        }
+    }
+
+    fn put(&mut self, client: KeyId, mut answer: Answer, now: Timestamp) {
         self.forget_old(now);
         let mut held = self.memory.share();
         while self.answers.len() >= self.most || !held.grow(answer.size()) {
@@ -200,6 +301,7 @@ impl Answers {
         if is_its {
             self.answers.remove(id);
             self.order.retain(|(_, other)| other != id);
+            self.outbox.put(id.len(), || Told::Deleted(id.to_owned()));
         }
         is_its
     }
@@ -291,6 +393,36 @@ mod tests {
         drop(second);
         answers.remove(client("a"), &id(2));
         assert_eq!(answers.memory.held(), 0);
+    }
+
+    #[test]
+    fn conversations_outlive_a_restart() {
+        let (mut before, mut after) = (Answers::within(10, 1 << 20), Answers::within(10, 1 << 20));
+        before.keep_contents();
+        let mut turn = None;
+        for number in 1..=3 {
+            before.keep(client("a"), answer(number, 10, turn.take()), NOW);
+            turn = before.find(client("a"), &id(number), NOW).map(|answer| Arc::clone(&answer.turn));
+        }
+        before.remove(client("a"), &id(2));
+        let mut contents: Vec<Content> = before.take_contents().collect();
+        assert_eq!(contents.pop(), Some(Content::Deleted { id: id(2).as_str().into() }));
+        let lost = {
+            let Content::Answer { shown, .. } = &mut contents[1] else { panic!("an answer") };
+            *shown = false;
+            contents[1..].to_vec()
+        };
+        after.restore(contents, NOW);
+        assert!(after.find(client("a"), &id(2), NOW).is_none(), "it was deleted");
+        let [old, new] = [&mut before, &mut after]
+            .map(|answers| answers.find(client("a"), &id(3), NOW).expect("the last answer"));
+        assert_eq!((&new.body, new.turn.given()), (&old.body, old.turn.given()));
+        assert!(after.find(client("b"), &id(3), NOW).is_none());
+        let mut torn = Answers::within(10, 1 << 20);
+        torn.restore(lost, NOW);
+        assert!(torn.find(client("a"), &id(3), NOW).is_none(), "its beginning is missing");
+        assert!(after.find(client("a"), &id(1), NOW + KEPT).is_none(), "in time they go");
+        assert!(after.find(client("a"), &id(3), NOW + KEPT).is_none());
     }
 
     #[test]

@@ -1,0 +1,12 @@
+// Libra for `deno serve`. One gateway an isolate: what it learns of its keys lives as long as that.
+import { answer, initSync } from "./libra.js";
+
+const variable = (name) => Deno.env.get(name);
+// Deno Deploy keeps requests out of private networks, a machine of one's own does not.
+const isGuarded = ["DENO_DEPLOY", "DENO_DEPLOYMENT_ID"].some((name) => variable(name) !== undefined);
+
+initSync({ module: Deno.readFileSync(new URL("libra_bg.wasm", import.meta.url)) });
+
+export default {
+  fetch: (request, { remoteAddr }) => answer(request, remoteAddr.hostname, undefined, variable, isGuarded),
+};

@@ -1,0 +1,39 @@
+//! What of JavaScript's global functions is used.
+
+use js_sys::{Function, Promise};
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use web_sys::RequestInit;
+
+#[wasm_bindgen]
+extern "C" {
+    /// A request of the network.
+    #[wasm_bindgen(js_name = fetch)]
+    pub(crate) fn fetch(address: &str, init: &RequestInit) -> Promise;
+
+    /// Calls a function after so many milliseconds. What it returns is a number on some platforms, an object on others.
+    #[wasm_bindgen(js_name = setTimeout)]
+    pub(crate) fn set_timeout(call: &Function, milliseconds: f64) -> JsValue;
+
+    #[wasm_bindgen(js_name = clearTimeout)]
+    pub(crate) fn clear_timeout(timer: &JsValue);
+
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues, catch)]
+    fn get_random_values(bytes: &mut [u8]) -> Result<JsValue, JsValue>;
+
+    /// A line for the platform's log.
+    #[wasm_bindgen(js_namespace = console, js_name = log)]
+    pub(crate) fn log(line: &str);
+
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    pub(crate) fn log_error(line: &str);
+}
+
+/// Eight bytes of chance.
+pub(crate) fn chance() -> u64 {
+    let mut bytes = [0; 8];
+    // Without it, isolates that start in the same millisecond begin at the same key: no harm beyond that.
+    if get_random_values(&mut bytes).is_err() {
+        return js_sys::Date::now().to_bits();
+    }
+    u64::from_le_bytes(bytes)
+}
