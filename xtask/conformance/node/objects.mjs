@@ -29,7 +29,7 @@ const collect = async (pages) => {
   return all;
 };
 
-/** All names of a list. Of a page that is empty, as one is whose objects others delete meanwhile, the SDK gives `undefined`. */
+/** All names of a list. Of an empty page, as one is whose objects others delete meanwhile, the SDK gives `undefined`. */
 const namesOf = async (pages) => (await collect(pages)).filter(Boolean).map((item) => item.name);
 
 /** Opens when so many have arrived, and whoever started the process says so. */
@@ -178,7 +178,7 @@ async function film(script) {
     const answer = await fetch(`${BASE_URL}/v1beta/models/${FILM_MODEL}:predictLongRunning`, {
       method: "POST",
       headers: { "x-goog-api-key": script.key, "content-type": "application/json" },
-      body: JSON.stringify({ instances: [{ prompt: `The film of ${script.number}.` }], parameters: { sampleCount: 1 } }),
+      body: JSON.stringify({ instances: [{ prompt: `The film of ${script.number}.` }] }),
     });
     if (!answer.ok) throw new ApiError({ message: await answer.text(), status: answer.status });
     return answer.json();
