@@ -15,16 +15,17 @@ const PACE: Duration = Duration::from_millis(250);
 /// What becomes of the second, third and fourth key of each project, in rounds. A key that was found in public stays so.
 /// Faults that meet a request twice in a row are told to its client, so they are few.
 const ROUNDS: [[&str; 3]; 4] = [
-    ["leaked", "flaky:4:overloaded", "healthy"],
-    ["leaked", "flaky:4:reset-before-headers", "invalid"],
-    ["leaked", "flaky:4:internal", "healthy"],
-    ["leaked", "flaky:4:overloaded", "invalid"],
+    ["leaked", "flaky:2:overloaded", "healthy"],
+    ["leaked", "flaky:2:reset-before-headers", "invalid"],
+    ["leaked", "flaky:2:internal", "healthy"],
+    ["leaked", "flaky:2:overloaded", "invalid"],
 ];
 
-/// In this round, counted from zero, the fourth key of each project is at its limit: its project is, for whoever believes
-/// it, and has no room for a minute. Once, as those whose objects are there have to wait for that.
+/// In this round, counted from zero, the fourth key of each project is at a limit: its project is, for whoever believes
+/// it, and has no room for a while. Once, as those whose objects are there have to wait for that; and without a number, as
+/// that would be kept to from then on.
 const LIMITED: usize = 1;
-const LIMIT: &str = "flaky:5:minute-limit";
+const LIMIT: &str = "flaky:50:help-only";
 
 /// Changes keys until it is ended.
 pub(super) struct Trouble {
