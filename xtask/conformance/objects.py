@@ -137,13 +137,14 @@ class Script:
         return file
 
     async def patiently(self, call):
-        """What the call gives, made again for a minute where there is no room."""
-        end = time.monotonic() + 75
+        """What the call gives, made again for some minutes where there is no room."""
+        end = time.monotonic() + 200
         while True:
             try:
                 return await call()
-            except errors.ClientError as error:
-                if error.code != 429 or time.monotonic() > end:
+            except Exception as error:  # the interactions have errors of their own
+                code = getattr(error, "code", None) or getattr(error, "status_code", None)
+                if code != 429 or time.monotonic() > end:
                     raise
                 self.waits += 1
                 await asyncio.sleep(2)
@@ -179,19 +180,18 @@ async def cache(script):
 async def batch(script):
     """Requests in the call, or in a file; one of them names a file."""
     script.made += 1
-    request = {"contents": [{"role": "user", "parts": [
-        {"text": "What is this?"}, {"fileData": {"fileUri": script.files[1].uri, "mimeType": "image/png"}}]}]}
     config = {"display_name": f"batch of {script.number}"}
     if script.number % 2:
         lines = "".join(json.dumps({"key": f"r{at}", "request": {"contents": [{"parts": [{"text": "Hello"}]}]}}) + "\n"
                         for at in range(3))
         script.lines = await script.upload("batch", "jsonl", lines.encode())
-        script.batch = await script.aio.batches.create(model=MODEL, src=script.lines.name, config=config)
+        src = script.lines.name
     else:
         inlined = types.InlinedRequest(contents=[types.Content(role="user", parts=[
             types.Part(text="What is this?"),
             types.Part.from_uri(file_uri=script.files[1].uri, mime_type="image/png")])])
-        script.batch = await script.aio.batches.create(model=MODEL, src=[inlined], config=config)
+        src = [inlined]
+    script.batch = await script.patiently(lambda: script.aio.batches.create(model=MODEL, src=src, config=config))
     assert script.batch.name.startswith("batches/"), script.batch
 
 
@@ -302,7 +302,8 @@ async def prompt(script):
         assert "".join([chunk.text or "" async for chunk in stream])
     else:
         await script.generate(contents)
-    assert (await script.aio.models.count_tokens(model=MODEL, contents=contents)).total_tokens > 0
+    counted = await script.patiently(lambda: script.aio.models.count_tokens(model=MODEL, contents=contents))
+    assert counted.total_tokens > 0
 
 
 async def together(script):
@@ -364,14 +365,14 @@ async def store_searched(script):
 
 async def interaction_followed(script):
     script.made += 2
-    stream = await script.aio.interactions.create(
-        model=MODEL, input="Who am I?", previous_interaction_id=script.interaction.id, stream=True)
+    stream = await script.patiently(lambda: script.aio.interactions.create(
+        model=MODEL, input="Who am I?", previous_interaction_id=script.interaction.id, stream=True))
     ids = [event.interaction.id async for event in stream
            if event.event_type in ("interaction.created", "interaction.completed")]
     assert ids and all(ids), "the stream names no interaction"
     script.successor = await script.aio.interactions.get(ids[-1])
-    third = await script.aio.interactions.create(
-        model=MODEL, input="And again?", previous_interaction_id=script.successor.id)
+    third = await script.patiently(lambda: script.aio.interactions.create(
+        model=MODEL, input="And again?", previous_interaction_id=script.successor.id))
     assert third.id not in (script.interaction.id, script.successor.id)
     for one in (script.interaction, script.successor, third):
         await script.aio.interactions.delete(one.id)

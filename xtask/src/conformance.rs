@@ -239,7 +239,7 @@ mod tests {
             choose(chosen).map(|clients| clients.iter().map(|client| client.name).collect::<Vec<_>>())
         };
         assert_eq!(names(&[]).map(|names| names.len()), Ok(CLIENTS.len()));
-        assert_eq!(names(&["google-python-live"]), Ok(vec!["google-python-live"]));
+        assert_eq!(names(&["google-python"]), Ok(vec!["google-python"]));
         assert!(names(&["ai-sdk"]).is_ok_and(|names| names.len() > 2));
         assert_eq!(names(&["recordings"]), Ok(Vec::new()));
         assert!(names(&["nonesuch"]).is_err_and(|why| why.contains("google-python")));

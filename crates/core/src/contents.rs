@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 /// So many entries wait to be fetched, and so many bytes; beyond, the oldest are dropped. A store fetches several times a
 /// second, and what is dropped is only missed after a restart.
 const ENTRIES: usize = 16_384;
-const BYTES: usize = 32 << 20;
+const BYTES: usize = 16 << 20;
 
 /// Something to keep, or to keep no longer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -812,6 +812,12 @@ impl Intake {
         matches!(self.wanted, Wanted::Task(_)) && self.tuning.is_nothing()
     }
 
+    /// Whether it is a change that the administration asks for: it should be [stored](Gateway::take_changes) before the
+    /// answer says that it is made.
+    pub fn administers(&self) -> bool {
+        matches!(self.wanted, Wanted::Admin(_))
+    }
+
     /// The exchange, with the whole body.
     ///
     /// # Errors

@@ -123,6 +123,8 @@ pub struct Pool {
     probes: BTreeSet<(Timestamp, usize)>,
     cursor: usize,
     changes: Vec<StateChange>,
+    /// The projects that have served since changes were last asked for, where their owners bound what they serve.
+    spent: BTreeSet<u32>,
     /// What the user says of projects, until they are met.
     settings: HashMap<ProjectId, ProjectSettings>,
     prices: Vec<Price>,
@@ -306,6 +308,7 @@ impl Pool {
             probes: BTreeSet::new(),
             cursor: 0,
             changes: Vec::new(),
+            spent: BTreeSet::new(),
             settings: HashMap::new(),
             prices: Vec::new(),
         }

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::drive::{drive, poll_data};
 use crate::fetch::Fetcher;
 use crate::live;
+use crate::telemetry;
 use crate::upstream::{ClientBody, Upstream};
 use crate::waiting::Waiting;
 
@@ -77,7 +78,7 @@ impl App {
 
     async fn with_body(&self, mut intake: Intake, mut body: Incoming) -> Response<AnswerBody> {
         let limit = intake.body_limit();
-        let patience = self.gateway.config().deadline;
+        let (patience, administers) = (self.gateway.config().deadline, intake.administers());
         let read = tokio::time::timeout(patience, read(&mut body, &mut intake)).await;
         let read = read.unwrap_or(ReadBody::Faulty(BodyFault::TooSlow));
         let (exchange, streamed) = match read {
@@ -96,7 +97,12 @@ impl App {
         };
         match exchange {
             Ok(exchange) => drive(exchange, &self.upstream, &self.fetcher, &self.waiting, streamed).await,
-            Err(refusal) => refusal.map(AnswerBody::whole),
+            Err(answer) => {
+                if administers && answer.status().is_success() {
+                    telemetry::flushed().await;
+                }
+                answer.map(AnswerBody::whole)
+            }
         }
     }
 }

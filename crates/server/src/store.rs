@@ -80,7 +80,7 @@ pub(crate) enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFolder => f.write_str("no data folder is known on this machine"),
+            Self::NoFolder => f.write_str("there is no data folder (LIBRA_DATA)"),
             Self::Folder { path, problem } => {
                 write!(f, "the data folder {} cannot be used: {problem}", path.display())
             }
@@ -260,8 +260,10 @@ impl Store {
     }
 
     /// Waits until what was learned so far is on disk, but not for long.
-    pub(crate) async fn flushed(&self) {
-        self.fetch();
+    pub(crate) async fn flushed(self: &Arc<Self>) {
+        let store = Arc::clone(self);
+        // Writing down what conversations have left behind may take a while.
+        let _ = tokio::task::spawn_blocking(move || store.fetch()).await;
         // What could not be written in time is written later.
         let _ = tokio::time::timeout(PATIENCE, self.queue.flushed()).await;
     }

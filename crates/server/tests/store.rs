@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use kept::{Folder, PUBLIC, ask, upload};
+use libra_core::secret::ApiKey;
 use libra_simulator::{Condition, Fault, Simulator};
 use running::{CHAT, CLIENT, GENERATE, Running, chat, faulty, native, simulator};
 use serde_json::{Value, json};
@@ -165,6 +166,27 @@ async fn conversations_go_on() {
     stop(running);
     let bytes = std::fs::read(folder.0.join("libra.db")).expect("it can be read");
     assert!(!bytes.windows(12).any(|window| window == b"Confidential"), "what was said can be read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_administration_said_is_stored_when_it_is_answered() {
+    const TOKEN: &str = "token-of-the-administration";
+    let folder = Folder::new();
+    let simulator = simulator(&[("one", HEALTHY), ("two", HEALTHY)]);
+    let settings = [("LIBRA_KEYS", "one,two"), ("LIBRA_DATA", folder.path()), ("LIBRA_ADMIN_TOKEN", TOKEN)];
+    let running = Running::start(Arc::clone(&simulator), &settings).await;
+    let view = ask(&running, TOKEN, Method::GET, "/admin/pool", "").await.1;
+    let view: Value = serde_json::from_str(&view).unwrap_or_else(|_| panic!("{view}"));
+    assert_eq!(view["projects"]["count"], 2, "{view}");
+    let keys = json!({ "keys": [ApiKey::new("one").id(), ApiKey::new("two").id()] });
+    let joined = ask(&running, TOKEN, Method::POST, "/admin/projects/join", &keys.to_string()).await;
+    assert_eq!(joined.0, 200, "{joined:?}");
+    // Killed, at once.
+    drop(running);
+    assert_eq!(folder.number("SELECT count(*) FROM joins"), 1);
+    let running = Running::start(simulator, &settings).await;
+    let view = ask(&running, TOKEN, Method::GET, "/admin/pool", "").await.1;
+    assert!(view.contains("2 keys = 1 project"), "{view}");
 }
 
 /// A disk on which nothing can be written: whoever holds the database holds no request.

@@ -104,9 +104,9 @@ class Script {
     return file;
   }
 
-  /** What the call gives, made again for a minute where there is no room. */
+  /** What the call gives, made again for some minutes where there is no room. */
   async patiently(call) {
-    const end = Date.now() + 75_000;
+    const end = Date.now() + 200_000;
     for (;;) {
       try {
         return await call();
@@ -163,9 +163,8 @@ async function batch(script) {
     script.lines = await script.upload("batch", "jsonl", Buffer.from([0, 1, 2].map(line).join("\n")));
     src = script.lines.name;
   }
-  script.batch = await script.client.batches.create({
-    model: MODEL, src, config: { displayName: `batch of ${script.number}` },
-  });
+  const config = { displayName: `batch of ${script.number}` };
+  script.batch = await script.patiently(() => script.client.batches.create({ model: MODEL, src, config }));
   assert.match(script.batch.name, /^batches\//);
 }
 
@@ -254,7 +253,8 @@ async function prompt(script) {
   } else {
     await script.generate(contents);
   }
-  assert.ok((await script.client.models.countTokens({ model: MODEL, contents })).totalTokens > 0);
+  const counted = await script.patiently(() => script.client.models.countTokens({ model: MODEL, contents }));
+  assert.ok(counted.totalTokens > 0);
 }
 
 /** A new file is used with an old one. */
@@ -333,14 +333,15 @@ async function store_searched(script) {
 async function interaction_followed(script) {
   script.made += 2;
   const { interactions } = script.client;
-  const stream = await interactions.create({
-    model: MODEL, input: "Who am I?", previous_interaction_id: script.interaction.id, stream: true,
-  });
+  const follow = (id, input, more) => script.patiently(
+    () => interactions.create({ model: MODEL, input, previous_interaction_id: id, ...more }),
+  );
+  const stream = await follow(script.interaction.id, "Who am I?", { stream: true });
   const events = await collect(stream);
   const ids = events.map((event) => event.interaction?.id).filter(Boolean);
   assert.ok(ids.length > 0, "the stream names no interaction");
   const successor = await interactions.get(ids.at(-1));
-  const third = await interactions.create({ model: MODEL, input: "And again?", previous_interaction_id: successor.id });
+  const third = await follow(successor.id, "And again?");
   const made = [script.interaction.id, successor.id, third.id];
   assert.equal(new Set(made).size, 3);
   for (const id of made) await interactions.delete(id);

@@ -3,10 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::health::SetAside;
-use super::{MAX_CHANGES, Pool, ProjectId};
+use super::{MAX_CHANGES, Pool, ProjectId, Today};
 use crate::failure::{LimitKind, Why};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
+
+/// A number with a fraction is carried in millionths.
+const MILLION: f64 = 1_000_000.0;
 
 /// Who says which keys share a project. The stronger the word, the greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,6 +77,18 @@ pub enum StateChange {
         /// Since when.
         since: Timestamp,
     },
+    /// What a project has served in a day, where its owner allows so much and no more. Of two of the same day the greater
+    /// counts.
+    Spent {
+        /// The project.
+        project: ProjectId,
+        /// When the day ends.
+        ends: Timestamp,
+        /// Requests.
+        requests: u64,
+        /// What they cost, in millionths of what prices are in.
+        cost_millionths: u64,
+    },
     /// An object belongs to the project of a key. Who made it is known for ever, once it is known.
     Object {
         /// Its name, as [`ObjectName`](crate::affinity::name) has it.
@@ -133,6 +148,19 @@ impl Pool {
                     };
                     *limit = Some(*value);
                 });
+            }
+            StateChange::Spent { project, ends, requests, cost_millionths } => {
+                let Some(&number) = self.project_numbers.get(project) else { return };
+                if *ends <= now {
+                    return;
+                }
+                let today = &mut self.projects[number as usize].today;
+                if today.ends <= now {
+                    *today = Today { ends: *ends, requests: 0, cost: 0.0 };
+                }
+                today.requests = today.requests.max(*requests);
+                today.cost = today.cost.max(*cost_millionths as f64 / MILLION);
+                self.spend(number, 0, 0.0, now);
             }
             StateChange::SetAside { key, why, since } => {
                 let Some(&slot) = self.by_id.get(key) else { return };
@@ -198,6 +226,61 @@ impl Pool {
 
     /// What has changed since this was last asked, for whoever keeps or shares it.
     pub fn take_changes(&mut self) -> Vec<StateChange> {
+        for number in std::mem::take(&mut self.spent) {
+            let project = &self.projects[number as usize];
+            let Today { ends, requests, cost } = project.today;
+            let cost_millionths = (cost * MILLION).ceil() as u64;
+            self.changed(StateChange::Spent { project: project.id, ends, requests, cost_millionths });
+        }
         std::mem::take(&mut self.changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{PoolKey, ProjectSettings, Strategy, Tier};
+    use crate::pool::{Pick, PoolSettings, Want};
+    use crate::secret::ApiKey;
+
+    #[test]
+    fn what_an_owner_allows_for_a_day_is_not_allowed_anew_after_a_restart() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let keys = [PoolKey { project: Some("a".into()), ..PoolKey::from(ApiKey::new("one")) }];
+        let project = ProjectSettings {
+            name: "a".to_owned(),
+            tier: Tier::Unknown,
+            priority: None,
+            max_requests_per_day: Some(3),
+            max_cost_per_day: None,
+            limits: Vec::new(),
+        };
+        let settings = PoolSettings {
+            projects: std::slice::from_ref(&project),
+            ..PoolSettings::only(Strategy::Headroom)
+        };
+        let pool = || Pool::new(&keys, settings, 1);
+        let serves = |pool: &mut Pool, now| {
+            matches!(
+                pool.pick(&Want { model: Some("m"), tokens: 1, ..Want::default() }, now),
+                Pick::Ready { .. }
+            )
+        };
+        let mut before = pool();
+        assert!(serves(&mut before, now) && serves(&mut before, now));
+        let changes = before.take_changes();
+        assert!(matches!(changes[..], [StateChange::Spent { requests: 2, .. }]), "once for all: {changes:?}");
+        assert_eq!(before.take_changes(), []);
+        let mut after = pool();
+        for change in changes.iter().chain(&changes) {
+            after.apply(change, now);
+        }
+        assert!(serves(&mut after, now) && !serves(&mut after, now));
+        let mut next_day = pool();
+        let day = Duration::from_secs(86_400);
+        changes.iter().for_each(|change| next_day.apply(change, now + day));
+        assert!((0..3).all(|_| serves(&mut next_day, now + day)));
     }
 }

@@ -41,6 +41,7 @@ impl Pool {
         if project.today.ends <= now {
             project.today = Today { ends: midnight, requests: 0, cost: 0.0 };
         }
+        self.spent.insert(project_number);
         project.today.requests += requests;
         project.today.cost += cost;
         let used_up = most.0.is_some_and(|most| project.today.requests >= most)

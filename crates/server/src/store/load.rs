@@ -98,6 +98,11 @@ fn changes(database: &Connection, now: Timestamp) -> Result<Vec<StateChange>, St
         let model = Some(row.get::<_, Box<str>>(1)?).filter(|model| !model.is_empty());
         Ok(Some(StateChange::Rest { project: project(row, 0)?, model, until: time_at(row, 2)? }))
     })?;
+    read(&format!("SELECT project, ends, requests, cost FROM spent WHERE ends > {now}"), &|row| {
+        let number = |at| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(at)?).unwrap_or_default());
+        let (project, ends) = (project(row, 0)?, time_at(row, 1)?);
+        Ok(Some(StateChange::Spent { project, ends, requests: number(2)?, cost_millionths: number(3)? }))
+    })?;
     read("SELECT key, restored FROM keys WHERE restored > 0", &|row| {
         Ok(Some(StateChange::Restored { key: key(row, 0)?, at: time_at(row, 1)? }))
     })?;

@@ -18,11 +18,11 @@ const GATHERED: Duration = Duration::from_millis(250);
 /// So many rows are enough to write at once.
 const ENOUGH: usize = 4096;
 
-/// So many of each kind wait: ten minutes of a busy gateway. Beyond, the oldest are dropped.
-const ROWS: usize = 65_536;
+/// So many of each kind wait: some minutes of a busy gateway, and some ten megabytes. Beyond, the oldest are dropped.
+const ROWS: usize = 32_768;
 
-/// So many bytes of contents wait, as what was said may be long.
-const CONTENT_BYTES: usize = 64 << 20;
+/// So many bytes of contents wait, as what was said may be long: a small part of what a container of 256 MB has.
+const CONTENT_BYTES: usize = 16 << 20;
 
 /// What is to be written at once.
 #[derive(Debug, Default)]

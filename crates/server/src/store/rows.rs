@@ -26,12 +26,19 @@ pub(crate) fn write(
     gateway: &Gateway,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    // What a person has said is to survive a loss of power, too, once it is answered.
+    let is_administration = batch.changes.iter().any(is_a_persons);
+    database.pragma_update(None, "synchronous", if is_administration { "FULL" } else { "NORMAL" })?;
     let transaction = database.transaction()?;
     write_changes(&transaction, batch)?;
     write_contents(&transaction, seal, batch, now)?;
     write_log(&transaction, batch, gateway)?;
     transaction.commit()?;
     Ok(())
+}
+
+fn is_a_persons(change: &StateChange) -> bool {
+    matches!(change, StateChange::Joined { by: By::Person, .. } | StateChange::Split { by: By::Person, .. })
 }
 
 fn write_changes(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
@@ -53,6 +60,15 @@ fn write_changes(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Sto
          WHERE (excluded.said_by, excluded.at) > (said_by, at)",
     )?;
     let mut limit = transaction.prepare("INSERT OR REPLACE INTO limits VALUES (?1, ?2, ?3, ?4)")?;
+    // What is known of Google's clock moves the end of a day by minutes; of the next one it is a day away.
+    let mut spent = transaction.prepare(
+        "INSERT INTO spent VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET
+             requests = iif(excluded.ends > ends + 43200000, excluded.requests, max(requests, excluded.requests)),
+             cost = iif(excluded.ends > ends + 43200000, excluded.cost, max(cost, excluded.cost)),
+             ends = max(ends, excluded.ends)
+         WHERE excluded.ends > ends - 43200000",
+    )?;
     let mut set_aside = transaction.prepare(
         "INSERT INTO keys (key, why, since) VALUES (?1, ?2, ?3)
          ON CONFLICT DO UPDATE SET why = excluded.why, since = excluded.since WHERE excluded.since > since",
@@ -83,6 +99,10 @@ fn write_changes(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Sto
             }
             StateChange::Limit { project, model, kind, value } => {
                 limit.execute(params![id(project.as_u64()), model, kind_name(*kind), count(*value)])
+            }
+            StateChange::Spent { project, ends, requests, cost_millionths } => {
+                let (requests, cost) = (count(*requests), count(*cost_millionths));
+                spent.execute(params![id(project.as_u64()), time(*ends), requests, cost])
             }
             StateChange::SetAside { key, why, since } => {
                 set_aside.execute(params![key_id(*key), why_name(*why), time(*since)])

@@ -33,6 +33,11 @@ CREATE TABLE limits (
     PRIMARY KEY (project, model, kind)
 ) WITHOUT ROWID;
 
+-- What projects have served in a day, where their owners bound it: the greater counts. Cost in millionths.
+CREATE TABLE spent (
+    project INTEGER PRIMARY KEY, ends INTEGER NOT NULL, requests INTEGER NOT NULL, cost INTEGER NOT NULL
+);
+
 -- Keys that were set aside, and when they came back: the newer counts.
 CREATE TABLE keys (
     key INTEGER PRIMARY KEY, why TEXT, since INTEGER NOT NULL DEFAULT 0, restored INTEGER NOT NULL DEFAULT 0
@@ -53,7 +58,8 @@ CREATE TABLE answers (
     id TEXT PRIMARY KEY, client INTEGER NOT NULL, before TEXT, until INTEGER NOT NULL, shown INTEGER NOT NULL,
     said BLOB NOT NULL
 );
-CREATE INDEX answers_until ON answers (until);
+-- All that is asked of many at once, so that what was said is not read for it.
+CREATE INDEX answers_held ON answers (id, before, until, shown);
 
 -- What was used, by Pacific day. Client 0: all that brought their own keys. Project 0: none of the pool's.
 CREATE TABLE usage (
