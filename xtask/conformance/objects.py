@@ -199,8 +199,9 @@ async def film(script):
     """This SDK asks Google's other service alone for films, so the first call is made by hand."""
     script.made += 2  # the operation and the film
     body = {"instances": [{"prompt": f"The film of {script.number}."}], "parameters": {"sampleCount": 1}}
-    _, begun = await asyncio.to_thread(
-        by_hand, script.key, "POST", f"/v1beta/models/{FILM_MODEL}:predictLongRunning", json.dumps(body).encode())
+    path = f"/v1beta/models/{FILM_MODEL}:predictLongRunning"
+    _, begun = await script.patiently(
+        lambda: asyncio.to_thread(by_hand, script.key, "POST", path, json.dumps(body).encode()))
     script.film = types.GenerateVideosOperation(name=json.loads(begun)["name"])
     assert script.film.name.startswith(f"models/{FILM_MODEL}/operations/"), script.film
 

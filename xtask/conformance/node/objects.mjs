@@ -171,13 +171,15 @@ async function batch(script) {
 /** This SDK asks Google's other service alone for films, so the first call is made by hand. */
 async function film(script) {
   script.made += 2; // the operation and the film
-  const answer = await fetch(`${BASE_URL}/v1beta/models/${FILM_MODEL}:predictLongRunning`, {
-    method: "POST",
-    headers: { "x-goog-api-key": script.key, "content-type": "application/json" },
-    body: JSON.stringify({ instances: [{ prompt: `The film of ${script.number}.` }], parameters: { sampleCount: 1 } }),
+  const begun = await script.patiently(async () => {
+    const answer = await fetch(`${BASE_URL}/v1beta/models/${FILM_MODEL}:predictLongRunning`, {
+      method: "POST",
+      headers: { "x-goog-api-key": script.key, "content-type": "application/json" },
+      body: JSON.stringify({ instances: [{ prompt: `The film of ${script.number}.` }], parameters: { sampleCount: 1 } }),
+    });
+    if (!answer.ok) throw new ApiError({ message: await answer.text(), status: answer.status });
+    return answer.json();
   });
-  const begun = await answer.json();
-  assert.equal(answer.status, 200, JSON.stringify(begun));
   script.film = new GenerateVideosOperation();
   script.film.name = begun.name;
 }

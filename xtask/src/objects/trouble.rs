@@ -21,10 +21,12 @@ const ROUNDS: [[&str; 3]; 4] = [
     ["leaked", "flaky:2:overloaded", "invalid"],
 ];
 
-/// In this round, counted from zero, the fourth key of each project is at a limit: its project is, for whoever believes
+/// In this round, counted from zero, the fourth key of some projects is at a limit: its project is, for whoever believes
 /// it, and has no room for a while. Once, as those whose objects are there have to wait for that; and without a number, as
 /// that would be kept to from then on.
 const LIMITED: usize = 1;
+/// The first ones: the others have room for what can go to them.
+const LIMITED_PROJECTS: usize = 2;
 const LIMIT: &str = "flaky:50:help-only";
 
 /// Changes keys until it is ended.
@@ -42,7 +44,8 @@ impl Trouble {
             for (number, round) in ROUNDS.iter().cycle().enumerate() {
                 for project in 1..=PROJECTS {
                     for (at, condition) in round.iter().enumerate() {
-                        let is_limited = number == LIMITED && at + 1 == round.len();
+                        let is_limited =
+                            number == LIMITED && project <= LIMITED_PROJECTS && at + 1 == round.len();
                         let condition = if is_limited { LIMIT } else { condition };
                         let body =
                             format!(r#"{{"key":"{}","condition":"{condition}"}}"#, key(project, at + 2));
