@@ -29,6 +29,9 @@ const collect = async (pages) => {
   return all;
 };
 
+/** All names of a list. Of a page that is empty, as one is whose objects others delete meanwhile, the SDK gives `undefined`. */
+const namesOf = async (pages) => (await collect(pages)).filter(Boolean).map((item) => item.name);
+
 /** Opens when so many have arrived, and whoever started the process says so. */
 class Barrier {
   constructor(parties) {
@@ -216,7 +219,7 @@ async function listed(script) {
     [[script.batch], await client.batches.list(pageSize(100))],
     [[script.store], await client.fileSearchStores.list(pageSize(20))],
   ]) {
-    const found = (await collect(pages)).map((item) => item.name);
+    const found = await namesOf(pages);
     for (const { name } of expected) assert.ok(found.includes(name), `${name} is not among ${found.length}`);
     assert.equal(new Set(found).size, found.length, "something is there twice");
   }
@@ -240,7 +243,7 @@ async function strangers(script) {
     await assert.rejects(ask, (error) => error instanceof ApiError && error.status === 403);
   }
   if (script.key !== API_KEY && script.number % 8 === 0) {
-    const names = (await collect(await stranger.files.list({ config: { pageSize: 100 } }))).map((item) => item.name);
+    const names = await namesOf(await stranger.files.list({ config: { pageSize: 100 } }));
     assert.ok(!names.includes(file.name), "a stranger's list has it");
   }
 }
@@ -388,7 +391,7 @@ async function deleted(script) {
   const gone = [...script.files, script.film_file, ...(script.lines ? [script.lines] : [])].map((file) => file.name);
   for (const name of gone) await client.files.delete({ name });
   await assert.rejects(() => client.files.get({ name: gone[0] }), (error) => error.status === 403);
-  const names = (await collect(await client.files.list({ config: { pageSize: 100 } }))).map((file) => file.name);
+  const names = await namesOf(await client.files.list({ config: { pageSize: 100 } }));
   assert.ok(!gone.some((name) => names.includes(name)), "a list has what was deleted");
 }
 
