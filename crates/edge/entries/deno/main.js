@@ -5,6 +5,9 @@ const variable = (name) => Deno.env.get(name);
 // Deno Deploy keeps requests out of private networks, a machine of one's own does not.
 const isGuarded = ["DENO_DEPLOY", "DENO_DEPLOYMENT_ID"].some((name) => variable(name) !== undefined);
 
+// A fault of one request must not end the others: the gateway begins anew by itself.
+addEventListener("error", (event) => event.preventDefault());
+
 initSync({ module: Deno.readFileSync(new URL("libra_bg.wasm", import.meta.url)) });
 
 export default {
