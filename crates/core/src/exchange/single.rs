@@ -323,6 +323,9 @@ impl Single {
                     return self.go_with(lease, now);
                 }
                 Pick::CoolingDown { until } if may_wait && until <= self.waits_until() => {
+                    if self.is_long(until) && self.moves(now) {
+                        return self.advance(now);
+                    }
                     return if self.queues() { self.wait_in_queue(now) } else { Step::WaitUntil(until) };
                 }
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}

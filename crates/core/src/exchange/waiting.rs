@@ -36,17 +36,26 @@ impl Drop for Place {
 impl Single {
     /// Whether the request waits in the queue when it has to wait.
     pub(super) fn queues(&self) -> bool {
+        // Whom only one project can serve, no other's room helps: it waits by itself.
+        self.only.is_none() && self.is_patient()
+    }
+
+    /// Whether it waits as long as others wait in the queue.
+    fn is_patient(&self) -> bool {
         let config = self.gateway.config();
         matches!(self.access, Access::Pool { .. })
             && self.task.model().is_some()
-            // Whom only one project can serve, no other's room helps.
-            && self.only.is_none()
             && !config.queue_wait.is_zero()
+    }
+
+    /// Whether a rest is worth going to another project for, if the request can: its files are brought there sooner.
+    pub(super) fn is_long(&self, until: Timestamp) -> bool {
+        until > self.times.arrived + SHORT_REST
     }
 
     /// Rests are waited out until here.
     pub(super) fn waits_until(&self) -> Timestamp {
-        let patience = match (self.can_take_over(), self.queues()) {
+        let patience = match (self.can_take_over(), self.is_patient()) {
             (true, _) => TAKE_OVER_AFTER,
             (false, true) => self.gateway.config().queue_wait,
             (false, false) => SHORT_REST,

@@ -112,3 +112,31 @@ fn files_of_two_projects_meet_in_one_of_them() {
     assert_eq!(seen.status, 200, "{}", seen.text());
     assert_eq!(google.seen.last().map(|seen| seen.2[..2].to_owned()), Some(there));
 }
+
+#[test]
+fn what_cannot_move_is_as_patient_as_the_queue() {
+    let mut google = Google::default();
+    google.objects.insert("files/old".to_owned(), "p2".to_owned());
+    google.used_up.push("p2".to_owned());
+    let patient = |wait| libra_core::config::Config {
+        queue_wait: std::time::Duration::from_secs(wait),
+        ..crate::pool()
+    };
+    let ask = call("POST", PROMPT, r#"{"contents":[{"parts":[{"fileData":{"fileUri":"files/old"}}]}]}"#);
+    for (wait, expected) in [(39, 429), (50, 200)] {
+        let mut harness = Harness::new(patient(wait));
+        google.used_up = vec!["p2".to_owned()];
+        let mut refused = 0;
+        let seen = harness.send(&ask, |request| {
+            let answer = google.answer(request);
+            if answer.status == 429 {
+                refused += 1;
+                // There is room again by the time that Google names.
+                google.used_up.clear();
+            }
+            answer
+        });
+        assert_eq!((seen.status, refused), (expected, 1), "{wait}: {}", seen.text());
+        assert!(expected == 429 || seen.took.as_secs() >= 40, "{:?}", seen.took);
+    }
+}
