@@ -21,6 +21,7 @@ mod attempt;
 mod fetch;
 mod heartbeat;
 mod hedge;
+mod inner;
 mod large;
 mod listing;
 mod moving;

@@ -324,20 +324,17 @@ impl Relay {
             return;
         }
         self.last = piece.clone();
-        if judge::mentions_finish(piece)
-            && let Some(lease) = &self.origin.lease
-        {
+        if !judge::mentions_finish(piece) {
+            return;
+        }
+        if let Some(lease) = &self.origin.lease {
             let by = (lease.key().id(), lease.is_guests());
             learn_continuation(&self.origin.gateway, piece, by, self.origin.client, now);
         }
-        if !self.finished && judge::mentions_finish(piece) {
-            // A part of an event that was too large to be held cannot be read; its word has to do.
-            self.finished = self.torn
-                || self
-                    .last_frames()
-                    .iter()
-                    .any(|frame| frame.data().is_some_and(|data| judge::finishes(&data)));
-        }
+        // A part of an event that was too large to be held cannot be read; its word has to do.
+        self.finished = self.finished
+            || self.torn
+            || self.last_frames().iter().any(|frame| frame.data().is_some_and(|data| judge::finishes(&data)));
     }
 
     /// The events of the last stretch that was passed.

@@ -20,7 +20,7 @@ use crate::judge;
 use crate::pool::Only;
 use crate::route::{Version, escape_model, without_credentials};
 use crate::secret::{ApiKey, KeyId};
-use crate::sse::{Decoder, Framing};
+use crate::sse::Framing;
 use crate::upstream;
 
 /// What of an upload's head goes up, besides what goes up of every request.
@@ -323,19 +323,11 @@ impl Resource {
     /// What the head of a good answer leads to.
     pub(crate) fn phase(&self, status: StatusCode, headers: HeaderMap) -> Phase {
         match self.framing() {
-            Some(framing) => Phase::Judging {
-                status,
-                headers,
-                decoder: Decoder::new(framing),
-                held: Vec::new(),
-                size: 0,
-                since: None,
-                spoiled: false,
-            },
+            Some(framing) => Phase::judging(status, headers, framing),
             None if self.kind == Kind::Media && !(self.whole && is_text(&headers)) => {
                 Phase::Proven { status, headers, held: Vec::new(), ended: false }
             }
-            None => Phase::Holding { status, headers, chunks: Vec::new(), size: 0 },
+            None => Phase::holding(status, headers),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::openai::responses::store::Answer;
 use crate::resource::{self, Kind, Resource};
 use crate::route::{ModelCall, Version, model_path};
 use crate::signatures::Issued;
-use crate::sse::{Decoder, Framing};
+use crate::sse::Framing;
 use crate::time::Timestamp;
 
 /// The largest upload. Google takes files of 2 GB.
@@ -328,16 +328,8 @@ impl Task {
             return resource.phase(status, headers);
         }
         match self.framing() {
-            Some(framing) => Phase::Judging {
-                status,
-                headers,
-                decoder: Decoder::new(framing),
-                held: Vec::new(),
-                size: 0,
-                since: None,
-                spoiled: false,
-            },
-            None => Phase::Holding { status, headers, chunks: Vec::new(), size: 0 },
+            Some(framing) => Phase::judging(status, headers, framing),
+            None => Phase::holding(status, headers),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::judge::Verdict;
 use crate::pool::{LeaseId, ProjectId};
 use crate::secret::ApiKey;
-use crate::sse::Decoder;
+use crate::sse::{Decoder, Framing};
 use crate::task::Task;
 use crate::time::Timestamp;
 
@@ -86,6 +86,19 @@ pub(super) enum Over {
     /// A stream that says nothing but that the model has spoiled it. It is proven, for want of a better one.
     Spoiled,
     Whole(Bytes),
+}
+
+impl Phase {
+    /// A stream begins.
+    pub(crate) fn judging(status: StatusCode, headers: HeaderMap, framing: Framing) -> Self {
+        let decoder = Decoder::new(framing);
+        Self::Judging { status, headers, decoder, held: Vec::new(), size: 0, since: None, spoiled: false }
+    }
+
+    /// A whole answer begins.
+    pub(crate) const fn holding(status: StatusCode, headers: HeaderMap) -> Self {
+        Self::Holding { status, headers, chunks: Vec::new(), size: 0 }
+    }
 }
 
 impl Attempt {

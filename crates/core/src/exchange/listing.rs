@@ -18,6 +18,7 @@ use http::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::inner::Operations;
 use super::{Admitted, CLIENT_LEFT, OpId, Outcome, Single, Step};
 use crate::affinity::address::Called;
 use crate::affinity::name::ObjectName;
@@ -98,8 +99,7 @@ struct Place {
 struct Asked {
     place: Place,
     single: Single,
-    /// Its operations: by our number, and by its own.
-    operations: Vec<(OpId, OpId)>,
+    operations: Operations,
     reply: Option<Response<Bytes>>,
 }
 
@@ -210,16 +210,13 @@ impl Listing {
                     Step::Start(inner, what) => {
                         self.next_op += 1;
                         let outer = OpId(self.next_op);
-                        asked.operations.push((outer, inner));
+                        asked.operations.start(outer, inner);
                         return Step::Start(outer, what);
                     }
-                    Step::Cancel(inner) => {
-                        let known = asked.operations.iter().position(|(_, its)| *its == inner);
-                        match known.map(|known| asked.operations.swap_remove(known)) {
-                            Some((outer, _)) => return Step::Cancel(outer),
-                            None => now,
-                        }
-                    }
+                    Step::Cancel(inner) => match asked.operations.cancel(inner) {
+                        Some(outer) => return Step::Cancel(outer),
+                        None => now,
+                    },
                     Step::WaitUntil(until) | Step::Queued { until, .. } => until,
                     Step::Open(_) | Step::Ping(_) => now,
                     Step::Reply(reply) => {
@@ -228,8 +225,7 @@ impl Listing {
                     }
                     Step::Commit { op, .. } => {
                         // A page too large to be held is none.
-                        let known = asked.operations.iter().find(|(_, its)| *its == op);
-                        self.cancel.extend(known.map(|(outer, _)| *outer));
+                        self.cancel.extend(asked.operations.cancel(op));
                         let error = Error::new(Kind::BadGateway, "A page of the list is too large.");
                         asked.reply = Some(error.response(Dialect::Gemini, Some(self.mark.id())));
                         now
@@ -282,7 +278,7 @@ impl Listing {
         };
         self.calls += 1;
         let single = Single::new(Arc::clone(&self.gateway), admitted);
-        Asked { place, single, operations: Vec::new(), reply: None }
+        Asked { place, single, operations: Operations::default(), reply: None }
     }
 
     /// Takes the first project's page: the others' follow it.
@@ -428,7 +424,7 @@ impl Listing {
     fn drop_asked(&mut self) {
         for mut asked in std::mem::take(&mut self.asked) {
             self.hear(asked.single.take_events());
-            self.cancel.extend(asked.operations.iter().map(|(outer, _)| *outer));
+            self.cancel.extend(asked.operations.take());
         }
         self.places.clear();
     }
@@ -463,8 +459,8 @@ impl Listing {
 
     pub(super) fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
         for asked in &mut self.asked {
-            if let Some((_, inner)) = asked.operations.iter().find(|(outer, _)| *outer == op) {
-                return asked.single.handle(*inner, outcome, now);
+            if let Some(inner) = asked.operations.inner(op) {
+                return asked.single.handle(inner, outcome, now);
             }
         }
     }

@@ -8,9 +8,9 @@ use memchr::memmem;
 
 use super::Single;
 use super::attempt::{Attempt, Phase};
-use crate::affinity::address::{put, upload_id};
+use crate::affinity::address::{Public, put, upload_id};
 use crate::affinity::name::{GOOGLE, ObjectName};
-use crate::affinity::scan::{self, Field};
+use crate::affinity::scan::{self, Field, Found};
 use crate::affinity::spool::LARGEST;
 use crate::event::Ending;
 use crate::gateway::Gateway;
@@ -84,10 +84,9 @@ impl Single {
         let response = resource.respond((status, &headers), body.clone(), &public, (lease.key(), client));
         let (key, guests) = (lease.key().id(), lease.is_guests());
         // What a model has written names nothing that there is.
-        if resource.kind() != Kind::Media {
-            self.learn(&body, key, guests, now);
-        }
-        self.fill_spool(&headers, &body);
+        let names = if resource.kind() == Kind::Media { Vec::new() } else { self.names_in(&body, &public) };
+        self.fill_spool(&headers, names.first());
+        self.learn(names, key, guests, now);
         if resource.kind() == (Kind::Make { settles: true }) {
             self.gateway.objects(guests).settle(client, key, None, now);
         }
@@ -95,19 +94,14 @@ impl Single {
         self.finish(response, Ending::Complete, Some(key), None, now);
     }
 
-    /// Keeps what was uploaded, so that it can be uploaded again.
-    fn fill_spool(&self, answered: &HeaderMap, answer: &[u8]) {
+    /// Keeps what was uploaded, so that it can be uploaded again. `made` is what has become of it.
+    fn fill_spool(&self, answered: &HeaderMap, made: Option<&ObjectName>) {
         let Some(resource) = self.task.resource() else { return };
         let said = |headers: &HeaderMap, name: &str| {
             headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
         let call = resource.call();
         let query = call.query.as_deref().unwrap_or_default();
-        let made = || {
-            let public = self.called.public(self.gateway.config());
-            let names = scan::answer(answer).into_iter().filter(|found| found.field == Field::Name);
-            names.filter_map(|found| public.object(&found.value)).next()
-        };
         let mut spool = self.gateway.spool();
         match (resource.kind(), call.collection()) {
             (Kind::Make { .. }, "files") => {
@@ -131,14 +125,14 @@ impl Single {
                     spool.add(&upload, offset, self.body.clone());
                 }
                 if command.contains("finalize")
-                    && let Some(file) = made()
+                    && let Some(file) = made
                 {
-                    spool.finish(&upload, file);
+                    spool.finish(&upload, file.clone());
                 }
             }
             (Kind::Make { .. }, "cachedContents") => {
-                if let (Some(cache), Some(body)) = (made(), &self.body) {
-                    spool.keep_cache(cache, body.clone());
+                if let (Some(cache), Some(body)) = (made, &self.body) {
+                    spool.keep_cache(cache.clone(), body.clone());
                 }
             }
             (Kind::Act, _) if call.method == Method::DELETE => {
@@ -163,22 +157,22 @@ impl Single {
         }
     }
 
-    /// Learns from a whole answer which objects the key's project has.
-    fn learn(&self, body: &[u8], key: KeyId, guests: bool, now: Timestamp) {
+    /// The objects that a whole answer speaks of, in its order.
+    fn names_in(&self, body: &[u8], public: &Public) -> Vec<ObjectName> {
+        let collection = self.task.resource().map_or("", |resource| resource.call().collection());
+        let name = |found: Found<'_>| match found.field {
+            Field::Name | Field::Address => public.object(&found.value),
+            Field::Id => ObjectName::within(collection, &found.value),
+            Field::Continuation => ObjectName::opaque("continuations", &found.value),
+            _ => None,
+        };
+        scan::answer(body).into_iter().filter_map(name).collect()
+    }
+
+    /// Learns that the key's project has these objects.
+    fn learn(&self, names: Vec<ObjectName>, key: KeyId, guests: bool, now: Timestamp) {
         let Some(resource) = self.task.resource() else { return };
         let call = resource.call();
-        let mut names: Vec<ObjectName> = Vec::new();
-        let public = self.called.public(self.gateway.config());
-        let collection = call.collection();
-        for found in scan::answer(body) {
-            let name = match found.field {
-                Field::Name | Field::Address => public.object(&found.value),
-                Field::Id => ObjectName::within(collection, &found.value),
-                Field::Continuation => ObjectName::opaque("continuations", &found.value),
-                _ => None,
-            };
-            names.extend(name);
-        }
         let mut objects = self.gateway.objects(guests);
         // What comes of an object is whose the object is.
         let of_object = call.object().and_then(|object| objects.find(&object, now).flatten());

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::inner::Operations;
 use super::{Admitted, CLIENT_LEFT, OpId, Outcome, Single, Step};
 use crate::affinity::address::Called;
 use crate::auth::Access;
@@ -66,8 +67,7 @@ pub(super) struct Parts {
 struct Part {
     number: usize,
     single: Single,
-    /// Its operations: by our number, and by its own.
-    operations: Vec<(OpId, OpId)>,
+    operations: Operations,
 }
 
 impl Parts {
@@ -126,17 +126,14 @@ impl Parts {
                     Step::Start(inner, what) => {
                         self.next_op += 1;
                         let outer = OpId(self.next_op);
-                        part.operations.push((outer, inner));
+                        part.operations.start(outer, inner);
                         self.seeker = self.seeker.filter(|seeker| *seeker != part.number);
                         return Step::Start(outer, what);
                     }
-                    Step::Cancel(inner) => {
-                        let known = part.operations.iter().position(|(_, its)| *its == inner);
-                        match known.map(|known| part.operations.swap_remove(known)) {
-                            Some((outer, _)) => return Step::Cancel(outer),
-                            None => continue,
-                        }
-                    }
+                    Step::Cancel(inner) => match part.operations.cancel(inner) {
+                        Some(outer) => return Step::Cancel(outer),
+                        None => continue,
+                    },
                     Step::WaitUntil(until) => {
                         if part.operations.is_empty() {
                             self.seeker = Some(part.number);
@@ -207,7 +204,7 @@ impl Parts {
         };
         let mut single = Single::new(Arc::clone(&self.gateway), admitted);
         single.times.deadline = self.deadline;
-        self.running.push(Part { number, single, operations: Vec::new() });
+        self.running.push(Part { number, single, operations: Operations::default() });
         Ok(())
     }
 
@@ -215,7 +212,7 @@ impl Parts {
     fn over(&mut self, at: usize, mut reply: Response<Bytes>, now: Timestamp) {
         let mut part = self.running.remove(at);
         self.hear(part.single.take_events());
-        self.cancel.extend(part.operations.iter().map(|(outer, _)| *outer));
+        self.cancel.extend(part.operations.take());
         self.seeker = self.seeker.filter(|seeker| *seeker != part.number);
         self.other_model = reply.headers().get(&MODEL).cloned().or_else(|| self.other_model.take());
         match reply.extensions_mut().remove::<Fragment>() {
@@ -257,7 +254,7 @@ impl Parts {
             if part.single.reply.is_none() {
                 self.attempts = self.attempts.saturating_add(part.single.budget.made());
             }
-            self.cancel.extend(part.operations.iter().map(|(outer, _)| *outer));
+            self.cancel.extend(part.operations.take());
         }
     }
 
@@ -297,8 +294,8 @@ impl Parts {
 
     pub(super) fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
         for part in &mut self.running {
-            if let Some((_, inner)) = part.operations.iter().find(|(outer, _)| *outer == op) {
-                return part.single.handle(*inner, outcome, now);
+            if let Some(inner) = part.operations.inner(op) {
+                return part.single.handle(inner, outcome, now);
             }
         }
     }

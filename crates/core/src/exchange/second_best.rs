@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use super::attempt::Attempt;
 use super::{Single, Step};
-use crate::event::Event;
 use crate::failure;
 use crate::time::Timestamp;
 
@@ -25,15 +24,7 @@ impl Single {
         let failure = failure::malformed();
         self.budget.learn(&failure);
         self.adds_to_load = true;
-        self.events.push(Event::AttemptFailed {
-            request: self.mark.id(),
-            key: attempt.lease.as_ref().map(|lease| lease.key.id()),
-            model: self.task.model().map(str::to_owned),
-            class: failure.class,
-            status: failure.status,
-            message: failure.message.clone(),
-            elapsed: now.since(attempt.started),
-        });
+        self.note_failure(&attempt, &failure, now);
         self.avoid.extend(attempt.lease.as_ref().and_then(|lease| lease.project()));
         self.failures.push(failure);
         // Of several the last: its key is the one that is still leased.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::{Response, StatusCode};
 
+use super::inner::Operations;
 use super::{Admitted, CLIENT_LEFT, Exchange, OpId, Outcome, Step};
 use crate::affinity::address::Called;
 use crate::auth::Access;
@@ -45,8 +46,8 @@ pub(super) struct Steps {
     present: Exchange,
     /// Something was made in a step.
     pub(super) makes: bool,
-    /// The present step's operations: by our number, and by its own.
-    operations: Vec<(OpId, OpId)>,
+    /// The present step's.
+    operations: Operations,
     cancel: Vec<OpId>,
     reply: Option<Response<Bytes>>,
     next_op: u32,
@@ -68,7 +69,7 @@ impl Steps {
             work,
             makes: present.makes(),
             present,
-            operations: Vec::new(),
+            operations: Operations::default(),
             cancel: Vec::new(),
             reply: None,
             next_op: 0,
@@ -90,21 +91,17 @@ impl Steps {
                 Step::Start(inner, what) => {
                     self.next_op += 1;
                     let outer = OpId(self.next_op);
-                    self.operations.push((outer, inner));
+                    self.operations.start(outer, inner);
                     return Step::Start(outer, what);
                 }
                 Step::Cancel(inner) => {
-                    let known = self.operations.iter().position(|(_, its)| *its == inner);
-                    if let Some(known) = known {
-                        return Step::Cancel(self.operations.swap_remove(known).0);
+                    if let Some(outer) = self.operations.cancel(inner) {
+                        return Step::Cancel(outer);
                     }
                 }
                 Step::Reply(reply) => self.over(reply, now),
                 Step::Commit { op, cancel } => {
-                    let ours = |inner: OpId| {
-                        let known = self.operations.iter().find(|(_, its)| *its == inner);
-                        known.map_or(inner, |(outer, _)| *outer)
-                    };
+                    let ours = |inner: OpId| self.operations.outer(inner).unwrap_or(inner);
                     return Step::Commit { op: ours(op), cancel: cancel.into_iter().map(ours).collect() };
                 }
                 step @ (Step::WaitUntil(_) | Step::Queued { .. }) => return step,
@@ -146,7 +143,7 @@ impl Steps {
     fn leave(&mut self) {
         let events = self.present.take_events();
         self.hear(events);
-        self.cancel.extend(self.operations.drain(..).map(|(outer, _)| outer));
+        self.cancel.extend(self.operations.take());
     }
 
     fn refuse(&mut self, error: &Error, now: Timestamp) {
@@ -191,15 +188,15 @@ impl Steps {
     }
 
     pub(super) fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
-        if let Some((_, inner)) = self.operations.iter().find(|(outer, _)| *outer == op) {
-            self.present.handle(*inner, outcome, now);
+        if let Some(inner) = self.operations.inner(op) {
+            self.present.handle(inner, outcome, now);
         }
     }
 
     /// The bytes of the last step go to the client as they come.
     pub(super) fn commit(self, op: OpId) -> Relay {
-        let known = self.operations.iter().find(|(outer, _)| *outer == op);
-        self.present.commit(known.map_or(op, |(_, inner)| *inner))
+        let inner = self.operations.inner(op).unwrap_or(op);
+        self.present.commit(inner)
     }
 
     pub(super) fn take_events(&mut self) -> Vec<Event> {

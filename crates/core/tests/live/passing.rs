@@ -55,7 +55,7 @@ fn once_google_is_ready_nothing_fails_over_and_closes_pass() {
     check(Ended::Said(None), None, 1005);
     check(Ended::Lost, Some(close(1011, "The connection to Google broke.")), 1011);
     check(
-        said(1008, "Consumer 'api_key:AIzaSyA-0123456789-0123456789-012345678'"),
+        said(1008, "Consumer 'api_key:AIza-not-a-real-key_0000000000'"),
         Some(close(1008, "Consumer 'api_key:REDACTED'")),
         1008,
     );
