@@ -18,6 +18,7 @@
 //! is waited for.
 
 mod attempt;
+mod bring;
 mod fetch;
 mod heartbeat;
 mod hedge;

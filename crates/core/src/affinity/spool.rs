@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::name::ObjectName;
-use crate::pool::ProjectId;
 
 /// The spool gets this part of the common memory, on top of it.
 pub(crate) const SHARE: u64 = 8;
@@ -18,9 +17,6 @@ pub(crate) const LARGEST: usize = 32 << 20;
 
 /// So many things are kept, however small, and so many uploads can be under way.
 const MOST: usize = 10_000;
-
-/// So many copies of files are known.
-const COPIES: usize = 10_000;
 
 /// A file's bytes, as they can be uploaded in one request.
 #[derive(Debug, Clone)]
@@ -39,7 +35,6 @@ pub(crate) struct Spool {
     kept: HashMap<ObjectName, Kept>,
     /// In the order in which they came; the oldest make room.
     order: VecDeque<ObjectName>,
-    copies: HashMap<(ObjectName, ProjectId), String>,
 }
 
 #[derive(Debug)]
@@ -58,7 +53,6 @@ impl Spool {
             size: 0,
             kept: HashMap::new(),
             order: VecDeque::new(),
-            copies: HashMap::new(),
         }
     }
 
@@ -115,30 +109,6 @@ impl Spool {
     /// An object is gone.
     pub(crate) fn forget(&mut self, name: &ObjectName) {
         self.take(name);
-        self.copies.retain(|(file, _), _| file != name);
-    }
-
-    /// The address of a file's copy in another project.
-    pub(crate) fn copy(&self, file: &ObjectName, project: ProjectId) -> Option<&String> {
-        self.copies.get(&(file.clone(), project))
-    }
-
-    /// A project that has a copy of a file.
-    pub(crate) fn copied_to(&self, file: &ObjectName) -> Option<ProjectId> {
-        self.copies.keys().find(|(copied, _)| copied == file).map(|(_, project)| *project)
-    }
-
-    /// A file was uploaded again.
-    pub(crate) fn copied(&mut self, file: ObjectName, project: ProjectId, address: String) {
-        if self.copies.len() >= COPIES {
-            self.copies.clear();
-        }
-        self.copies.insert((file, project), address);
-    }
-
-    /// A copy cannot be used.
-    pub(crate) fn forget_copy(&mut self, file: &ObjectName, project: ProjectId) {
-        self.copies.remove(&(file.clone(), project));
     }
 
     fn keep(&mut self, name: ObjectName, kept: Kept) {

@@ -28,7 +28,6 @@ impl Single {
         if !self.names_addresses && self.moved_body.is_none() {
             return body;
         }
-        let project = self.moved_body.as_ref().and_then(|_| Some(self.place_of(key)?.project));
         let public = self.called.public(self.gateway.config());
         let found = match self.task.resource() {
             Some(_) => scan::request(&body),
@@ -41,7 +40,7 @@ impl Single {
                 if let Some(placed) = self.placed(&found.value, key) {
                     return Some((found.span, placed));
                 }
-                let copy = project.and_then(|project| self.copy_of(&found.value, project));
+                let copy = self.moved_body.as_ref().and_then(|_| self.copy_of(&found.value, key));
                 Some((found.span, copy.or_else(|| public.upward(&found.value))?))
             })
             .collect();

@@ -12,11 +12,10 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 
 use super::attempt::{Attempt, Lease, Over, Phase, event_error, project_disabled};
+use super::bring::Bringing;
 use super::fetch::Gathering;
 use super::heartbeat::Heartbeat;
 use super::hedge::may_be_sent_twice;
-use super::large::Sending;
-use super::moving::Moving;
 use super::objects::learn_continuation;
 use super::owner::{Ownership, Reference};
 use super::resume::Resume;
@@ -98,12 +97,12 @@ pub(super) struct Single {
     pub(super) redirect: Option<String>,
     pub(super) redirects: u8,
     pub(super) resume: Resume,
-    /// Whether it leaves the project of its objects, with which body, and the key that was chosen for it there.
-    pub(super) moving: Moving,
+    /// Whether it has left the project of its objects, and the body whose files go where it goes.
+    pub(super) has_moved: bool,
     pub(super) moved_body: Option<Bytes>,
-    /// A medium that is being put into the project whose key was chosen.
-    pub(super) sending: Option<Box<Sending>>,
-    pub(super) media_sent: u32,
+    /// A file that is being put into the project whose key was chosen, how many there were, and the key once it is there.
+    pub(super) bringing: Option<Box<Bringing>>,
+    pub(super) brought: u32,
     pub(super) chosen: Option<Lease>,
     /// Input tokens, estimated.
     pub(super) tokens: u64,
@@ -208,10 +207,10 @@ impl Single {
             redirect: None,
             redirects: 0,
             resume: Resume::No,
-            moving: Moving::No,
+            has_moved: false,
             moved_body: None,
-            sending: None,
-            media_sent: 0,
+            bringing: None,
+            brought: 0,
             chosen: None,
             tokens,
             conversation,
@@ -288,17 +287,10 @@ impl Single {
         if let Some(reply) = self.reply.take() {
             return Step::Reply(reply);
         }
-        if let Some(until) = self.copies_until() {
-            if until > now {
-                return Step::WaitUntil(until);
-            }
-            self.give_up_copying(now);
-            return self.advance(now);
-        }
-        if let Some(step) = self.send_on(now) {
+        if let Some(step) = self.bring_on(now) {
             return step;
         }
-        if let Some(lease) = self.take_chosen() {
+        if let Some(lease) = self.chosen.take() {
             return self.go_with(lease, now);
         }
         if self.budget.allows_another() && now < self.times.deadline {
@@ -447,8 +439,7 @@ impl Single {
     pub(super) fn handle(&mut self, op: OpId, outcome: Outcome, now: Timestamp) {
         let Err(outcome) = self.fetched(op, outcome, now) else { return };
         let Err(outcome) = self.looked(op, outcome, now) else { return };
-        let Err(outcome) = self.copied(op, outcome, now) else { return };
-        let Err(outcome) = self.sent(op, outcome, now) else { return };
+        let Err(outcome) = self.brought(op, outcome, now) else { return };
         let Some(at) = self.running.iter().position(|attempt| attempt.op == op) else { return };
         let attempt = &mut self.running[at];
         let over = match outcome {
@@ -635,7 +626,6 @@ impl Single {
         self.redirect = None;
         self.resume_after(&failure);
         self.distrust_copies(&failure, attempt.lease.as_ref());
-        self.distrust_placed(&failure, attempt.lease.as_ref());
         self.adds_to_load = retry::adds_to_load(failure.class);
         self.note_failure(&attempt, &failure, now);
         match attempt.lease {
@@ -758,8 +748,7 @@ impl Single {
         }));
         self.put_mark(response.headers_mut(), key);
         self.drop_search();
-        self.drop_copying();
-        self.drop_sending();
+        self.drop_bringing();
         self.drop_running();
         self.reply = Some(response);
     }
@@ -833,8 +822,7 @@ impl Single {
 
     pub(super) fn abandon(&mut self, now: Timestamp) {
         self.drop_search();
-        self.drop_copying();
-        self.drop_sending();
+        self.drop_bringing();
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
