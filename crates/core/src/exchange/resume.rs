@@ -41,8 +41,6 @@ impl Single {
         match failure.class {
             Class::Network | Class::Timeout | Class::Internal | Class::Overloaded if self.sends_a_piece() => {
                 self.resume = Resume::Ask;
-                // The upload is one project's, which may have one key only.
-                self.tried.clear();
             }
             // A key that does not work has sent nothing.
             class if class.is_the_keys() => {}
@@ -79,6 +77,15 @@ impl Single {
                 self.rest_of_body(received)
             }
         }
+    }
+
+    /// Whether an upload's keys begin anew, as all of its project's were tried: it may have one only.
+    pub(super) fn tries_keys_again(&mut self) -> bool {
+        let all_tried = self.resume != Resume::No && !self.tried.is_empty();
+        if all_tried {
+            self.tried.clear();
+        }
+        all_tried
     }
 
     fn is_upload(&self) -> bool {

@@ -320,6 +320,7 @@ impl Single {
                     }
                     return if self.queues() { self.wait_in_queue(now) } else { Step::WaitUntil(until) };
                 }
+                Pick::Rejected { .. } if self.tries_keys_again() => return self.advance(now),
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
             }
             if self.moves(now) {

@@ -139,6 +139,22 @@ fn an_upload_goes_on_after_a_cut() {
 }
 
 #[test]
+fn an_upload_goes_on_with_another_key_of_its_project_or_with_its_only_one() {
+    for (keys, expected) in [(2, 2), (1, 1)] {
+        let mut config = crate::pool();
+        config.keys.retain(|key| keys == 2 || key.key.expose().ends_with("-k0"));
+        let (mut harness, mut google) = (Harness::new(config), Google::default());
+        let (_, path) = start(&mut harness, &mut google);
+        google.cut = Some((3, End::Refused));
+        let seen = harness
+            .send(&piece(&path, "upload, finalize", 0, "0123456789"), |request| google.answer(request));
+        assert_eq!((seen.status, seen.calls.len()), (200, 3), "{}", seen.text());
+        let used: std::collections::BTreeSet<&String> = seen.calls.iter().collect();
+        assert_eq!(used.len(), expected, "{:?}", seen.calls);
+    }
+}
+
+#[test]
 fn an_upload_needs_no_key_and_no_other_client_gets_it() {
     let (mut harness, mut google) = (harness(), Google::default());
     let (_, path) = start(&mut harness, &mut google);
