@@ -106,11 +106,6 @@ impl Gateway {
             // What cannot be read stays as it is.
             tuning = Tuning::default();
         }
-        let is_read = matches!(wanted, Wanted::Generation(_) | Wanted::Objects(_)) || !tuning.is_nothing();
-        if is_read && encoded {
-            let message = "A compressed body cannot be translated; send it without Content-Encoding.";
-            return Err(Error::new(Kind::UnsupportedEncoding, message));
-        }
         let headers = match &wanted {
             Wanted::Task(Task::Resource(resource)) => resource::forwarded(resource.call(), head.headers),
             _ => upstream::forwarded(head.headers),
@@ -119,10 +114,14 @@ impl Gateway {
         let held = self.memory.share();
         let gateway = Arc::clone(self);
         let intake = Intake { gateway, wanted, tuning, access, headers, called, arrived: now, held, mark };
+        if encoded && !intake.can_stream() {
+            let message = "A compressed body cannot be translated; send it without Content-Encoding.";
+            return Err(Error::new(Kind::UnsupportedEncoding, message));
+        }
         if length.is_none() && !head.headers.contains_key(TRANSFER_ENCODING) {
             return Ok(intake.whole(Bytes::new(), now).map_or_else(Accepted::Reply, Accepted::Stream));
         }
-        if !is_read && length.is_some_and(|length| length > intake.whole_limit()) {
+        if intake.can_stream() && length.is_some_and(|length| length > intake.whole_limit()) {
             return Ok(intake.streamed().map_or_else(Accepted::Reply, Accepted::Stream));
         }
         Ok(Accepted::NeedBody(intake))
@@ -166,19 +165,14 @@ impl Intake {
         }
     }
 
-    /// The largest body that is kept whole, in bytes. What is translated has to be read whole; a native
-    /// body that is larger is [streamed](Self::streamed).
+    /// The largest body that is kept whole, in bytes. What is read has to be whole; any other body that is larger is
+    /// [streamed](Self::streamed).
     pub fn whole_limit(&self) -> u64 {
-        let config = self.gateway.config();
+        let (most, kept) = (self.body_limit(), self.gateway.config().replay_limit);
         match &self.wanted {
-            Wanted::Generation(_) => config.body_limit,
-            Wanted::Objects(_) => self.body_limit(),
-            Wanted::Task(_) if !self.tuning.is_nothing() => config.body_limit,
-            Wanted::Task(Task::Resource(resource)) if resource.sends_bytes() => {
-                UPLOAD_KEPT.min(config.replay_limit)
-            }
-            Wanted::Task(_) => config.replay_limit.min(config.body_limit),
-            Wanted::Admin(_) => admin::MOST_BYTES,
+            _ if !self.can_stream() => most,
+            Wanted::Task(Task::Resource(resource)) if resource.sends_bytes() => UPLOAD_KEPT.min(kept),
+            _ => kept.min(most),
         }
     }
 
@@ -232,26 +226,19 @@ impl Intake {
     }
 
     fn exchange(self, body: Option<Bytes>, now: Timestamp) -> Result<Exchange, Error> {
+        let limit = self.body_limit();
         let Self { gateway, wanted, tuning, access, headers, called, arrived, mut held, mark } = self;
         if body.is_none() {
             held.release();
         }
         let task = match (wanted, &body) {
-            (Wanted::Task(_), None) if !tuning.is_nothing() => {
-                return Err(too_large(gateway.config().body_limit));
-            }
-            (Wanted::Task(task), None) => task,
+            (Wanted::Task(task), None) if tuning.is_nothing() => task,
             (Wanted::Task(mut task), Some(body)) => {
                 task.tune(body, tuning);
                 if let Task::Resource(resource) = &mut task {
                     resource.read(body);
                 }
                 task
-            }
-            // One that is not read whole.
-            (Wanted::Admin(_), _) => return Err(too_large(admin::MOST_BYTES)),
-            (Wanted::Generation(_) | Wanted::Objects(_), None) => {
-                return Err(too_large(gateway.config().body_limit));
             }
             (Wanted::Objects(call), Some(body)) => {
                 let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -290,6 +277,8 @@ impl Intake {
                 held.absorb(read);
                 Task::Generation(Box::new(generation))
             }
+            // It has to be read whole and was not. What the administration asks for has been answered by now.
+            (_, None) | (Wanted::Admin(_), _) => return Err(too_large(limit)),
         };
         let mut body = body;
         if task.keeps_its_own() {
