@@ -142,6 +142,37 @@ impl Gateway {
         }
     }
 
+    /// What a client asks for in another dialect than Gemini's own.
+    fn generation(
+        &self,
+        form: Form,
+        body: &Bytes,
+        content_type: &str,
+        access: &Access,
+        held: &mut Held,
+        now: Timestamp,
+    ) -> Result<Generation, Error> {
+        // Apart from the body's own share, whose size says how much the client has sent.
+        let mut read = held_values(self, body)?;
+        let asked = Asked::read(form, body, content_type, (self, access.client()), held, now)?;
+        let custom = asked.is_chat()
+            && asked.model().len() <= MODEL_NAME
+            && matches!(access, Access::Pool { .. })
+            && self.config.custom_llm.as_ref().is_some_and(|custom| custom.serves(asked.model()));
+        let model = match self.served_model(asked.model(), asked.alias_for()) {
+            Ok(model) => model.to_owned(),
+            Err(_) if custom => asked.model().to_owned(),
+            Err(error) => return Err(error),
+        };
+        let generation = self.translated(asked, model, access.client())?;
+        let large: usize = generation.large().iter().map(|large| large.size()).sum();
+        if !read.grow(generation.body().len() + large) {
+            return Err(no_room());
+        }
+        held.absorb(read);
+        Ok(generation)
+    }
+
     /// A client's request for this model of the upstream's.
     pub(crate) fn translated(&self, asked: Asked, model: String, client: KeyId) -> Result<Generation, Error> {
         let ids = asked.call_ids().into_iter();
@@ -241,8 +272,7 @@ impl Intake {
                 task
             }
             (Wanted::Objects(call), Some(body)) => {
-                let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-                let content_type = content_type.unwrap_or_default().to_owned();
+                let content_type = content_type(&headers).to_owned();
                 let public = called.public(gateway.config());
                 let of = Of { gateway: &gateway, client: access.client(), public: &public, now };
                 let begun = Work::begin(call, body, &content_type, of, &mut held)?;
@@ -250,31 +280,8 @@ impl Intake {
                 return Ok(Exchange::steps(client, begun));
             }
             (Wanted::Generation(form), Some(body)) => {
-                let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-                let content_type = content_type.unwrap_or_default();
-                // Apart from the body's own share, whose size says how much the client has sent.
-                let mut read = held_values(&gateway, body)?;
-                let client = (&*gateway, access.client());
-                let asked = Asked::read(form, body, content_type, client, &mut held, now)?;
-                let custom = asked.is_chat()
-                    && asked.model().len() <= MODEL_NAME
-                    && matches!(access, Access::Pool { .. })
-                    && gateway
-                        .config()
-                        .custom_llm
-                        .as_ref()
-                        .is_some_and(|custom| custom.serves(asked.model()));
-                let model = match gateway.served_model(asked.model(), asked.alias_for()) {
-                    Ok(model) => model.to_owned(),
-                    Err(_) if custom => asked.model().to_owned(),
-                    Err(error) => return Err(error),
-                };
-                let generation = gateway.translated(asked, model, access.client())?;
-                let large: usize = generation.large().iter().map(|large| large.size()).sum();
-                if !read.grow(generation.body().len() + large) {
-                    return Err(no_room());
-                }
-                held.absorb(read);
+                let content_type = content_type(&headers);
+                let generation = gateway.generation(form, body, content_type, &access, &mut held, now)?;
                 Task::Generation(Box::new(generation))
             }
             // It has to be read whole and was not. What the administration asks for has been answered by now.
@@ -320,6 +327,10 @@ impl Wanted {
             Self::Objects(_) => config.body_limit.min(config.memory.unwrap_or(DEFAULT_MEMORY)),
         }
     }
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// The room for what a body becomes once it is read, besides its bytes.
