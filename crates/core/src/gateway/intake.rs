@@ -64,8 +64,6 @@ pub(super) enum Wanted {
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFault {
-    /// Larger than the limit.
-    TooLarge,
     /// There is no room for it now.
     NoRoom,
     /// It did not arrive in time.
@@ -307,7 +305,6 @@ impl Intake {
     /// The answer to a body that did not come whole.
     pub fn refuse(&self, fault: BodyFault) -> Response<Bytes> {
         let error = match fault {
-            BodyFault::TooLarge => too_large(self.body_limit()),
             BodyFault::NoRoom => no_room(),
             BodyFault::TooSlow => Error::new(Kind::RequestTimeout, "The body did not arrive in time."),
             BodyFault::Broken => Error::new(Kind::BadRequest, "The body broke off."),
