@@ -116,10 +116,7 @@ impl Drive {
                     let Some(exchange) = self.exchange.take() else { unreachable!("it was there above") };
                     let mut relay = exchange.commit(op);
                     let (head, first) = relay.begin(clock::now());
-                    let upstream = match std::mem::take(operations).take(op) {
-                        Some(Operation::Answering(body)) => Some(body),
-                        _ => None,
-                    };
+                    let upstream = std::mem::take(operations).take(op).filter(|answer| !answer.is_over());
                     return Turn::Relay(head, Box::new(RelayBody::new(relay, first, upstream)));
                 }
             }
@@ -160,7 +157,7 @@ impl Drop for Watched {
 }
 
 /// A request under way, or its answer.
-enum Operation {
+pub(crate) enum Operation {
     /// The head of the answer has not come.
     Sent(Answer),
     /// The same, of a server of the web.
@@ -172,7 +169,8 @@ enum Operation {
 }
 
 impl Operation {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+    /// What comes next of it. After the end, nothing does.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
         let (next, outcome) = match self {
             Self::Sent(answer) => match ready!(answer.poll_head(context)) {
                 Ok(answer) => {
@@ -203,6 +201,11 @@ impl Operation {
         };
         *self = next;
         Poll::Ready(outcome)
+    }
+
+    /// Whether all of it has come.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
     }
 }
 
