@@ -14,7 +14,7 @@
 //!      ─► Commit(op)     the answer is good: take the relay, give it what else comes of op
 //! ```
 //!
-//! More than one operation can be under way; a shell keeps them in a set. What comes of them is told also while a turn
+//! More than one operation can be under way; a shell keeps them as [`Operations`]. What comes of them is told also while a turn
 //! is waited for.
 
 mod attempt;
@@ -27,6 +27,7 @@ mod large;
 mod listing;
 mod moving;
 mod objects;
+mod operations;
 mod owner;
 mod parts;
 mod repaired;
@@ -46,6 +47,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 pub(crate) use self::attempt::{Lease, Phase};
 use self::listing::Listing;
 pub(crate) use self::objects::learn_continuation;
+pub use self::operations::Operations;
 use self::parts::Parts;
 use self::single::Single;
 pub(crate) use self::steps::Client;

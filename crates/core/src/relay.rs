@@ -11,7 +11,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
-use crate::exchange::{Lease, Times, learn_continuation};
+use crate::exchange::{Lease, Outcome, Times, learn_continuation};
 use crate::failure::{Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
 use crate::generation::Encoder;
@@ -50,6 +50,8 @@ pub struct Relay {
     /// The last stretch that was passed: it has the final token counts.
     last: Bytes,
     ended: bool,
+    /// When the upstream sent something last.
+    heard: Timestamp,
     events: Vec<Event>,
 }
 
@@ -124,6 +126,7 @@ impl Relay {
         Self {
             head: Some(head),
             mode,
+            heard: origin.times.arrived,
             origin,
             held,
             all_held,
@@ -144,6 +147,7 @@ impl Relay {
             *response.status_mut() = status;
             *response.headers_mut() = headers;
         }
+        self.heard = now;
         let mut held = std::mem::take(&mut self.held);
         let whole = if held.len() == 1 { held.remove(0) } else { Bytes::from(held.concat()) };
         let piece = if whole.is_empty() { Piece::more(Bytes::new()) } else { self.push(whole, now) };
@@ -156,13 +160,26 @@ impl Relay {
         (response, piece)
     }
 
-    /// Until when the next bytes have to come, counted from now.
-    pub fn idle_deadline(&self, now: Timestamp) -> Timestamp {
-        now + self.origin.times.idle
+    /// Until when the next bytes have to come. Each puts it off.
+    pub fn idle_deadline(&self) -> Timestamp {
+        self.heard + self.origin.times.idle
+    }
+
+    /// Takes in what else has come of the operation.
+    pub fn handle(&mut self, outcome: Outcome, now: Timestamp) -> Piece {
+        match outcome {
+            Outcome::Chunk(chunk) => self.push(chunk, now),
+            Outcome::End => self.finish(&BodyEnd::Complete, now),
+            // Its head has come before.
+            Outcome::Head(..) | Outcome::TooLarge | Outcome::Failed { .. } => {
+                self.finish(&BodyEnd::Broken, now)
+            }
+        }
     }
 
     /// Takes the next bytes of the upstream.
     pub fn push(&mut self, chunk: Bytes, now: Timestamp) -> Piece {
+        self.heard = now;
         let piece = self.take(chunk, now);
         self.begun = self.begun || !piece.bytes.is_empty();
         piece

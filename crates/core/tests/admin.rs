@@ -228,4 +228,6 @@ fn keys_are_joined_and_split_by_hand() {
     for body in ["", "[]", "{\"keys\": 5}", "{\"keys\": [], \"more\": 1}", "{"] {
         assert_eq!(tell("join", body.to_owned()).0, 400, "{body}");
     }
+    let packed = call(Method::POST, "/admin/projects/join", BEARER).with("content-encoding", "gzip");
+    assert_eq!(harness.send(&Call { body: "packed".into(), ..packed }, never).status, 415);
 }

@@ -5,9 +5,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{LocalBoxStream, StreamExt as _};
-use libra_core::exchange::Outcome;
 use libra_core::relay::{BodyEnd, Next, Piece, Relay};
-use libra_core::time::Timestamp;
 
 use crate::clock::{self, Sleep};
 use crate::drive::{Drive, Turn};
@@ -100,15 +98,13 @@ pub(crate) struct RelayBody {
     first: Option<Piece>,
     /// None where the upstream's body has ended.
     upstream: Option<Operation>,
-    heard: Timestamp,
     silence: Sleep,
     next: Next,
 }
 
 impl RelayBody {
     pub(crate) fn new(relay: Relay, first: Piece, upstream: Option<Operation>) -> Self {
-        let silence = Sleep::default();
-        Self { relay, first: Some(first), upstream, heard: clock::now(), silence, next: Next::More }
+        Self { relay, first: Some(first), upstream, silence: Sleep::default(), next: Next::More }
     }
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
@@ -136,26 +132,14 @@ impl RelayBody {
     }
 
     fn poll_upstream(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
-        let now = clock::now;
         let Some(upstream) = &mut self.upstream else {
-            return Poll::Ready(self.relay.finish(&BodyEnd::Complete, now()));
+            return Poll::Ready(self.relay.finish(&BodyEnd::Complete, clock::now()));
         };
-        Poll::Ready(match upstream.poll_next(context) {
-            Poll::Ready(Outcome::Chunk(chunk)) => {
-                self.heard = now();
-                self.relay.push(chunk, self.heard)
-            }
-            Poll::Ready(Outcome::End) => {
-                self.upstream = None;
-                self.relay.finish(&BodyEnd::Complete, now())
-            }
-            Poll::Ready(_) => self.relay.finish(&BodyEnd::Broken, now()),
-            Poll::Pending => {
-                let deadline = self.relay.idle_deadline(self.heard);
-                ready!(self.silence.poll_until(deadline, context));
-                self.relay.finish(&BodyEnd::Idle, now())
-            }
-        })
+        if let Poll::Ready(outcome) = upstream.poll_next(context) {
+            return Poll::Ready(self.relay.handle(outcome, clock::now()));
+        }
+        ready!(self.silence.poll_until(self.relay.idle_deadline(), context));
+        Poll::Ready(self.relay.finish(&BodyEnd::Idle, clock::now()))
     }
 }
 

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
+use libra_core::exchange::{Exchange, Op, OpId, Operations, Outcome, Step};
+use libra_core::time::Timestamp;
 
 use crate::body::{AnswerBody, OpenBody, RelayBody};
 use crate::clock::{self, Sleep};
@@ -37,7 +38,7 @@ pub(crate) async fn drive(
 /// An exchange that is being driven.
 pub(crate) struct Drive {
     exchange: Watched,
-    operations: Operations,
+    operations: Operations<Operation>,
     shell: Rc<Shell>,
     body: Option<ClientBody>,
 }
@@ -63,12 +64,12 @@ impl Drive {
             let Some(running) = &mut self.exchange.0 else { unreachable!("the loop ends with the exchange") };
             match running.poll(clock::now()) {
                 Step::Start(op, Op::Upstream(request)) => {
-                    operations.running.push((op, Operation::send(request, &mut self.body)));
+                    operations.start(op, Operation::send(request, &mut self.body));
                 }
                 Step::Start(op, Op::Fetch(request)) => match self.shell.may_fetch(request.uri()) {
                     Ok(()) => {
                         let request: Request<Option<Bytes>> = request.map(|()| Some(Bytes::new()));
-                        operations.running.push((op, Operation::send(request, &mut None)));
+                        operations.start(op, Operation::send(request, &mut None));
                     }
                     Err(reason) => {
                         let outcome = Outcome::Failed { stale: false, message: reason.to_owned() };
@@ -77,10 +78,7 @@ impl Drive {
                 },
                 Step::Cancel(op) => operations.cancel(op),
                 Step::WaitUntil(until) => {
-                    let outcome = poll_fn(|context| match operations.poll_next(context) {
-                        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-                        Poll::Pending => sleep.poll_until(until, context).map(|()| None),
-                    });
+                    let outcome = poll_fn(|context| poll_next(operations, &mut sleep, until, context));
                     if let Some((op, outcome)) = outcome.await {
                         running.handle(op, outcome, clock::now());
                     }
@@ -90,10 +88,7 @@ impl Drive {
                     // Nobody looks after the pool but the requests themselves.
                     while !wait.has_turn() && clock::now() < until {
                         let look = self.shell.next_look(clock::now()).min(until);
-                        let outcome = poll_fn(|context| match operations.poll_next(context) {
-                            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-                            Poll::Pending => sleep.poll_until(look, context).map(|()| None),
-                        });
+                        let outcome = poll_fn(|context| poll_next(operations, &mut sleep, look, context));
                         if let Some((op, outcome)) = outcome.await {
                             running.handle(op, outcome, clock::now());
                             break;
@@ -111,11 +106,24 @@ impl Drive {
                     let Some(exchange) = self.exchange.take() else { unreachable!("it was there above") };
                     let mut relay = exchange.commit(op);
                     let (head, first) = relay.begin(clock::now());
-                    let upstream = std::mem::take(operations).take(op);
+                    let upstream = std::mem::take(operations).take(op).filter(|answer| !answer.is_over());
                     return Turn::Relay(head, Box::new(RelayBody::new(relay, first, upstream)));
                 }
             }
         }
+    }
+}
+
+/// What comes next of the operations; none where nothing has come `until` then.
+fn poll_next(
+    operations: &mut Operations<Operation>,
+    sleep: &mut Sleep,
+    until: Timestamp,
+    context: &mut Context<'_>,
+) -> Poll<Option<(OpId, Outcome)>> {
+    match operations.poll_next(context, Operation::poll_next) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => sleep.poll_until(until, context).map(|()| None),
     }
 }
 
@@ -136,33 +144,5 @@ impl Drop for Watched {
             exchange.abandon(clock::now());
             log::record(exchange.take_events());
         }
-    }
-}
-
-/// The operations under way. Mostly one; a few at most.
-#[derive(Default)]
-struct Operations {
-    running: Vec<(OpId, Operation)>,
-}
-
-impl Operations {
-    fn cancel(&mut self, op: OpId) {
-        self.running.retain(|(running, _)| *running != op);
-    }
-
-    /// What comes next of any operation.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<(OpId, Outcome)> {
-        for (op, operation) in &mut self.running {
-            if let Poll::Ready(outcome) = operation.poll_next(context) {
-                return Poll::Ready((*op, outcome));
-            }
-        }
-        Poll::Pending
-    }
-
-    /// The operation of a committed answer; none where its body has ended.
-    fn take(self, op: OpId) -> Option<Operation> {
-        let mut running = self.running.into_iter();
-        running.find_map(|(running, operation)| (running == op && !operation.is_over()).then_some(operation))
     }
 }

@@ -8,12 +8,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use libra_core::relay::{BodyEnd, Next, Piece, Relay};
-use libra_core::time::Timestamp;
 
 use crate::clock;
-use crate::drive::{Drive, Turn, poll_data};
+use crate::drive::{Drive, Operation, Turn};
 use crate::telemetry;
 
 /// The body of an answer.
@@ -116,8 +114,7 @@ pub(crate) struct RelayBody {
     /// What goes first, as it was held back.
     first: Option<Piece>,
     /// None where the upstream's body has ended.
-    upstream: Option<Incoming>,
-    heard: Timestamp,
+    upstream: Option<Operation>,
     silence: Pin<Box<clock::Sleep>>,
     next: Next,
     gathered: Gathered,
@@ -163,19 +160,10 @@ impl Gathered {
 }
 
 impl RelayBody {
-    pub(crate) fn new(relay: Relay, first: Piece, upstream: Option<Incoming>) -> Self {
+    pub(crate) fn new(relay: Relay, first: Piece, upstream: Option<Operation>) -> Self {
         let silence = Box::pin(clock::Sleep::default());
         let first = (!first.bytes.is_empty() || first.next != Next::More).then_some(first);
-        Self {
-            relay,
-            first,
-            upstream,
-            heard: clock::now(),
-            silence,
-            next: Next::More,
-            gathered: Gathered::default(),
-            in_vain: 0,
-        }
+        Self { relay, first, upstream, silence, next: Next::More, gathered: Gathered::default(), in_vain: 0 }
     }
 
     /// What goes out next. Pieces that have come together go out together, as every write costs a system call:
@@ -220,24 +208,17 @@ impl RelayBody {
         let Some(upstream) = &mut self.upstream else {
             return Poll::Ready(self.relay.finish(&BodyEnd::Complete, clock::now()));
         };
-        match poll_data(upstream, context) {
-            Poll::Ready(Some(Ok(chunk))) => {
-                self.heard = clock::now();
-                Poll::Ready(self.relay.push(chunk, self.heard))
+        if let Poll::Ready(outcome) = upstream.poll_next(context) {
+            return Poll::Ready(self.relay.handle(outcome, clock::now()));
+        }
+        // The timer is not set anew with every chunk: it looks, when it goes off, when the last one came.
+        loop {
+            let deadline = self.relay.idle_deadline();
+            if deadline <= clock::now() {
+                return Poll::Ready(self.relay.finish(&BodyEnd::Idle, clock::now()));
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(self.relay.finish(&BodyEnd::Broken, clock::now())),
-            Poll::Ready(None) => Poll::Ready(self.relay.finish(&BodyEnd::Complete, clock::now())),
-            Poll::Pending => {
-                // The timer is not set anew with every chunk: it looks, when it goes off, when the last one came.
-                loop {
-                    let deadline = self.relay.idle_deadline(self.heard);
-                    if deadline <= clock::now() {
-                        return Poll::Ready(self.relay.finish(&BodyEnd::Idle, clock::now()));
-                    }
-                    self.silence.as_mut().set_deadline_once(deadline);
-                    ready!(self.silence.as_mut().poll_elapsed(context));
-                }
-            }
+            self.silence.as_mut().set_deadline_once(deadline);
+            ready!(self.silence.as_mut().poll_elapsed(context));
         }
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body as _;
 use hyper::body::Incoming;
-use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
+use libra_core::exchange::{Exchange, Op, OpId, Operations, Outcome, Step};
 
 use crate::body::{AnswerBody, OpenBody, RelayBody};
 use crate::clock;
@@ -49,7 +49,7 @@ pub(crate) async fn drive(
 /// An exchange that is being driven.
 pub(crate) struct Drive {
     exchange: Watched,
-    operations: Operations,
+    operations: Operations<Operation>,
     upstream: Arc<Upstream>,
     fetcher: Arc<Fetcher>,
     waiting: Arc<Waiting>,
@@ -78,19 +78,16 @@ impl Drive {
             match running.poll(clock::now()) {
                 Step::Start(op, Op::Upstream(request)) => {
                     let answer = self.upstream.send(request, &mut self.body);
-                    operations.running.push((op, Operation::Sent(answer)));
+                    operations.start(op, Operation::Sent(answer));
                 }
                 Step::Start(op, Op::Fetch(request)) => {
                     let fetch = self.fetcher.send(request);
-                    operations.running.push((op, Operation::Fetching(fetch)));
+                    operations.start(op, Operation::Fetching(fetch));
                 }
                 Step::Cancel(op) => operations.cancel(op),
                 Step::WaitUntil(until) => {
                     sleep.as_mut().set_deadline(until);
-                    let outcome = poll_fn(|context| match operations.poll_next(context) {
-                        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-                        Poll::Pending => sleep.as_mut().poll_elapsed(context).map(|()| None),
-                    });
+                    let outcome = poll_fn(|context| poll_next(operations, sleep.as_mut(), context));
                     if let Some((op, outcome)) = outcome.await {
                         running.handle(op, outcome, clock::now());
                     }
@@ -98,14 +95,9 @@ impl Drive {
                 Step::Queued { ticket, until } => {
                     let wait = self.waiting.begin(ticket);
                     sleep.as_mut().set_deadline(until);
-                    let outcome = poll_fn(|context| {
-                        if wait.poll_turn(context).is_ready() {
-                            return Poll::Ready(None);
-                        }
-                        match operations.poll_next(context) {
-                            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-                            Poll::Pending => sleep.as_mut().poll_elapsed(context).map(|()| None),
-                        }
+                    let outcome = poll_fn(|context| match wait.poll_turn(context) {
+                        Poll::Ready(()) => Poll::Ready(None),
+                        Poll::Pending => poll_next(operations, sleep.as_mut(), context),
                     });
                     if let Some((op, outcome)) = outcome.await {
                         running.handle(op, outcome, clock::now());
@@ -124,11 +116,23 @@ impl Drive {
                     let Some(exchange) = self.exchange.take() else { unreachable!("it was there above") };
                     let mut relay = exchange.commit(op);
                     let (head, first) = relay.begin(clock::now());
-                    let upstream = std::mem::take(operations).take_body(op);
+                    let upstream = std::mem::take(operations).take(op).filter(|answer| !answer.is_over());
                     return Turn::Relay(head, Box::new(RelayBody::new(relay, first, upstream)));
                 }
             }
         }
+    }
+}
+
+/// What comes next of the operations; none where nothing has come before `sleep` ends.
+fn poll_next(
+    operations: &mut Operations<Operation>,
+    sleep: Pin<&mut clock::Sleep>,
+    context: &mut Context<'_>,
+) -> Poll<Option<(OpId, Outcome)>> {
+    match operations.poll_next(context, Operation::poll_next) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => sleep.poll_elapsed(context).map(|()| None),
     }
 }
 
@@ -152,13 +156,8 @@ impl Drop for Watched {
     }
 }
 
-/// The operations under way. Mostly one; a few at most.
-#[derive(Default)]
-struct Operations {
-    running: Vec<(OpId, Operation)>,
-}
-
-enum Operation {
+/// A request under way, or its answer.
+pub(crate) enum Operation {
     /// The head of the answer has not come.
     Sent(Answer),
     /// The same, of a server of the web.
@@ -169,32 +168,9 @@ enum Operation {
     Over,
 }
 
-impl Operations {
-    fn cancel(&mut self, op: OpId) {
-        self.running.retain(|(running, _)| *running != op);
-    }
-
-    /// What comes next of any operation.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<(OpId, Outcome)> {
-        for (op, operation) in &mut self.running {
-            if let Poll::Ready(outcome) = operation.poll_next(context) {
-                return Poll::Ready((*op, outcome));
-            }
-        }
-        Poll::Pending
-    }
-
-    /// The body of a committed answer; none where it has ended.
-    fn take_body(self, op: OpId) -> Option<Incoming> {
-        self.running.into_iter().find_map(|(running, operation)| match operation {
-            Operation::Answering(body) if running == op => Some(body),
-            _ => None,
-        })
-    }
-}
-
 impl Operation {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+    /// What comes next of it. After the end, nothing does.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
         let (next, outcome) = match self {
             Self::Sent(answer) => match ready!(answer.poll_head(context)) {
                 Ok(answer) => {
@@ -225,6 +201,11 @@ impl Operation {
         };
         *self = next;
         Poll::Ready(outcome)
+    }
+
+    /// Whether all of it has come.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
     }
 }
 

@@ -96,8 +96,8 @@ struct Task {
 enum Phase {
     /// No answer is committed. Boxed, as a relay is much smaller.
     Exchange(Box<Exchange>),
-    /// An answer is on its way, at most until a time without anything new.
-    Relay(Box<Relay>, UnixMillis),
+    /// An answer is on its way.
+    Relay(Box<Relay>),
     Over,
 }
 
@@ -235,7 +235,7 @@ impl<'a> World<'a> {
                     let mut relay = exchange.commit(op);
                     let (head, piece) = relay.begin(self.time());
                     task.seen.head(&head);
-                    task.phase = Phase::Relay(Box::new(relay), 0);
+                    task.phase = Phase::Relay(Box::new(relay));
                     return self.pass(number, task, &piece);
                 }
             }
@@ -250,9 +250,8 @@ impl<'a> World<'a> {
             let ended = task.seen.ended(piece.next == Next::End, self.now);
             return self.end(number, &task, ended);
         }
-        if let Phase::Relay(relay, idle_at) = &mut task.phase {
-            *idle_at = relay.idle_deadline(Timestamp::from_millis(self.now)).as_millis();
-            let idle_at = *idle_at;
+        if let Phase::Relay(relay) = &task.phase {
+            let idle_at = relay.idle_deadline().as_millis();
             self.wake_at(number, &mut task, idle_at);
         }
         self.tasks[number] = Some(task);
@@ -273,12 +272,8 @@ impl<'a> World<'a> {
                 exchange.handle(op, outcome, now);
                 self.drive(number);
             }
-            Phase::Relay(relay, _) => {
-                let piece = match outcome {
-                    Outcome::Chunk(chunk) => relay.push(chunk, now),
-                    Outcome::End => relay.finish(&BodyEnd::Complete, now),
-                    _ => relay.finish(&BodyEnd::Broken, now),
-                };
+            Phase::Relay(relay) => {
+                let piece = relay.handle(outcome, now);
                 let Some(task) = self.tasks[number].take() else { return };
                 self.pass(number, task, &piece);
             }
@@ -301,7 +296,7 @@ impl<'a> World<'a> {
         task.wakes_at = UnixMillis::MAX;
         let piece = match &mut task.phase {
             Phase::Exchange(_) => return self.drive(number),
-            Phase::Relay(relay, idle_at) if *idle_at <= self.now => relay.finish(&BodyEnd::Idle, now),
+            Phase::Relay(relay) if relay.idle_deadline() <= now => relay.finish(&BodyEnd::Idle, now),
             Phase::Relay(..) => Piece { bytes: Bytes::new(), next: Next::More },
             Phase::Over => return,
         };

@@ -355,11 +355,9 @@ impl Harness {
                     body.extend_from_slice(&piece.bytes);
                     while piece.next == Next::More {
                         piece = match rest.pop_front() {
-                            Some(Outcome::Chunk(chunk)) => relay.push(chunk, self.now),
-                            Some(Outcome::End) => relay.finish(&BodyEnd::Complete, self.now),
-                            Some(_) => relay.finish(&BodyEnd::Broken, self.now),
+                            Some(outcome) => relay.handle(outcome, self.now),
                             None => {
-                                self.now = relay.idle_deadline(self.now);
+                                self.now = relay.idle_deadline();
                                 relay.finish(&BodyEnd::Idle, self.now)
                             }
                         };

@@ -12,7 +12,6 @@ use libra_core::exchange::{Exchange, Op, OpId, Outcome, Step};
 use libra_core::failure::{Class, Consequence, Elsewhere, Failure, Why};
 use libra_core::gateway::{Accepted, Head};
 use libra_core::pool::{Pick, Pool, PoolSettings, StateChange, Want};
-use libra_core::relay::BodyEnd;
 use libra_core::secret::ApiKey;
 
 const GOOD: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hello"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":1,"totalTokenCount":2}}"#;
@@ -135,6 +134,29 @@ fn a_rest_told_late_counts_from_then() {
     drop(relay);
     let seen = harness.send(&Call::native(), |_| Canned::json(200, GOOD));
     assert_eq!((seen.status, seen.calls.len()), (429, 0), "the limited key was used again at once");
+}
+
+#[test]
+fn silence_is_counted_from_the_last_bytes() {
+    let mut harness = Harness::new(config(&["only"]));
+    let path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
+    let body = r#"{"contents":[{"parts":[{"text":"Hi"}]}]}"#;
+    let mut running = exchange(&harness, Method::POST, path, &[], body);
+    let (op, _) = start(&mut running, harness.now);
+    running.handle(op, Outcome::Head(StatusCode::OK, HeaderMap::new()), harness.now);
+    running.handle(op, Outcome::Chunk(format!("data: {PART}\r\n\r\n").into()), harness.now);
+    assert!(matches!(running.poll(harness.now), Step::Commit { .. }));
+    let mut relay = running.commit(op);
+    let later = Duration::from_secs(7);
+    harness.now = harness.now + later;
+    let _ = relay.begin(harness.now);
+    let patience = relay.idle_deadline().since(harness.now);
+    assert!(patience > later);
+    harness.now = harness.now + later;
+    // In the middle of an event: nothing goes out, and yet the upstream is not silent.
+    let piece = relay.handle(Outcome::Chunk("data: {".into()), harness.now);
+    assert!(piece.bytes.is_empty());
+    assert_eq!(relay.idle_deadline().since(harness.now), patience);
 }
 
 /// A translated body is JSON, whatever the client called its own.
@@ -524,5 +546,4 @@ fn leases_come_back() {
         });
     }
     assert!(format!("{:?}", harness.gateway).contains("leases: {}"), "{:?}", harness.gateway);
-    let _ = BodyEnd::Complete;
 }
