@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::shape::{check_chunks, check_completion};
 
-#[path = "../mutation/mod.rs"]
+#[path = "../harness/mutation.rs"]
 mod mutation;
 mod noise;
 mod shape;

@@ -14,7 +14,7 @@ use libra_core::gemini::remote::Media;
 use libra_core::openai::endpoint::{Endpoint, Fragment, Request};
 use serde_json::{Value, json};
 
-#[path = "../mutation/mod.rs"]
+#[path = "../harness/mutation.rs"]
 mod mutation;
 mod noise;
 

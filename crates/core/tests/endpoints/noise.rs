@@ -3,10 +3,9 @@
 use libra_core::gemini::remote::Media;
 use libra_core::openai::endpoint::{Endpoint, Request};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
-use crate::mutation::{count, replace_at};
+use crate::mutation::{repeatable, replace_at};
 use crate::{BOUNDARY, body, cases, endpoint, read, shown};
 
 const ENDPOINTS: [Endpoint; 7] = [
@@ -51,7 +50,6 @@ fn mutated(file: &'static str, member: &'static str) -> impl Strategy<Value = Va
     let with_member: Vec<Value> = cases(file).into_iter().filter(|case| !case[member].is_null()).collect();
     (prop::sample::select(with_member), any::<prop::sample::Index>(), other()).prop_map(
         move |(mut case, place, other)| {
-            let place = place.index(count(&case[member]));
             replace_at(&mut case[member], place, other);
             case
         },
@@ -84,7 +82,7 @@ fn try_answer(request: &Request, answer: &Value) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..repeatable() })]
 
     #[test]
     fn a_mutated_request_is_a_request_or_an_error(case in mutated("requests.json", "body")) {

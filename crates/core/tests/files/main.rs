@@ -6,7 +6,7 @@ mod harness;
 mod batches;
 mod google;
 mod large;
-#[path = "../mutation/mod.rs"]
+#[path = "../harness/mutation.rs"]
 mod mutation;
 mod noise;
 mod uploads;

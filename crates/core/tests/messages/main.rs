@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use crate::client::{check as check_message, collect, comparable};
 
 mod client;
+#[path = "../harness/mutation.rs"]
+mod mutation;
 mod noise;
 
 const ID: &str = "msg_0123456789abcdefghijklmnop";

@@ -19,6 +19,8 @@ mod conversation;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod kept;
+#[path = "../harness/mutation.rs"]
+mod mutation;
 mod noise;
 mod recorded;
 mod shape;
