@@ -7,9 +7,10 @@ use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::golden::{cases, value};
 use crate::mutation::{self, repeatable};
 use crate::shape::{check_chunks, check_completion};
-use crate::{ANSWERS, REQUESTS, cases, context, value};
+use crate::{ANSWERS, REQUESTS, context};
 
 /// The words that the translators look for.
 const WORDS: &str = "\

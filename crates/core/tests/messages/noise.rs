@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::client::{check as check_message, collect};
+use crate::golden::{cases, value};
 use crate::mutation::{self, repeatable};
-use crate::{ANSWERS, REQUESTS, cases, context, value};
+use crate::{ANSWERS, REQUESTS, context};
 
 /// The words that the translators look for.
 const WORDS: &str = "\

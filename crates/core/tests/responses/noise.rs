@@ -6,9 +6,10 @@ use libra_core::openai::responses::{ResponsesRequest, from_gemini, to_gemini};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::golden::{cases, value};
 use crate::mutation::{self, repeatable};
 use crate::shape::{Event, check_events, check_response};
-use crate::{ANSWERS, ID, REQUESTS, cases, context, value};
+use crate::{ANSWERS, ID, REQUESTS, context};
 
 /// The words that the translators look for.
 const WORDS: &str = "\

@@ -6,8 +6,9 @@ use std::fs;
 use libra_core::openai::responses::from_gemini;
 use serde_json::{Value, json};
 
+use crate::golden::value;
 use crate::shape::{check_events, check_response};
-use crate::{context, events, value};
+use crate::{context, events};
 
 #[test]
 fn recorded_answers_translate_where_there_are_recordings() {
