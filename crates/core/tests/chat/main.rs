@@ -1,7 +1,5 @@
 //! Chat completions against golden fixtures, against themselves, and against noise.
 
-use std::fs;
-
 use libra_core::error::Kind;
 use libra_core::gemini::request::Known;
 use libra_core::openai::chat::stream::Encoder;
@@ -9,6 +7,7 @@ use libra_core::openai::chat::{ChatRequest, Context, from_gemini, to_gemini};
 use serde_json::{Value, json};
 
 use crate::golden::{body, cases, known, split_with_indices, value, with_fields};
+use crate::recordings::Recording;
 use crate::shape::{check_chunks, check_completion};
 
 #[path = "../harness/golden.rs"]
@@ -16,6 +15,8 @@ mod golden;
 #[path = "../harness/mutation.rs"]
 mod mutation;
 mod noise;
+#[path = "../harness/recordings.rs"]
+mod recordings;
 mod shape;
 
 const ID: &str = "chatcmpl-0123456789abcdefghijklmnop";
@@ -269,27 +270,7 @@ fn comparable(whole: &Value) -> Value {
 /// same text. Where there are none, nothing is checked, and the test says so.
 #[test]
 fn recorded_answers_translate_where_there_are_recordings() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus/recorded");
-    let Ok(files) = fs::read_dir(folder) else {
-        eprintln!("no recordings here, nothing checked");
-        return;
-    };
-    let mut checked = 0;
-    for file in files {
-        let recording = value(&fs::read(file.expect("an entry").path()).expect("a recording"));
-        let path = recording["request"]["path"].as_str().unwrap_or_default();
-        let body = recording["response"]["body"].as_str().unwrap_or_default();
-        let streams = path.ends_with(":streamGenerateContent");
-        if recording["response"]["status"] != 200 || !(streams || path.ends_with(":generateContent")) {
-            continue;
-        }
-        let events: Vec<Value> = match body.trim_start().strip_prefix("data:") {
-            Some(_) => {
-                body.lines().filter_map(|line| Some(value(line.strip_prefix("data:")?.as_bytes()))).collect()
-            }
-            None if streams => value(body.as_bytes()).as_array().cloned().expect("an array of events"),
-            None => vec![value(body.as_bytes())],
-        };
+    recordings::check(|Recording { path, body, events }| {
         let text = |thought: bool| -> String {
             let parts =
                 events.iter().filter_map(|event| event["candidates"][0]["content"]["parts"].as_array());
@@ -300,7 +281,7 @@ fn recorded_answers_translate_where_there_are_recordings() {
         let calls = events.iter().filter_map(|event| event["candidates"][0]["content"]["parts"].as_array());
         let calls = calls.flatten().filter(|part| !part["functionCall"].is_null()).count();
 
-        let chunks = chunks(context(&json!({ "web_search_options": {} })), &events);
+        let chunks = chunks(context(&json!({ "web_search_options": {} })), events);
         check_chunks(&chunks);
         let streamed = collect(&chunks);
         let streamed = &streamed["choices"][0];
@@ -315,8 +296,5 @@ fn recorded_answers_translate_where_there_are_recordings() {
             let message = &completion["choices"][0]["message"];
             assert!(message["content"].as_str().unwrap_or_default() == text(false) || has_code, "{path}");
         }
-        checked += 1;
-    }
-    eprintln!("{checked} recorded answers translated");
-    assert!(checked > 0, "the folder is there, but holds no answers");
+    });
 }

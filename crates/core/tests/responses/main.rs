@@ -19,6 +19,8 @@ mod kept;
 mod mutation;
 mod noise;
 mod recorded;
+#[path = "../harness/recordings.rs"]
+mod recordings;
 mod shape;
 
 const ID: &str = "resp_0123456789abcdef01234567";
