@@ -9,7 +9,7 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use libra_core::gemini::remote::Media;
 use libra_core::openai::endpoint::{Endpoint, Request};
-use serde::de::IgnoredAny;
+use libra_fuzz::is_json;
 
 const ENDPOINTS: [Endpoint; 7] = [
     Endpoint::Embeddings,
@@ -66,9 +66,4 @@ fn answered(request: &Request, answer: &[u8]) {
     if encoder.is_finished() {
         encoder.finish(&mut out);
     }
-}
-
-fn is_json(bytes: &[u8]) {
-    let read = serde_json::from_slice::<IgnoredAny>(bytes);
-    assert!(read.is_ok(), "{:?}: {}", read, String::from_utf8_lossy(bytes));
 }

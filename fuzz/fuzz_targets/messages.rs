@@ -8,35 +8,18 @@ use libfuzzer_sys::fuzz_target;
 use libra_core::anthropic::messages::stream::Encoder;
 use libra_core::anthropic::messages::{MessagesRequest, from_gemini, to_gemini};
 use libra_core::gemini::remote::Written;
-use libra_core::gemini::request::Known;
-use libra_core::secret::ApiKey;
-use libra_core::signatures::{Issued, Signatures};
-use serde::de::IgnoredAny;
+use libra_fuzz::{MODELS, is_json, parted, remembered};
 
-/// One of each kind that the translation tells apart.
-const MODELS: [&str; 4] =
-    ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "a-model-of-tomorrow"];
 const PLAIN: &[u8] =
     br#"{"model":"gemini-2.5-flash","thinking":{"type":"adaptive"},"messages":[{"role":"user","content":"x"}]}"#;
 
 fuzz_target!(|input: &[u8]| {
-    let (request, answer) = match input.iter().position(|&byte| byte == 0) {
-        Some(end) => (&input[..end], &input[end + 1..]),
-        None => (input, &[][..]),
-    };
+    let (request, answer) = parted(input);
     let messages = match MessagesRequest::parse(request) {
         Ok(messages) => messages,
         Err(_) => MessagesRequest::parse(PLAIN).expect("the plain request is a good one"),
     };
-    let mut memory = Signatures::new(1 << 20);
-    let client = ApiKey::new("fuzz").id();
-    let issued = |id: std::borrow::Cow<'_, str>| Issued {
-        id: id.into_owned(),
-        signature: Some("c2ln".to_owned()),
-        native_id: None,
-    };
-    memory.remember(client, messages.call_ids().map(issued));
-    let known = Known { recalled: memory.recall(client, messages.call_ids()), ..Known::default() };
+    let known = remembered(|| messages.call_ids());
     for model in MODELS {
         for translate in [to_gemini::request, to_gemini::count] {
             if let Ok(Written { body, .. }) = translate(&messages, model, &known) {
@@ -76,9 +59,4 @@ fn are_events(out: &[u8]) {
         assert!(kind.starts_with("event: "), "an event begins with its kind");
         is_json(data.strip_prefix("data: ").expect("the data comes second").as_bytes());
     }
-}
-
-fn is_json(bytes: &[u8]) {
-    let read = serde_json::from_slice::<IgnoredAny>(bytes);
-    assert!(read.is_ok(), "{:?}: {}", read, String::from_utf8_lossy(bytes));
 }

@@ -9,20 +9,14 @@ use libra_core::error::{Error, Kind};
 use libra_core::gemini::request::Known;
 use libra_core::openai::responses::stream::Encoder;
 use libra_core::openai::responses::{Conversation, Item, ResponsesRequest, from_gemini, to_gemini};
+use libra_fuzz::{MODELS, is_json, parted};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
-/// One of each kind that the translation tells apart.
-const MODELS: [&str; 4] =
-    ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-3-pro-preview", "a-model-of-tomorrow"];
 const PLAIN: &[u8] = br#"{"model":"gemini-2.5-flash","input":"x"}"#;
 const ID: &str = "resp_0123456789abcdef01234567";
 
 fuzz_target!(|input: &[u8]| {
-    let (body, answer) = match input.iter().position(|&byte| byte == 0) {
-        Some(end) => (&input[..end], &input[end + 1..]),
-        None => (input, &[][..]),
-    };
+    let (body, answer) = parted(input);
     let (request, conversation) =
         read(body).or_else(|_| read(PLAIN)).expect("the plain request is a good one");
     for model in MODELS {
@@ -75,9 +69,4 @@ fn are_events(out: &[u8]) {
         assert_eq!(name.strip_prefix("event: "), Some(read.r#type.as_str()));
         assert_eq!(read.sequence_number, number);
     }
-}
-
-fn is_json(bytes: &[u8]) {
-    let read = serde_json::from_slice::<IgnoredAny>(bytes);
-    assert!(read.is_ok(), "{:?}: {}", read, String::from_utf8_lossy(bytes));
 }

@@ -10,14 +10,13 @@ use libra_core::gemini::schema::{Form, Schema};
 use libra_core::gemini::tuning::{Safety, Tuning};
 use libra_core::repair::{self, Repairs};
 use libra_core::suffix;
+use libra_fuzz::parted;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 fuzz_target!(|input: &[u8]| {
-    let (body, words) = match input.iter().position(|&byte| byte == 0) {
-        Some(end) => (&input[..end], String::from_utf8_lossy(&input[end + 1..]).into_owned()),
-        None => (input, String::new()),
-    };
+    let (body, words) = parted(input);
+    let words = String::from_utf8_lossy(words);
     if let Ok(raw) = serde_json::from_slice::<&RawValue>(body) {
         for form in [Form::JsonSchema, Form::Without("format"), Form::OpenApi] {
             let text = serde_json::to_string(&Schema::new(raw).in_form(form)).expect("a schema is written");

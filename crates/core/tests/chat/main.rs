@@ -1,69 +1,39 @@
 //! Chat completions against golden fixtures, against themselves, and against noise.
-//!
-//! A fixture file is an array of cases. With `LIBRA_WRITE_FIXTURES=1` the tests write what the code answers today
-//! into them, to be read before it is committed, and fail.
-
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use libra_core::error::Kind;
 use libra_core::gemini::request::Known;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, Context, from_gemini, to_gemini};
-use libra_core::signatures::{Issued, Recalled};
 use serde_json::{Value, json};
 
+use crate::golden::{body, cases, known, split_with_indices, value, with_fields};
+use crate::recordings::Recording;
 use crate::shape::{check_chunks, check_completion};
 
-#[path = "../mutation/mod.rs"]
+#[path = "../harness/golden.rs"]
+mod golden;
+#[path = "../harness/mutation.rs"]
 mod mutation;
 mod noise;
+#[path = "../harness/recordings.rs"]
+mod recordings;
 mod shape;
 
 const ID: &str = "chatcmpl-0123456789abcdefghijklmnop";
 const CREATED: u64 = 1_800_000_000;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chat").join(name)
-}
-
-fn cases(name: &str) -> Vec<Value> {
-    let text = fs::read(fixture(name)).expect("the fixture is there");
-    serde_json::from_slice(&text).expect("the fixture is an array of cases")
-}
-
 /// A request of which a case says only what matters.
 fn chat(fields: &Value) -> ChatRequest {
-    let mut request = json!({ "model": "asked-for", "messages": [{ "role": "user", "content": "Hi" }] });
-    for (name, value) in fields.as_object().into_iter().flatten() {
-        request[name] = value.clone();
-    }
-    parse(&request)
+    let plain = json!({ "model": "asked-for", "messages": [{ "role": "user", "content": "Hi" }] });
+    parse(&with_fields(plain, fields))
 }
 
 fn parse(request: &Value) -> ChatRequest {
     ChatRequest::parse(request.to_string().as_bytes()).expect("a request that can be read")
 }
 
-/// What the gateway remembers: `{"id": {"signature": …, "native_id": …}}`.
-fn known(case: &Value) -> Known {
-    let mut recalled = Recalled::default();
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    recalled.extend(case["recalled"].as_object().into_iter().flatten().map(|(id, call)| Issued {
-        id: id.clone(),
-        signature: text(&call["signature"]),
-        native_id: text(&call["native_id"]),
-    }));
-    Known { recalled, ..Known::default() }
-}
-
 fn context(fields: &Value) -> Context {
     chat(fields).context(ID, CREATED)
-}
-
-fn value(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)))
 }
 
 /// What a stream of events becomes: the chunks, without `[DONE]`, which is checked.
@@ -89,34 +59,6 @@ fn chunks(context: Context, events: &[Value]) -> Vec<Value> {
         .collect()
 }
 
-fn is_writing() -> bool {
-    std::env::var_os("LIBRA_WRITE_FIXTURES").is_some()
-}
-
-/// Runs `translate` on every case of a file, and compares.
-fn check(file: &str, translate: impl Fn(&Value) -> Value) {
-    if is_writing() {
-        let mut cases = cases(file);
-        for case in &mut cases {
-            case["expected"] = translate(case);
-        }
-        let text = serde_json::to_string_pretty(&cases).expect("JSON") + "\n";
-        fs::write(fixture(file), text).expect("the fixture can be written");
-        eprintln!("{file} was written anew: read the difference");
-        return;
-    }
-    for case in cases(file) {
-        let translated = translate(&case);
-        assert_eq!(
-            translated,
-            case["expected"],
-            "{file}: {}\n{}",
-            case["name"],
-            serde_json::to_string_pretty(&translated).expect("JSON")
-        );
-    }
-}
-
 fn translated_request(case: &Value) -> Value {
     let chat = parse(&case["request"]);
     let models = case["expected"].as_object().expect("models").keys();
@@ -140,20 +82,19 @@ fn translated_stream(case: &Value) -> Value {
     chunks(context(&case["request"]), case["events"].as_array().expect("events")).into()
 }
 
-const REQUESTS: [&str; 3] = ["request/messages.json", "request/tools.json", "request/settings.json"];
-const ANSWERS: &str = "answer/answers.json";
-const STREAMS: &str = "stream/streams.json";
+const REQUESTS: [&str; 3] =
+    ["chat/request/messages.json", "chat/request/tools.json", "chat/request/settings.json"];
+const ANSWERS: &str = "chat/answer/answers.json";
+const STREAMS: &str = "chat/stream/streams.json";
 
 #[test]
 fn requests() {
-    REQUESTS.iter().for_each(|file| check(file, translated_request));
-    assert!(!is_writing(), "the fixtures were written anew");
+    golden::check(&REQUESTS, translated_request);
 }
 
 #[test]
 fn answers() {
-    check(ANSWERS, translated_answer);
-    assert!(!is_writing(), "the fixtures were written anew");
+    golden::check(&[ANSWERS], translated_answer);
     for case in cases(ANSWERS) {
         check_completion(&case["expected"]);
     }
@@ -161,8 +102,7 @@ fn answers() {
 
 #[test]
 fn streams() {
-    check(STREAMS, translated_stream);
-    assert!(!is_writing(), "the fixtures were written anew");
+    golden::check(&[STREAMS], translated_stream);
     for case in cases(STREAMS) {
         check_chunks(case["expected"].as_array().expect("chunks"));
     }
@@ -170,16 +110,10 @@ fn streams() {
 
 #[test]
 fn wrong_requests_name_the_field() {
-    for case in cases("errors.json") {
-        let body = case["body"].as_str().map_or_else(|| case["body"].to_string(), str::to_owned);
-        let result = ChatRequest::parse(body.as_bytes())
-            .and_then(|chat| to_gemini::request(&chat, "gemini-2.5-flash", &Known::default()).map(|_| ()));
-        let error = result.expect_err(case["name"].as_str().unwrap_or_default());
-        assert_eq!(error.kind, Kind::BadRequest);
-        assert_eq!(error.param.as_deref(), case["param"].as_str(), "{}: {error}", case["name"]);
-        let expected = case["message"].as_str().expect("a message");
-        assert!(error.message.contains(expected), "{}: {error}", case["name"]);
-    }
+    golden::check_refusals("chat/errors.json", |case| {
+        let chat = ChatRequest::parse(body(case).as_bytes())?;
+        to_gemini::request(&chat, "gemini-2.5-flash", &Known::default()).map(|_| ())
+    });
 }
 
 #[test]
@@ -251,7 +185,7 @@ fn a_stream_says_what_a_whole_answer_says() {
             // Sound is joined, and put behind a header, only where it is whole.
             continue;
         }
-        for events in [vec![case["answer"].clone()], split(&case["answer"])] {
+        for events in [vec![case["answer"].clone()], split_with_indices(&case["answer"])] {
             let mut fields = case["request"].clone();
             fields["stream_options"] = json!({ "include_usage": true });
             let streamed = collect(&chunks(context(&fields), &events));
@@ -261,29 +195,6 @@ fn a_stream_says_what_a_whole_answer_says() {
         }
     }
     assert!(checked > 20);
-}
-
-/// One event a part, the rest of each candidate on its last one.
-fn split(answer: &Value) -> Vec<Value> {
-    let mut events = Vec::new();
-    for (position, candidate) in answer["candidates"].as_array().into_iter().flatten().enumerate() {
-        let parts = candidate["content"]["parts"].as_array().cloned().unwrap_or_default();
-        for part in parts.split_last().map(|(_, but_last)| but_last).unwrap_or_default() {
-            events.push(json!({ "candidates": [{ "index": position, "content": { "parts": [part] } }] }));
-        }
-        let mut last = candidate.clone();
-        last["index"] = position.into();
-        if let Some(part) = parts.last() {
-            last["content"]["parts"] = json!([part]);
-        }
-        events.push(json!({ "candidates": [last] }));
-    }
-    let mut rest = answer.clone();
-    if let Some(rest) = rest.as_object_mut() {
-        rest.remove("candidates");
-    }
-    events.push(rest);
-    events
 }
 
 /// What a client makes of chunks.
@@ -359,27 +270,7 @@ fn comparable(whole: &Value) -> Value {
 /// same text. Where there are none, nothing is checked, and the test says so.
 #[test]
 fn recorded_answers_translate_where_there_are_recordings() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus/recorded");
-    let Ok(files) = fs::read_dir(folder) else {
-        eprintln!("no recordings here, nothing checked");
-        return;
-    };
-    let mut checked = 0;
-    for file in files {
-        let recording = value(&fs::read(file.expect("an entry").path()).expect("a recording"));
-        let path = recording["request"]["path"].as_str().unwrap_or_default();
-        let body = recording["response"]["body"].as_str().unwrap_or_default();
-        let streams = path.ends_with(":streamGenerateContent");
-        if recording["response"]["status"] != 200 || !(streams || path.ends_with(":generateContent")) {
-            continue;
-        }
-        let events: Vec<Value> = match body.trim_start().strip_prefix("data:") {
-            Some(_) => {
-                body.lines().filter_map(|line| Some(value(line.strip_prefix("data:")?.as_bytes()))).collect()
-            }
-            None if streams => value(body.as_bytes()).as_array().cloned().expect("an array of events"),
-            None => vec![value(body.as_bytes())],
-        };
+    recordings::check(|Recording { path, body, events }| {
         let text = |thought: bool| -> String {
             let parts =
                 events.iter().filter_map(|event| event["candidates"][0]["content"]["parts"].as_array());
@@ -390,7 +281,7 @@ fn recorded_answers_translate_where_there_are_recordings() {
         let calls = events.iter().filter_map(|event| event["candidates"][0]["content"]["parts"].as_array());
         let calls = calls.flatten().filter(|part| !part["functionCall"].is_null()).count();
 
-        let chunks = chunks(context(&json!({ "web_search_options": {} })), &events);
+        let chunks = chunks(context(&json!({ "web_search_options": {} })), events);
         check_chunks(&chunks);
         let streamed = collect(&chunks);
         let streamed = &streamed["choices"][0];
@@ -405,8 +296,5 @@ fn recorded_answers_translate_where_there_are_recordings() {
             let message = &completion["choices"][0]["message"];
             assert!(message["content"].as_str().unwrap_or_default() == text(false) || has_code, "{path}");
         }
-        checked += 1;
-    }
-    eprintln!("{checked} recorded answers translated");
-    assert!(checked > 0, "the folder is there, but holds no answers");
+    });
 }

@@ -5,114 +5,32 @@ use libra_core::gemini::request::Known;
 use libra_core::openai::chat::stream::Encoder;
 use libra_core::openai::chat::{ChatRequest, from_gemini, to_gemini};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
-use crate::mutation::{count, replace_at};
+use crate::golden::{cases, value};
+use crate::mutation::{self, repeatable};
 use crate::shape::{check_chunks, check_completion};
-use crate::{ANSWERS, REQUESTS, cases, context, value};
+use crate::{ANSWERS, REQUESTS, context};
 
-/// Any JSON, made of the words that the translators look for.
+/// The words that the translators look for.
+const WORDS: &str = "\
+    model messages role content user assistant tool system function text type image_url url tool_calls \
+    tool_call_id id name arguments {} tools parameters properties required enum const allOf $ref \
+    definitions items array tool_choice response_format json_schema schema candidates parts functionCall \
+    args finishReason STOP inlineData mimeType image/png audio/L16;rate=1 data data:, groundingMetadata \
+    groundingChunks groundingSupports segment startIndex endIndex index usageMetadata promptFeedback \
+    blockReason logprobsResult thought extra_body google thinking_config reasoning_effort low stop n \
+    seed";
+
+/// Any JSON that could look like a request or an answer.
 fn any_json() -> impl Strategy<Value = Value> {
-    let word = prop::sample::select(vec![
-        "model",
-        "messages",
-        "role",
-        "content",
-        "user",
-        "assistant",
-        "tool",
-        "system",
-        "function",
-        "text",
-        "type",
-        "image_url",
-        "url",
-        "tool_calls",
-        "tool_call_id",
-        "id",
-        "name",
-        "arguments",
-        "{}",
-        "tools",
-        "parameters",
-        "properties",
-        "required",
-        "enum",
-        "const",
-        "allOf",
-        "$ref",
-        "definitions",
-        "items",
-        "array",
-        "tool_choice",
-        "response_format",
-        "json_schema",
-        "schema",
-        "candidates",
-        "parts",
-        "functionCall",
-        "args",
-        "finishReason",
-        "STOP",
-        "inlineData",
-        "mimeType",
-        "image/png",
-        "audio/L16;rate=1",
-        "data",
-        "data:,",
-        "groundingMetadata",
-        "groundingChunks",
-        "groundingSupports",
-        "segment",
-        "startIndex",
-        "endIndex",
-        "index",
-        "usageMetadata",
-        "promptFeedback",
-        "blockReason",
-        "logprobsResult",
-        "thought",
-        "extra_body",
-        "google",
-        "thinking_config",
-        "reasoning_effort",
-        "low",
-        "stop",
-        "n",
-        "seed",
-        "",
-        "é😀\u{2028}\u{0}\"\\",
-    ]);
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        word.clone().prop_map(Value::from),
-        ".{0,8}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(6, 64, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((word.clone(), inner), 0..6).prop_map(|entries| Value::from_iter(
-                entries.into_iter().map(|(key, value)| (key.to_owned(), value))
-            )),
-        ]
-    })
+    mutation::any_json(WORDS, &[])
 }
 
 /// Good JSON with one of its values replaced.
-fn mutated(files: &'static [&'static str], member: &'static str) -> impl Strategy<Value = Value> {
-    let originals: Vec<Value> =
-        files.iter().flat_map(|file| cases(file)).map(|case| case[member].clone()).collect();
-    (prop::sample::select(originals), any::<prop::sample::Index>(), any_json()).prop_map(
-        |(mut value, place, other)| {
-            let place = place.index(count(&value));
-            replace_at(&mut value, place, other);
-            value
-        },
-    )
+fn mutated(files: &[&str], member: &str) -> impl Strategy<Value = Value> + use<> {
+    let cases = files.iter().flat_map(|file| cases(file));
+    mutation::mutated(cases.map(|case| case[member].clone()).collect(), any_json())
 }
 
 const MODELS: [&str; 6] =
@@ -156,7 +74,7 @@ fn try_answer(answer: &Value) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..repeatable() })]
 
     #[test]
     fn any_json_is_a_request_or_an_error(request in any_json()) {

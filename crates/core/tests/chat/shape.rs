@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{CREATED, ID, value};
+use crate::golden::value;
+use crate::{CREATED, ID};
 
 /// What OpenAI's description of the API requires of a completion.
 pub(crate) fn check_completion(completion: &Value) {

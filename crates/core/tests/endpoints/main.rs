@@ -1,10 +1,4 @@
 //! OpenAI's endpoints besides chats against golden fixtures, and against noise.
-//!
-//! A fixture file is an array of cases. With `LIBRA_WRITE_FIXTURES=1` the tests write what the code answers today
-//! into them, to be read before it is committed, and fail.
-
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,21 +8,14 @@ use libra_core::gemini::remote::Media;
 use libra_core::openai::endpoint::{Endpoint, Fragment, Request};
 use serde_json::{Value, json};
 
-#[path = "../mutation/mod.rs"]
+#[path = "../harness/golden.rs"]
+mod golden;
+#[path = "../harness/mutation.rs"]
 mod mutation;
 mod noise;
 
 const CREATED: u64 = 1_800_000_000;
 const BOUNDARY: &str = "a-boundary-of-the-tests";
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/endpoints").join(name)
-}
-
-fn cases(name: &str) -> Vec<Value> {
-    let text = fs::read(fixture(name)).expect("the fixture is there");
-    serde_json::from_slice(&text).expect("the fixture is an array of cases")
-}
 
 /// The body of a case, and its media type: JSON, a form, or bytes as they are.
 fn body(case: &Value) -> (Bytes, String) {
@@ -108,29 +95,6 @@ fn shown(content_type: &str, bytes: &[u8]) -> Value {
     }
 }
 
-/// Runs `translate` on every case of a file, and compares.
-fn check(file: &str, translate: impl Fn(&Value) -> Value) {
-    if std::env::var_os("LIBRA_WRITE_FIXTURES").is_some() {
-        let mut cases = cases(file);
-        for case in &mut cases {
-            case["expected"] = translate(case);
-        }
-        let text = serde_json::to_string_pretty(&cases).expect("JSON") + "\n";
-        fs::write(fixture(file), text).expect("the fixture can be written");
-        panic!("{file} was written anew: read the difference");
-    }
-    for case in cases(file) {
-        let translated = translate(&case);
-        assert_eq!(
-            translated,
-            case["expected"],
-            "{file}: {}\n{}",
-            case["name"],
-            serde_json::to_string_pretty(&translated).expect("JSON")
-        );
-    }
-}
-
 /// What goes up, for each of the models of a case.
 fn translated_request(case: &Value) -> Value {
     let request = request(case);
@@ -184,28 +148,22 @@ fn translated_stream(case: &Value) -> Value {
 
 #[test]
 fn requests() {
-    check("requests.json", translated_request);
+    golden::check(&["endpoints/requests.json"], translated_request);
 }
 
 #[test]
 fn answers() {
-    check("answers.json", translated_answer);
+    golden::check(&["endpoints/answers.json"], translated_answer);
 }
 
 #[test]
 fn streams() {
-    check("streams.json", translated_stream);
+    golden::check(&["endpoints/streams.json"], translated_stream);
 }
 
 #[test]
 fn wrong_requests_name_the_field() {
-    for case in cases("errors.json") {
-        let error = read(&case).map(|_| ()).expect_err(case["name"].as_str().unwrap_or_default());
-        assert_eq!(error.kind, Kind::BadRequest, "{}", case["name"]);
-        assert_eq!(error.param.as_deref(), case["param"].as_str(), "{}: {error}", case["name"]);
-        let expected = case["message"].as_str().expect("a message");
-        assert!(error.message.contains(expected), "{}: {error}", case["name"]);
-    }
+    golden::check_refusals("endpoints/errors.json", |case| read(case).map(|_| ()));
 }
 
 #[test]

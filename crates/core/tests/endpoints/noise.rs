@@ -3,11 +3,11 @@
 use libra_core::gemini::remote::Media;
 use libra_core::openai::endpoint::{Endpoint, Request};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
-use crate::mutation::{count, replace_at};
-use crate::{BOUNDARY, body, cases, endpoint, read, shown};
+use crate::golden::cases;
+use crate::mutation::{repeatable, replace_at};
+use crate::{BOUNDARY, body, endpoint, read, shown};
 
 const ENDPOINTS: [Endpoint; 7] = [
     Endpoint::Embeddings,
@@ -51,7 +51,6 @@ fn mutated(file: &'static str, member: &'static str) -> impl Strategy<Value = Va
     let with_member: Vec<Value> = cases(file).into_iter().filter(|case| !case[member].is_null()).collect();
     (prop::sample::select(with_member), any::<prop::sample::Index>(), other()).prop_map(
         move |(mut case, place, other)| {
-            let place = place.index(count(&case[member]));
             replace_at(&mut case[member], place, other);
             case
         },
@@ -84,30 +83,30 @@ fn try_answer(request: &Request, answer: &Value) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..repeatable() })]
 
     #[test]
-    fn a_mutated_request_is_a_request_or_an_error(case in mutated("requests.json", "body")) {
+    fn a_mutated_request_is_a_request_or_an_error(case in mutated("endpoints/requests.json", "body")) {
         if let Ok(request) = read(&case) {
             try_request(&request);
         }
     }
 
     #[test]
-    fn a_mutated_answer_is_an_answer_or_an_error(case in mutated("answers.json", "answers")) {
+    fn a_mutated_answer_is_an_answer_or_an_error(case in mutated("endpoints/answers.json", "answers")) {
         let request = read(&case).expect("a good request");
         try_answer(&request, &case["answers"][0]);
     }
 
     #[test]
-    fn a_mutated_event_is_an_event_or_an_error(case in mutated("streams.json", "events")) {
+    fn a_mutated_event_is_an_event_or_an_error(case in mutated("endpoints/streams.json", "events")) {
         let request = read(&case).expect("a good request");
         try_answer(&request, &case["events"][0]);
     }
 
     #[test]
     fn a_form_with_other_bytes_is_a_form_or_an_error(
-        case in prop::sample::select(cases("requests.json")),
+        case in prop::sample::select(cases("endpoints/requests.json")),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         end in any::<prop::sample::Index>(),
     ) {

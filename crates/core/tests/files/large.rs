@@ -95,7 +95,7 @@ fn other_dialects_are_served_and_native_requests_stay_as_they_are() {
     ] }]);
     let body = json!({ "model": "gemini-2.5-flash", "max_tokens": 9, "messages": block });
     // Of a client with a key of its own, for once.
-    let mut world = World { harness: crate::Harness::new(crate::config(&[])), ..World::new() };
+    let mut world = World { harness: crate::Harness::new(crate::harness::config(&[])), ..World::new() };
     world.ask(&Call::post("/v1/messages", body.to_string()), 200);
     assert_eq!(paths(&world), [UPLOAD, PROMPT]);
     let mut world = World::new();

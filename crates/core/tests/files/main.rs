@@ -6,14 +6,13 @@ mod harness;
 mod batches;
 mod google;
 mod large;
-#[path = "../mutation/mod.rs"]
+#[path = "../harness/mutation.rs"]
 mod mutation;
 mod noise;
 mod uploads;
 
-use harness::{CLIENT, Call, Harness, Seen, config};
-use libra_core::config::{Config, PoolKey};
-use libra_core::secret::ApiKey;
+use harness::{Call, Harness, Seen, projects};
+use libra_core::config::Config;
 use serde_json::Value;
 
 use crate::google::Google;
@@ -22,17 +21,7 @@ const BOUNDARY: &str = "a-boundary-of-the-tests";
 
 /// Four projects with two keys each, and two clients.
 fn pool() -> Config {
-    let keys = (0..4).flat_map(|project| (0..2).map(move |key| (project, key)));
-    Config {
-        keys: keys
-            .map(|(project, key)| PoolKey {
-                project: Some(format!("p{project}")),
-                ..PoolKey::from(ApiKey::new(&format!("p{project}-k{key}")))
-            })
-            .collect(),
-        clients: [CLIENT, "other-client"].map(ApiKey::new).into_iter().collect(),
-        ..config(&[])
-    }
+    projects(4)
 }
 
 struct World {

@@ -214,9 +214,9 @@ fn googles_refusals_come_in_openais_words() {
 
 #[test]
 fn a_client_with_a_key_of_its_own_has_its_own_files() {
-    let mut world = World { harness: crate::Harness::new(crate::config(&[])), ..World::new() };
+    let mut world = World { harness: crate::Harness::new(crate::harness::config(&[])), ..World::new() };
     assert_eq!(world.upload("user_data", "a.txt", "text")["id"], "file-f1");
-    assert!(world.google.seen.iter().all(|seen| seen.2 == crate::CLIENT));
+    assert!(world.google.seen.iter().all(|seen| seen.2 == crate::harness::CLIENT));
     assert_eq!(world.get("/v1/files")["data"][0]["id"], "file-f1");
     world.ask(&prompt_of_chat("file-f1"), 200);
     let (message, _) = world.refused(&others(Call::get("/v1/files/file-f1")), 404);

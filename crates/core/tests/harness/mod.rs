@@ -212,6 +212,21 @@ pub fn config(keys: &[&str]) -> Config {
     }
 }
 
+/// A pool of this many projects (`p0`) with two keys each (`p0-k0`), and a second client.
+pub fn projects(count: usize) -> Config {
+    let keys = (0..count).flat_map(|project| (0..2).map(move |key| (project, key)));
+    Config {
+        keys: keys
+            .map(|(project, key)| PoolKey {
+                project: Some(format!("p{project}")),
+                ..PoolKey::from(ApiKey::new(&format!("p{project}-k{key}")))
+            })
+            .collect(),
+        clients: [CLIENT, "other-client"].map(ApiKey::new).into_iter().collect(),
+        ..config(&[])
+    }
+}
+
 impl Harness {
     pub fn new(config: Config) -> Self {
         Self { gateway: Gateway::new(config, 1), now: START, web: Box::new(no_web) }

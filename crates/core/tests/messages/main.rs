@@ -1,10 +1,4 @@
 //! Anthropic's messages against golden fixtures, against themselves, and against noise.
-//!
-//! A fixture file is an array of cases. With `LIBRA_WRITE_FIXTURES=1` the tests write what the code answers today
-//! into them, to be read before it is committed, and fail.
-
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use libra_core::anthropic::messages::stream::Encoder;
 use libra_core::anthropic::messages::{Context, MessagesRequest, from_gemini, to_gemini};
@@ -14,54 +8,30 @@ use libra_core::signatures::{Issued, Recalled};
 use serde_json::{Value, json};
 
 use crate::client::{check as check_message, collect, comparable};
+use crate::golden::{body, cases, known, split, value, with_fields};
 
 mod client;
+#[path = "../harness/golden.rs"]
+mod golden;
+#[path = "../harness/mutation.rs"]
+mod mutation;
 mod noise;
 
 const ID: &str = "msg_0123456789abcdefghijklmnop";
 const MODEL: &str = "gemini-3.5-flash";
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/messages").join(name)
-}
-
-fn cases(name: &str) -> Vec<Value> {
-    let text = fs::read(fixture(name)).expect("the fixture is there");
-    serde_json::from_slice(&text).expect("the fixture is an array of cases")
-}
-
 /// A request of which a case says only what matters.
 fn messages(fields: &Value) -> MessagesRequest {
-    let mut request = json!({ "model": "asked-for", "messages": [{ "role": "user", "content": "Hi" }] });
-    for (name, value) in fields.as_object().into_iter().flatten() {
-        request[name] = value.clone();
-    }
-    parse(&request)
+    let plain = json!({ "model": "asked-for", "messages": [{ "role": "user", "content": "Hi" }] });
+    parse(&with_fields(plain, fields))
 }
 
 fn parse(request: &Value) -> MessagesRequest {
     MessagesRequest::parse(request.to_string().as_bytes()).expect("a request that can be read")
 }
 
-/// What the gateway remembers: `{"id": {"signature": …, "native_id": …}}`.
-fn known(case: &Value) -> Known {
-    let mut recalled = Recalled::default();
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    recalled.extend(case["recalled"].as_object().into_iter().flatten().map(|(id, call)| Issued {
-        id: id.clone(),
-        signature: text(&call["signature"]),
-        native_id: text(&call["native_id"]),
-    }));
-    Known { recalled, ..Known::default() }
-}
-
 fn context(fields: &Value) -> Context {
     messages(fields).context(ID)
-}
-
-fn value(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)))
 }
 
 /// What a stream of events becomes, and what is remembered of it.
@@ -76,34 +46,6 @@ fn stream(context: Context, events: &[Value]) -> (String, Vec<Issued>) {
     assert!(encoder.is_finished());
     encoder.finish(&mut out);
     (String::from_utf8(out).expect("UTF-8"), issued)
-}
-
-fn is_writing() -> bool {
-    std::env::var_os("LIBRA_WRITE_FIXTURES").is_some()
-}
-
-/// Runs `translate` on every case of a file, and compares.
-fn check(file: &str, translate: impl Fn(&Value) -> Value) {
-    if is_writing() {
-        let mut cases = cases(file);
-        for case in &mut cases {
-            case["expected"] = translate(case);
-        }
-        let text = serde_json::to_string_pretty(&cases).expect("JSON") + "\n";
-        fs::write(fixture(file), text).expect("the fixture can be written");
-        eprintln!("{file} was written anew: read the difference");
-        return;
-    }
-    for case in cases(file) {
-        let translated = translate(&case);
-        assert_eq!(
-            translated,
-            case["expected"],
-            "{file}: {}\n{}",
-            case["name"],
-            serde_json::to_string_pretty(&translated).expect("JSON")
-        );
-    }
 }
 
 fn translated_request(case: &Value) -> Value {
@@ -131,20 +73,19 @@ fn translated_stream(case: &Value) -> Value {
     out.split_terminator("\n\n").map(|frame| frame.replace('\n', " ")).collect::<Vec<_>>().into()
 }
 
-const REQUESTS: [&str; 3] = ["request/messages.json", "request/tools.json", "request/settings.json"];
-const ANSWERS: &str = "answer/answers.json";
-const STREAMS: &str = "stream/streams.json";
+const REQUESTS: [&str; 3] =
+    ["messages/request/messages.json", "messages/request/tools.json", "messages/request/settings.json"];
+const ANSWERS: &str = "messages/answer/answers.json";
+const STREAMS: &str = "messages/stream/streams.json";
 
 #[test]
 fn requests() {
-    REQUESTS.iter().for_each(|file| check(file, translated_request));
-    assert!(!is_writing(), "the fixtures were written anew");
+    golden::check(&REQUESTS, translated_request);
 }
 
 #[test]
 fn answers() {
-    check(ANSWERS, translated_answer);
-    assert!(!is_writing(), "the fixtures were written anew");
+    golden::check(&[ANSWERS], translated_answer);
     for case in cases(ANSWERS) {
         check_message(&case["expected"]);
     }
@@ -152,8 +93,7 @@ fn answers() {
 
 #[test]
 fn streams() {
-    check(STREAMS, translated_stream);
-    assert!(!is_writing(), "the fixtures were written anew");
+    golden::check(&[STREAMS], translated_stream);
 }
 
 #[test]
@@ -168,28 +108,6 @@ fn a_stream_says_what_a_whole_answer_says() {
         }
     }
     assert!(checked > 20);
-}
-
-/// One event a part, the rest of the candidate on its last one.
-fn split(answer: &Value) -> Vec<Value> {
-    let mut events = Vec::new();
-    for candidate in answer["candidates"].as_array().into_iter().flatten() {
-        let parts = candidate["content"]["parts"].as_array().cloned().unwrap_or_default();
-        for part in parts.split_last().map(|(_, but_last)| but_last).unwrap_or_default() {
-            events.push(json!({ "candidates": [{ "content": { "parts": [part] } }] }));
-        }
-        let mut last = candidate.clone();
-        if let Some(part) = parts.last() {
-            last["content"]["parts"] = json!([part]);
-        }
-        events.push(json!({ "candidates": [last] }));
-    }
-    let mut rest = answer.clone();
-    if let Some(rest) = rest.as_object_mut() {
-        rest.remove("candidates");
-    }
-    events.push(rest);
-    events
 }
 
 /// The blocks of an answer, handed back, bring Gemini's signatures to where they came from.
@@ -251,17 +169,10 @@ fn counts_ask_for_everything_that_an_answer_would() {
 
 #[test]
 fn wrong_requests_name_the_field() {
-    for case in cases("errors.json") {
-        let body = case["body"].as_str().map_or_else(|| case["body"].to_string(), str::to_owned);
-        let result = MessagesRequest::parse(body.as_bytes()).and_then(|request| {
-            to_gemini::request(&request, "gemini-2.5-flash", &Known::default()).map(|_| ())
-        });
-        let error = result.expect_err(case["name"].as_str().unwrap_or_default());
-        assert_eq!(error.kind, Kind::BadRequest);
-        assert_eq!(error.param.as_deref(), case["param"].as_str(), "{}: {error}", case["name"]);
-        let expected = case["message"].as_str().expect("a message");
-        assert!(error.message.contains(expected), "{}: {error}", case["name"]);
-    }
+    golden::check_refusals("messages/errors.json", |case| {
+        let request = MessagesRequest::parse(body(case).as_bytes())?;
+        to_gemini::request(&request, "gemini-2.5-flash", &Known::default()).map(|_| ())
+    });
 }
 
 #[test]

@@ -4,78 +4,35 @@ use libra_core::anthropic::messages::stream::Encoder;
 use libra_core::anthropic::messages::{MessagesRequest, from_gemini, to_gemini};
 use libra_core::gemini::request::Known;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
 use crate::client::{check as check_message, collect};
-use crate::{ANSWERS, REQUESTS, cases, context, value};
+use crate::golden::{cases, value};
+use crate::mutation::{self, repeatable};
+use crate::{ANSWERS, REQUESTS, context};
 
-/// Any JSON, made of the words that the translators look for.
+/// The words that the translators look for.
+const WORDS: &str = "\
+    model messages role content user assistant system text type image document source base64 url \
+    media_type image/png data file file_id files/a title context tool_use tool_result tool_use_id id \
+    name input is_error thinking signature sig_a redacted_thinking server_tool_use \
+    code_execution_tool_result search_result stdout code tools input_schema bash_20250124 \
+    web_search_20250305 custom tool_choice any tool disable_parallel_tool_use enabled disabled \
+    budget_tokens output_config effort high format json_schema schema max_tokens stop_sequences \
+    candidates parts functionCall args finishReason STOP SAFETY inlineData mimeType thought \
+    thoughtSignature groundingMetadata groundingChunks web uri groundingSupports segment \
+    webSearchQueries executableCode codeExecutionResult outcome output usageMetadata promptFeedback \
+    blockReason index";
+
+/// Any JSON that could look like a request or an answer.
 fn any_json() -> impl Strategy<Value = Value> {
-    let words = "model messages role content user assistant system text type image document source base64 url \
-                 media_type image/png data file file_id files/a title context tool_use tool_result tool_use_id id \
-                 name input is_error thinking signature sig_a redacted_thinking server_tool_use \
-                 code_execution_tool_result search_result stdout code tools input_schema bash_20250124 \
-                 web_search_20250305 custom tool_choice any tool disable_parallel_tool_use enabled disabled \
-                 budget_tokens output_config effort high format json_schema schema max_tokens stop_sequences \
-                 candidates parts functionCall args finishReason STOP SAFETY inlineData mimeType thought \
-                 thoughtSignature groundingMetadata groundingChunks web uri groundingSupports segment \
-                 webSearchQueries executableCode codeExecutionResult outcome output usageMetadata \
-                 promptFeedback blockReason index";
-    let mut words: Vec<&'static str> = words.split_whitespace().collect();
-    words.extend(["", "é😀\u{2028}\u{0}\"\\", "x-anthropic-billing-header: a\nb"]);
-    let word = prop::sample::select(words);
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        word.clone().prop_map(Value::from),
-        ".{0,8}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(6, 64, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((word.clone(), inner), 0..6).prop_map(|entries| Value::from_iter(
-                entries.into_iter().map(|(key, value)| (key.to_owned(), value))
-            )),
-        ]
-    })
+    mutation::any_json(WORDS, &["x-anthropic-billing-header: a\nb"])
 }
 
 /// Good JSON with one of its values replaced.
-fn mutated(files: &'static [&'static str], member: &'static str) -> impl Strategy<Value = Value> {
-    let originals: Vec<Value> =
-        files.iter().flat_map(|file| cases(file)).map(|case| case[member].clone()).collect();
-    (prop::sample::select(originals), any::<prop::sample::Index>(), any_json()).prop_map(
-        |(mut value, place, other)| {
-            let count = count(&value);
-            replace(&mut value, &mut place.index(count), other);
-            value
-        },
-    )
-}
-
-fn count(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(elements) => elements.iter().map(count).sum(),
-        Value::Object(entries) => entries.values().map(count).sum(),
-        _ => 0,
-    }
-}
-
-fn replace(value: &mut Value, place: &mut usize, other: Value) -> bool {
-    if *place == 0 {
-        *value = other;
-        return true;
-    }
-    *place -= 1;
-    let children: Vec<&mut Value> = match value {
-        Value::Array(elements) => elements.iter_mut().collect(),
-        Value::Object(entries) => entries.values_mut().collect(),
-        _ => Vec::new(),
-    };
-    children.into_iter().any(|child| replace(child, place, other.clone()))
+fn mutated(files: &[&str], member: &str) -> impl Strategy<Value = Value> + use<> {
+    let cases = files.iter().flat_map(|file| cases(file));
+    mutation::mutated(cases.map(|case| case[member].clone()).collect(), any_json())
 }
 
 const MODELS: [&str; 5] = ["gemini-2.0-flash", "gemini-2.5-pro", "gemini-3.5-flash", "gemini-4-argon", "x"];
@@ -120,7 +77,7 @@ fn try_answer(answer: &Value) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..repeatable() })]
 
     #[test]
     fn any_json_is_a_request_or_an_error(request in any_json()) {

@@ -9,24 +9,13 @@ mod lists;
 mod owners;
 mod uploads;
 
-use harness::{Call, Harness, config};
-use libra_core::config::{Config, PoolKey};
+use harness::{Call, Harness, projects};
+use libra_core::config::Config;
 use libra_core::secret::ApiKey;
 
 /// A pool of five projects with two keys each, and two clients.
 fn pool() -> Config {
-    let keys = (0..5).flat_map(|project| (0..2).map(move |key| (project, key)));
-    Config {
-        keys: keys
-            .map(|(project, key)| PoolKey {
-                project: Some(format!("p{project}")),
-                ..PoolKey::from(ApiKey::new(&format!("p{project}-k{key}")))
-            })
-            .collect(),
-        clients: [harness::CLIENT, "other-client"].map(ApiKey::new).into_iter().collect(),
-        admin_token: Some(ApiKey::new("the-administrators-token")),
-        ..config(&[])
-    }
+    Config { admin_token: Some(ApiKey::new("the-administrators-token")), ..projects(5) }
 }
 
 /// A call of the first client, whose address for the gateway is `http://libra.example`.

@@ -1,46 +1,34 @@
 //! The Responses API against golden fixtures, against itself, against noise, and in long conversations.
-//!
-//! A fixture file is an array of cases. With `LIBRA_WRITE_FIXTURES=1` the tests write what the code answers today
-//! into them, to be read before it is committed, and fail.
-
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use libra_core::error::{Error, Kind};
 use libra_core::gemini::request::Known;
 use libra_core::openai::responses::stream::Encoder;
 use libra_core::openai::responses::{Context, Conversation, ResponsesRequest, from_gemini, to_gemini};
-use libra_core::signatures::{Issued, Recalled};
 use serde_json::{Value, json};
 
+use crate::golden::{body, cases, known, split, value, with_fields};
 use crate::shape::{Event, check_events, check_response};
 
 mod conversation;
+#[path = "../harness/golden.rs"]
+mod golden;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod kept;
+#[path = "../harness/mutation.rs"]
+mod mutation;
 mod noise;
 mod recorded;
+#[path = "../harness/recordings.rs"]
+mod recordings;
 mod shape;
 
 const ID: &str = "resp_0123456789abcdef01234567";
 const CREATED: u64 = 1_800_000_000;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/responses").join(name)
-}
-
-fn cases(name: &str) -> Vec<Value> {
-    let text = fs::read(fixture(name)).expect("the fixture is there");
-    serde_json::from_slice(&text).expect("the fixture is an array of cases")
-}
-
 /// A request of which a case says only what matters.
 fn request(fields: &Value) -> ResponsesRequest {
-    let mut request = json!({ "model": "asked-for", "input": "Hi" });
-    for (name, value) in fields.as_object().into_iter().flatten() {
-        request[name] = value.clone();
-    }
+    let request = with_fields(json!({ "model": "asked-for", "input": "Hi" }), fields);
     ResponsesRequest::parse(request.to_string().as_bytes()).expect("a request that can be read")
 }
 
@@ -52,22 +40,6 @@ fn context(fields: &Value) -> Context {
     let request = request(fields);
     let conversation = conversation(&request).expect("a conversation");
     request.context(&conversation, ID, CREATED)
-}
-
-fn known(case: &Value) -> Known {
-    let mut recalled = Recalled::default();
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    recalled.extend(case["recalled"].as_object().into_iter().flatten().map(|(id, call)| Issued {
-        id: id.clone(),
-        signature: text(&call["signature"]),
-        native_id: text(&call["native_id"]),
-    }));
-    Known { recalled, ..Known::default() }
-}
-
-fn value(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)))
 }
 
 /// What a stream of events becomes.
@@ -86,36 +58,13 @@ fn events(context: Context, chunks: &[Value]) -> Vec<Event> {
     events
 }
 
-/// Runs `translate` on every case of a file, and compares.
-fn check(file: &str, translate: impl Fn(&Value) -> Value) {
-    if std::env::var_os("LIBRA_WRITE_FIXTURES").is_some() {
-        let mut cases = cases(file);
-        for case in &mut cases {
-            case["expected"] = translate(case);
-        }
-        let text = serde_json::to_string_pretty(&cases).expect("JSON") + "\n";
-        fs::write(fixture(file), text).expect("the fixture can be written");
-        panic!("{file} was written anew: read the difference");
-    }
-    for case in cases(file) {
-        let translated = translate(&case);
-        assert_eq!(
-            translated,
-            case["expected"],
-            "{file}: {}\n{}",
-            case["name"],
-            serde_json::to_string_pretty(&translated).expect("JSON")
-        );
-    }
-}
-
-const REQUESTS: &str = "requests.json";
-const ANSWERS: &str = "answers.json";
-const STREAMS: &str = "streams.json";
+const REQUESTS: &str = "responses/requests.json";
+const ANSWERS: &str = "responses/answers.json";
+const STREAMS: &str = "responses/streams.json";
 
 #[test]
 fn requests() {
-    check(REQUESTS, |case| {
+    golden::check(&[REQUESTS], |case| {
         let conversation = conversation(&request(&case["request"])).expect("a conversation");
         let model = case["model"].as_str().unwrap_or("gemini-3.5-flash");
         let translated = to_gemini::request(&conversation, model, &known(case)).expect("translates");
@@ -125,7 +74,7 @@ fn requests() {
 
 #[test]
 fn answers() {
-    check(ANSWERS, |case| {
+    golden::check(&[ANSWERS], |case| {
         let (answer, _) =
             from_gemini::answer(case["answer"].to_string().as_bytes(), &context(&case["request"]))
                 .expect("answers");
@@ -146,7 +95,7 @@ fn told(answer: &Value) -> Value {
 
 #[test]
 fn streams() {
-    check(STREAMS, |case| {
+    golden::check(&[STREAMS], |case| {
         let chunks = case["events"].as_array().expect("events");
         let events = events(context(&case["request"]), chunks);
         check_events(&events);
@@ -200,17 +149,10 @@ fn an_answer_repeats_its_request() {
 
 #[test]
 fn wrong_requests_name_the_field() {
-    for case in cases("errors.json") {
-        let body = case["body"].as_str().map_or_else(|| case["body"].to_string(), str::to_owned);
-        let result = ResponsesRequest::parse(body.as_bytes()).and_then(|request| {
-            to_gemini::request(&conversation(&request)?, "gemini-2.5-flash", &Known::default()).map(|_| ())
-        });
-        let error = result.expect_err(case["name"].as_str().unwrap_or_default());
-        assert_eq!(error.kind, Kind::BadRequest);
-        assert_eq!(error.param.as_deref(), case["param"].as_str(), "{}: {error}", case["name"]);
-        let expected = case["message"].as_str().expect("a message");
-        assert!(error.message.contains(expected), "{}: {error}", case["name"]);
-    }
+    golden::check_refusals("responses/errors.json", |case| {
+        let request = ResponsesRequest::parse(body(case).as_bytes())?;
+        to_gemini::request(&conversation(&request)?, "gemini-2.5-flash", &Known::default()).map(|_| ())
+    });
 }
 
 #[test]
@@ -292,26 +234,4 @@ fn said(answer: &Value) -> Value {
         }
     }
     said
-}
-
-/// One event a part, the rest of the candidate on its last one.
-fn split(answer: &Value) -> Vec<Value> {
-    let mut events = Vec::new();
-    for candidate in answer["candidates"].as_array().into_iter().flatten() {
-        let parts = candidate["content"]["parts"].as_array().cloned().unwrap_or_default();
-        for part in parts.split_last().map(|(_, but_last)| but_last).unwrap_or_default() {
-            events.push(json!({ "candidates": [{ "content": { "parts": [part] } }] }));
-        }
-        let mut last = candidate.clone();
-        if let Some(part) = parts.last() {
-            last["content"]["parts"] = json!([part]);
-        }
-        events.push(json!({ "candidates": [last] }));
-    }
-    let mut rest = answer.clone();
-    if let Some(rest) = rest.as_object_mut() {
-        rest.remove("candidates");
-    }
-    events.push(rest);
-    events
 }

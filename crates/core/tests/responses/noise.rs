@@ -4,163 +4,35 @@ use libra_core::gemini::request::Known;
 use libra_core::openai::responses::stream::Encoder;
 use libra_core::openai::responses::{ResponsesRequest, from_gemini, to_gemini};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
+use crate::golden::{cases, value};
+use crate::mutation::{self, repeatable};
 use crate::shape::{Event, check_events, check_response};
-use crate::{ANSWERS, ID, REQUESTS, cases, context, value};
+use crate::{ANSWERS, ID, REQUESTS, context};
 
-/// Any JSON, made of the words that the translators look for.
+/// The words that the translators look for.
+const WORDS: &str = "\
+    model input type role content user assistant developer message text input_text output_text \
+    input_image image_url input_file file_data file_id file_url filename id call_id name namespace \
+    arguments {} output function_call function_call_output custom_tool_call custom_tool_call_output \
+    reasoning encrypted_content libra1.next.AAAA libra1.call.a.AAAA libra1.last.AAAA summary \
+    item_reference additional_tools tools function custom web_search parameters format grammar \
+    json_schema schema tool_choice allowed_tools mode required effort low include extra_content google \
+    thought_signature mcp_call local_shell_call action image_generation_call result \
+    code_interpreter_call code outputs logs candidates parts functionCall args finishReason STOP \
+    inlineData mimeType image/png data executableCode codeExecutionResult groundingMetadata \
+    webSearchQueries groundingChunks web uri groundingSupports segment startIndex endIndex usageMetadata \
+    promptFeedback blockReason logprobsResult chosenCandidates token thought thoughtSignature";
+
+/// Any JSON that could look like a request or an answer.
 fn any_json() -> impl Strategy<Value = Value> {
-    let word = prop::sample::select(vec![
-        "model",
-        "input",
-        "type",
-        "role",
-        "content",
-        "user",
-        "assistant",
-        "developer",
-        "message",
-        "text",
-        "input_text",
-        "output_text",
-        "input_image",
-        "image_url",
-        "input_file",
-        "file_data",
-        "file_id",
-        "file_url",
-        "filename",
-        "id",
-        "call_id",
-        "name",
-        "namespace",
-        "arguments",
-        "{}",
-        "output",
-        "function_call",
-        "function_call_output",
-        "custom_tool_call",
-        "custom_tool_call_output",
-        "reasoning",
-        "encrypted_content",
-        "libra1.next.AAAA",
-        "libra1.call.a.AAAA",
-        "libra1.last.AAAA",
-        "summary",
-        "item_reference",
-        "additional_tools",
-        "tools",
-        "function",
-        "custom",
-        "web_search",
-        "parameters",
-        "format",
-        "grammar",
-        "json_schema",
-        "schema",
-        "tool_choice",
-        "allowed_tools",
-        "mode",
-        "required",
-        "effort",
-        "low",
-        "include",
-        "extra_content",
-        "google",
-        "thought_signature",
-        "mcp_call",
-        "local_shell_call",
-        "action",
-        "image_generation_call",
-        "result",
-        "code_interpreter_call",
-        "code",
-        "outputs",
-        "logs",
-        "candidates",
-        "parts",
-        "functionCall",
-        "args",
-        "finishReason",
-        "STOP",
-        "inlineData",
-        "mimeType",
-        "image/png",
-        "data",
-        "executableCode",
-        "codeExecutionResult",
-        "groundingMetadata",
-        "webSearchQueries",
-        "groundingChunks",
-        "web",
-        "uri",
-        "groundingSupports",
-        "segment",
-        "startIndex",
-        "endIndex",
-        "usageMetadata",
-        "promptFeedback",
-        "blockReason",
-        "logprobsResult",
-        "chosenCandidates",
-        "token",
-        "thought",
-        "thoughtSignature",
-        "",
-        "é😀\u{2028}\u{0}\"\\",
-    ]);
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        word.clone().prop_map(Value::from),
-        ".{0,8}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(6, 64, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((word.clone(), inner), 0..6).prop_map(|entries| Value::from_iter(
-                entries.into_iter().map(|(key, value)| (key.to_owned(), value))
-            )),
-        ]
-    })
+    mutation::any_json(WORDS, &[])
 }
 
 /// Good JSON with one of its values replaced.
-fn mutated(file: &'static str, member: &'static str) -> impl Strategy<Value = Value> {
-    let originals: Vec<Value> = cases(file).into_iter().map(|case| case[member].clone()).collect();
-    (prop::sample::select(originals), any::<prop::sample::Index>(), any_json()).prop_map(
-        |(mut value, place, other)| {
-            let count = count(&value);
-            replace(&mut value, &mut place.index(count), other);
-            value
-        },
-    )
-}
-
-fn count(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(elements) => elements.iter().map(count).sum(),
-        Value::Object(entries) => entries.values().map(count).sum(),
-        _ => 0,
-    }
-}
-
-fn replace(value: &mut Value, place: &mut usize, other: Value) -> bool {
-    if *place == 0 {
-        *value = other;
-        return true;
-    }
-    *place -= 1;
-    let children: Vec<&mut Value> = match value {
-        Value::Array(elements) => elements.iter_mut().collect(),
-        Value::Object(entries) => entries.values_mut().collect(),
-        _ => Vec::new(),
-    };
-    children.into_iter().any(|child| replace(child, place, other.clone()))
+fn mutated(file: &str, member: &str) -> impl Strategy<Value = Value> + use<> {
+    mutation::mutated(cases(file).into_iter().map(|case| case[member].clone()).collect(), any_json())
 }
 
 fn try_request(request: &Value) {
@@ -284,7 +156,7 @@ fn chunk() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..repeatable() })]
 
     #[test]
     fn any_json_is_a_request_or_an_error(request in any_json()) {

@@ -1,52 +1,29 @@
 //! Real answers of Google's, where this machine has some: each becomes a well-formed response, whole and in events,
 //! with the same texts, calls and tokens.
 
-use std::fs;
-
 use libra_core::openai::responses::from_gemini;
 use serde_json::{Value, json};
 
+use crate::golden::value;
+use crate::recordings::{self, Recording};
 use crate::shape::{check_events, check_response};
-use crate::{context, events, value};
+use crate::{context, events};
 
 #[test]
 fn recorded_answers_translate_where_there_are_recordings() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus/recorded");
-    let Ok(files) = fs::read_dir(folder) else {
-        eprintln!("no recordings here, nothing checked");
-        return;
-    };
-    let mut checked = 0;
-    for file in files {
-        let recording = value(&fs::read(file.expect("an entry").path()).expect("a recording"));
-        let path = recording["request"]["path"].as_str().unwrap_or_default();
-        let body = recording["response"]["body"].as_str().unwrap_or_default();
-        let streams = path.ends_with(":streamGenerateContent");
-        if recording["response"]["status"] != 200 || !(streams || path.ends_with(":generateContent")) {
-            continue;
-        }
-        let chunks: Vec<Value> = match body.trim_start().strip_prefix("data:") {
-            Some(_) => {
-                body.lines().filter_map(|line| Some(value(line.strip_prefix("data:")?.as_bytes()))).collect()
-            }
-            None if streams => value(body.as_bytes()).as_array().cloned().expect("an array of events"),
-            None => vec![value(body.as_bytes())],
-        };
+    recordings::check(|Recording { path, events: chunks, .. }| {
         let context = || context(&json!({ "tools": [{ "type": "web_search" }] }));
-        let streamed = events(context(), &chunks);
+        let streamed = events(context(), chunks);
         check_events(&streamed);
-        check_said(&streamed.last().expect("events").data["response"], &chunks, path);
+        check_said(&streamed.last().expect("events").data["response"], chunks, path);
         if let [answer] = chunks.as_slice() {
             let (response, _) =
                 from_gemini::answer(answer.to_string().as_bytes(), &context()).expect("answers");
             let response = value(&response);
             check_response(&response);
-            check_said(&response, &chunks, path);
+            check_said(&response, chunks, path);
         }
-        checked += 1;
-    }
-    eprintln!("{checked} recorded answers translated");
-    assert!(checked > 0, "the folder is there, but holds no answers");
+    });
 }
 
 fn check_said(response: &Value, chunks: &[Value], path: &str) {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{ID, value};
+use crate::ID;
+use crate::golden::value;
 
 /// An event of a stream.
 #[derive(Debug, Clone)]
