@@ -450,12 +450,14 @@ pub struct PoolKey {
     pub project: Option<String>,
     /// What the user calls it.
     pub label: Option<String>,
+    /// Whether it is left alone for now: neither used nor probed.
+    pub paused: bool,
 }
 
 impl From<ApiKey> for PoolKey {
     /// A key of which nothing else is known.
     fn from(key: ApiKey) -> Self {
-        Self { key, project: None, label: None }
+        Self { key, project: None, label: None, paused: false }
     }
 }
 

@@ -219,7 +219,7 @@ impl List {
             Entries::WithProjects => parted(entry)?,
         };
         let key = checked(key)?;
-        self.insert(Entry { key: PoolKey { key, project, label: None }, said: None })
+        self.insert(Entry { key: PoolKey { project, ..PoolKey::from(key) }, said: None })
     }
 
     /// Takes an entry of a JSON array in: a text, or a table.
@@ -251,7 +251,7 @@ impl List {
                     Some(project) => (Some(project), key.trim()),
                     None => parted(key.trim())?,
                 };
-                self.insert(Entry { key: PoolKey { key: checked(key)?, project, label }, said })
+                self.insert(Entry { key: PoolKey { project, label, ..PoolKey::from(checked(key)?) }, said })
             }
             _ => Err("is neither a text nor a table".to_owned()),
         }
