@@ -246,9 +246,8 @@ mod tests {
     /// A pool of these projects, with one key each.
     fn pool_of(projects: &[&str]) -> Pool {
         let key = |project: &&str| PoolKey {
-            key: ApiKey::new(&format!("key of {project}")),
             project: Some((*project).to_owned()),
-            label: None,
+            ..PoolKey::from(ApiKey::new(&format!("key of {project}")))
         };
         Pool::new(&projects.iter().map(key).collect::<Vec<_>>(), PoolSettings::only(Strategy::Headroom), 1)
     }

@@ -264,7 +264,7 @@ fn limits_and_allowances_follow_the_settings() {
         }
     };
     let mut pool = pool("p:a", Strategy::Headroom);
-    let mut set = |pool: &mut Pool, limit, most| {
+    let set = |pool: &mut Pool, limit, most| {
         let projects = [said(limit, most)];
         let settings = PoolSettings { strategy: Strategy::Headroom, projects: &projects, prices: &prices };
         pool.reconfigure(&keys("p:a"), settings, NOW);
