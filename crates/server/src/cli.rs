@@ -170,7 +170,7 @@ pub(crate) struct AuditOptions {
 }
 
 /// What is said on the command line wins over every other setting.
-#[derive(Args, Default)]
+#[derive(Args, Clone, Default)]
 pub(crate) struct Options {
     /// Run with a simulated Gemini and made-up keys; needs no setting.
     #[arg(long, global = true, conflicts_with = "upstream")]
