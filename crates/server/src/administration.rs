@@ -11,9 +11,11 @@ mod clients;
 mod keys;
 mod projects;
 mod settings;
+mod watch;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use libra_core::clients::HashKey;
@@ -31,6 +33,7 @@ pub(crate) use self::clients::{ClientSettings, ClientView, NewClient};
 pub(crate) use self::keys::{Added, KeyChange, KeyView, NewKey};
 pub(crate) use self::projects::{ProjectChange, ProjectView};
 pub(crate) use self::settings::SettingView;
+pub(crate) use self::watch::watch;
 
 /// Who changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,6 +209,11 @@ impl Administration {
     /// What holds now.
     pub(crate) fn config(&self) -> Config {
         self.state().config.clone()
+    }
+
+    /// The files that settings come from.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.state().settings.files.clone()
     }
 
     /// What to tell at the start.

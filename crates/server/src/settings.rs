@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use libra_core::config::{
     Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, is_secret, list_of, quoted,
@@ -38,6 +38,17 @@ pub(crate) struct Settings {
     pub(crate) store: StoreSettings,
     /// Every setting there is, and where it is set.
     pub(crate) shown: Vec<Shown>,
+    /// The files that settings come from, whether they are there or not.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// What a look at all settings has brought.
+pub(crate) struct Checked {
+    pub(crate) shown: Vec<Shown>,
+    /// What would end a start.
+    pub(crate) problems: Vec<String>,
+    /// What a start would tell.
+    pub(crate) notices: Vec<String>,
 }
 
 /// A setting as it can be shown.
@@ -56,7 +67,7 @@ pub(crate) struct Shown {
 pub(crate) type Stored = BTreeMap<String, String>;
 
 /// Proxy variables as they were written.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Proxies {
     /// For https addresses: `HTTPS_PROXY`.
     pub(crate) https: Option<String>,
@@ -131,6 +142,33 @@ impl Settings {
         Self::of_layers(&Layers::of(options, environment(), stored, &read_file)?, options, &read_file)
     }
 
+    /// Looks at all settings. What is wrong is left out, so that what else is wrong can be seen.
+    pub(crate) fn check(options: &Options) -> Checked {
+        /// Whoever has more to repair looks again.
+        const MOST: usize = 50;
+        let mut layers = match Layers::of(options, environment(), &Stored::new(), &read_file) {
+            Ok(layers) => layers,
+            Err(error) => {
+                return Checked { shown: Vec::new(), problems: vec![error.to_string()], notices: Vec::new() };
+            }
+        };
+        let shown = layers.shown();
+        let mut problems = Vec::new();
+        let notices = loop {
+            match Self::of_layers(&layers, options, &read_file) {
+                Ok(settings) => break settings.notices.iter().map(ToString::to_string).collect(),
+                Err(error) => {
+                    problems.push(error.text);
+                    let wrong = error.variable.filter(|_| problems.len() < MOST);
+                    if wrong.is_none_or(|wrong| !layers.left_out.insert(wrong)) {
+                        break Vec::new();
+                    }
+                }
+            }
+        };
+        Checked { shown, problems, notices }
+    }
+
     #[cfg(test)]
     fn read(
         options: &Options,
@@ -168,7 +206,8 @@ impl Settings {
         )
         .map_err(|error| layers.place(error))?;
         let shown = layers.shown();
-        Ok(Self { config, notices, log, demo: options.demo, proxies, store, shown })
+        let files = layers.files(options);
+        Ok(Self { config, notices, log, demo: options.demo, proxies, store, shown, files })
     }
 }
 
@@ -314,6 +353,8 @@ impl Layer {
 struct Layers {
     layers: Vec<Layer>,
     demo: bool,
+    /// Variables that are as if not set.
+    left_out: BTreeSet<String>,
 }
 
 impl Layers {
@@ -330,7 +371,7 @@ impl Layers {
             Layer::file(options.config.as_deref(), read_file)?,
             Layer::new(Origin::Store, stored.clone()),
         ];
-        Ok(Self { layers, demo: options.demo })
+        Ok(Self { layers, demo: options.demo, left_out: BTreeSet::new() })
     }
 
     /// Every setting there is, and where it is set.
@@ -358,7 +399,17 @@ impl Layers {
     }
 
     fn counts(&self, name: &str) -> bool {
-        !(self.demo && is_left_aside_by_a_demo(name))
+        !(self.demo && is_left_aside_by_a_demo(name)) && !self.left_out.contains(name)
+    }
+
+    /// The files that settings come from: those of settings, and those that lists are in.
+    fn files(&self, options: &Options) -> Vec<PathBuf> {
+        let own = [PathBuf::from(".env"), options.config.clone().unwrap_or_else(|| "libra.toml".into())];
+        let names = self.layers.iter().flat_map(|layer| layer.values.keys());
+        let named: BTreeSet<&String> =
+            names.filter(|name| name.ends_with("_FILE") && list_of(name).is_some()).collect();
+        let lists = named.into_iter().filter_map(|name| self.lookup(name)).map(|path| path.trim().into());
+        own.into_iter().chain(lists).collect()
     }
 
     fn lookup(&self, name: &str) -> Option<String> {
