@@ -13,7 +13,7 @@ pub(crate) const APPLICATION: i32 = 0x4c69_6272;
 ///
 /// Identifiers of keys, clients and projects are the 64 bits of their fingerprints (`key-…`), times are milliseconds
 /// since 1970.
-pub(crate) const MIGRATIONS: [&str; 1] = ["
+pub(crate) const MIGRATIONS: [&str; 2] = ["
 -- Rests: the later end counts. No model is the whole project.
 CREATE TABLE rests (
     project INTEGER NOT NULL, model TEXT NOT NULL, until INTEGER NOT NULL,
@@ -79,6 +79,13 @@ CREATE INDEX requests_at ON requests (at);
 
 -- Single values: by what contents are sealed.
 CREATE TABLE single (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+", "
+-- What clients have spent in the running day, month and altogether: of one period, the greater counts. Cost in millionths.
+CREATE TABLE client_spent (
+    client INTEGER NOT NULL, period TEXT NOT NULL, ends INTEGER NOT NULL,
+    requests INTEGER NOT NULL, tokens INTEGER NOT NULL, cost INTEGER NOT NULL,
+    PRIMARY KEY (client, period)
+) WITHOUT ROWID;
 "];
 
 /// Brings a database to the newest form. What was there is copied beside it first, as `….before-2` for the second.
