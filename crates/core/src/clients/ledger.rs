@@ -361,3 +361,6 @@ impl Drop for Charge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
