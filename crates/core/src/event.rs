@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::clients::Limit;
 use crate::error::Dialect;
 use crate::failure::{Class, Why};
 use crate::mark::RequestId;
 use crate::secret::KeyId;
+use crate::time::Timestamp;
 
 /// Something worth telling an operator. Holds no secret and no content.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +67,28 @@ pub enum Event {
     ClockOff {
         /// By how much it is behind; negative where it is ahead.
         behind_seconds: i64,
+    },
+    /// A client has reached a limit, for the first time in the limit's window.
+    ClientLimited {
+        /// The client.
+        client: KeyId,
+        /// The limit.
+        limit: Limit,
+        /// How much it may use; money in millionths.
+        of: u64,
+        /// When it may go on; none: not by waiting.
+        until: Option<Timestamp>,
+    },
+    /// A client has used four fifths of what it may, for the first time in the limit's window.
+    ClientNearLimit {
+        /// The client.
+        client: KeyId,
+        /// The limit.
+        limit: Limit,
+        /// How much it has used, and holds for what is under way; money in millionths.
+        used: u64,
+        /// How much it may use; money in millionths.
+        of: u64,
     },
     /// A key is in use again.
     Restored {

@@ -3,6 +3,7 @@
 //! A request's way begins in [`accept`](Gateway::accept).
 
 mod admit;
+mod clients;
 mod intake;
 mod verification;
 
@@ -17,6 +18,7 @@ use http::header::HeaderMap;
 use http::{Method, Response, Uri};
 
 pub use self::admit::Accepted;
+pub(crate) use self::clients::{is_current, permits, permits_model};
 pub use self::intake::{BodyFault, Intake};
 pub(crate) use self::intake::{held_values, no_room, too_large};
 use self::verification::Strangers;
@@ -27,6 +29,7 @@ use crate::affinity::placed::Placed;
 use crate::affinity::spool::{self, Spool};
 use crate::auth::Access;
 use crate::check::Check;
+use crate::clients::{AccountView, Client, Ledger, WrongKeys};
 use crate::config::{Config, DEFAULT_MEMORY, Notice};
 use crate::contents::Content;
 use crate::error::Error;
@@ -76,6 +79,8 @@ pub struct Gateway {
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
+    ledger: Arc<Ledger>,
+    wrong_keys: Mutex<WrongKeys>,
     /// How many sessions of the Live API there are.
     live_sessions: Arc<AtomicUsize>,
     /// For the pool, and for clients' own keys.
@@ -129,6 +134,8 @@ impl Gateway {
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
+            ledger: Arc::default(),
+            wrong_keys: Mutex::default(),
             live_sessions: Arc::default(),
             retries,
             seed,
@@ -177,6 +184,7 @@ impl Gateway {
             self.retries(guests).set_share(config.retry_budget);
         }
         locked(&self.lists).clear();
+        self.ledger.retain(&config.clients);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         notices
     }
@@ -300,7 +308,18 @@ impl Gateway {
     pub fn take_changes(&self) -> Vec<StateChange> {
         let mut changes = self.pool(false).take_changes();
         changes.append(&mut self.objects(false).take_changes());
+        changes.append(&mut self.ledger.take_changes());
         changes
+    }
+
+    /// What an operator wants to know of clients and their limits, since this was last asked.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.ledger.take_events()
+    }
+
+    /// What a client has used of what it may.
+    pub fn account(&self, client: &Client, now: Timestamp) -> AccountView {
+        self.ledger.view(client, now)
     }
 
     /// Takes in what another instance, or this one before a restart, has learned.
@@ -316,6 +335,11 @@ impl Gateway {
                 StateChange::Forgotten { object } => {
                     if let Some(name) = ObjectName::stored(object) {
                         self.objects(false).forget(&name);
+                    }
+                }
+                StateChange::ClientSpent { client, period, ends, spent } => {
+                    if self.config().clients.find(*client).is_some() {
+                        self.ledger.restore(*client, (*period, *ends), *spent, now);
                     }
                 }
                 change => self.pool(false).apply(change, now),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
+use crate::clients::Charge;
 use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
 use crate::exchange::{Lease, Outcome, Times, learn_continuation};
@@ -71,6 +72,8 @@ pub(crate) struct Origin {
     pub times: Times,
     /// How many were made for the request, with this one.
     pub attempts: u32,
+    /// What it takes of what its client may use.
+    pub charge: Option<Charge>,
 }
 
 #[derive(Debug)]
@@ -138,6 +141,12 @@ impl Relay {
             ended: false,
             events: Vec::new(),
         }
+    }
+
+    /// It takes its place among a client's requests until it ends.
+    pub(crate) fn charged_to(mut self, charge: Option<Charge>) -> Self {
+        self.origin.charge = charge.or(self.origin.charge);
+        self
     }
 
     /// The head of the response, and the first bytes: what was held back. To be asked for once, first.
@@ -458,6 +467,10 @@ impl Relay {
             }
             _ => {}
         }
+        // What was sent before it was cut, or left, was used, too.
+        let (usage, model) = (judge::usage(&self.last), self.origin.model.as_deref());
+        self.origin.gateway.settle(self.origin.charge.as_mut(), model, usage, now);
+        self.origin.charge = None;
         self.events.push(Event::Finished(Finished {
             request: self.origin.request,
             client: self.origin.client,
@@ -467,7 +480,7 @@ impl Relay {
             ending,
             attempts: self.origin.attempts,
             key,
-            usage: judge::usage(&self.last),
+            usage,
             stand_ins: self.origin.stand_ins,
             elapsed: now.since(self.origin.times.arrived),
         }));

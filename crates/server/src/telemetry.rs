@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use libra_core::event::{Ending, Event, LiveEndedBy};
+use libra_core::time::Timestamp;
 
 use crate::store::Store;
 
@@ -131,6 +132,16 @@ pub(crate) fn record(events: Vec<Event>) {
                 if behind_seconds > 0 { "behind" } else { "ahead of" },
             ),
             Event::SetAside { key, why } => tracing::warn!(%key, ?why, "key set aside"),
+            Event::ClientLimited { client, limit, of, until } => tracing::info!(
+                %client,
+                limit = limit.name(),
+                of,
+                until = until.map(Timestamp::rfc3339),
+                "a client has reached a limit"
+            ),
+            Event::ClientNearLimit { client, limit, used, of } => {
+                tracing::info!(%client, limit = limit.name(), used, of, "a client is near a limit");
+            }
             Event::Restored { key } => tracing::info!(%key, "key in use again"),
         }
     }

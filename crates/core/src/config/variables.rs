@@ -62,15 +62,26 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 68] = [
+pub const VARIABLES: [Variable; 69] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
     variable(Group::Keys, "BACKUP_API_KEYS_FILE", "", "the same as LIBRA_KEYS_FILE"),
-    variable(Group::Keys, "LIBRA_CLIENTS", "", "the client keys that may use the pool"),
+    variable(
+        Group::Keys,
+        "LIBRA_CLIENTS",
+        "",
+        "the client keys that may use the pool, each as KEY or a table with its limits",
+    ),
     variable(Group::Keys, "LIBRA_CLIENTS_FILE", "", "a file with client keys, a line a key, # comments"),
     variable(Group::Keys, "TRUSTED_API_KEYS", "", "the same as LIBRA_CLIENTS, under its former name"),
     variable(Group::Keys, "TRUSTED_API_KEYS_FILE", "", "the same as LIBRA_CLIENTS_FILE"),
+    variable(
+        Group::Keys,
+        "LIBRA_FAIR_SHARES",
+        "on",
+        "whether no client may take what others may still want of a day that is short: on, off",
+    ),
     variable(
         Group::Keys,
         "LIBRA_PAID_CLIENTS",

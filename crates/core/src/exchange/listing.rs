@@ -24,6 +24,7 @@ use crate::affinity::address::Called;
 use crate::affinity::name::ObjectName;
 use crate::affinity::objects::COPY;
 use crate::auth::Access;
+use crate::clients::Charge;
 use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
 use crate::gateway::Gateway;
@@ -63,6 +64,8 @@ pub(super) struct Listing {
     mark: Mark,
     arrived: Timestamp,
     held: Held,
+    /// Its place among those of its client.
+    charge: Option<Charge>,
     /// The query without what is said of pages.
     query: Vec<String>,
     page: usize,
@@ -117,8 +120,18 @@ impl Listing {
     /// # Errors
     /// A token that was not made here.
     pub(super) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
-        let Admitted { task, access, headers, called, body: _, further_models: _, held, arrived, mark } =
-            admitted;
+        let Admitted {
+            task,
+            access,
+            headers,
+            called,
+            body: _,
+            further_models: _,
+            held,
+            arrived,
+            mark,
+            charge,
+        } = admitted;
         let Task::Resource(resource) = task else { unreachable!("only resources are listed") };
         let query = resource.call().query.clone().unwrap_or_default();
         let mut page = PAGE;
@@ -154,6 +167,7 @@ impl Listing {
             mark,
             arrived,
             held,
+            charge,
             query: kept,
             page,
             places: VecDeque::new(),
@@ -275,6 +289,7 @@ impl Listing {
             held: self.gateway.share(),
             arrived: now,
             mark: self.mark,
+            charge: None,
         };
         self.calls += 1;
         let single = Single::new(Arc::clone(&self.gateway), admitted);
@@ -416,6 +431,7 @@ impl Listing {
             let _ = self.gateway.pool(false).join_keys(key, other, By::Google, now);
         }
         self.drop_asked();
+        self.charge = None;
         self.tell_end(response.status(), ending, now);
         self.mark.put_served(response.headers_mut(), self.attempts, None);
         self.reply = Some(response);

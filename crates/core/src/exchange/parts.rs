@@ -15,6 +15,7 @@ use super::inner::Operations;
 use super::{Admitted, CLIENT_LEFT, OpId, Outcome, Single, Step};
 use crate::affinity::address::Called;
 use crate::auth::Access;
+use crate::clients::Charge;
 use crate::error::{Error, Kind};
 use crate::event::{Ending, Event, Finished, Usage};
 use crate::gateway::{Gateway, no_room};
@@ -42,6 +43,8 @@ pub(super) struct Parts {
     deadline: Timestamp,
     /// The share of the common memory that the request and the answered parts take.
     held: Held,
+    /// What it takes of what its client may use, and its parts have not taken over.
+    charge: Option<Charge>,
     /// The number of the next part to begin.
     next: usize,
     running: Vec<Part>,
@@ -73,7 +76,7 @@ struct Part {
 impl Parts {
     /// `admitted` is about a generation: nothing else has parts.
     pub(super) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
-        let Admitted { task, access, headers, called, body: _, further_models, held, arrived, mark } =
+        let Admitted { task, access, headers, called, body: _, further_models, held, arrived, mark, charge } =
             admitted;
         let Task::Generation(whole) = task else { unreachable!("nothing else has parts") };
         let deadline = arrived + gateway.config().deadline;
@@ -89,6 +92,7 @@ impl Parts {
             arrived,
             deadline,
             held,
+            charge,
             next: 0,
             running: Vec::new(),
             seeker: None,
@@ -189,6 +193,8 @@ impl Parts {
         if !held.grow(generation.body().len()) {
             return Err(no_room());
         }
+        let left = (self.fragments.len() - self.next) as u64;
+        let charge = self.charge.as_mut().map(|charge| charge.part(left));
         self.next += 1;
         let admitted = Admitted {
             task: Task::Generation(Box::new(generation)),
@@ -201,6 +207,7 @@ impl Parts {
             // Its patience begins now; its end is the whole's.
             arrived: now,
             mark: self.mark,
+            charge,
         };
         let mut single = Single::new(Arc::clone(&self.gateway), admitted);
         single.times.deadline = self.deadline;
@@ -241,6 +248,14 @@ impl Parts {
         let key = self.key.filter(|_| ending == Ending::Complete);
         self.drop_running();
         self.tell_end(response.status(), ending, key, now);
+        if let Some(mut charge) = self.charge.take() {
+            if let Some(told) = charge.told() {
+                told.put(response.headers_mut(), self.whole.form().dialect());
+            }
+            if ending == Ending::Complete {
+                charge.used_as_held(now);
+            }
+        }
         // The parts may have come from several projects: none is named.
         self.mark.put_served(response.headers_mut(), self.attempts, None);
         self.reply = Some(response);

@@ -26,7 +26,8 @@ use crate::affinity::address::Called;
 use crate::affinity::conversations::Conversation;
 use crate::affinity::name::ObjectName;
 use crate::auth::Access;
-use crate::error::{Error, Kind};
+use crate::clients::{Charge, Told};
+use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished, Usage};
 use crate::failure::{self, Answer, Class, Elsewhere, Failure};
 use crate::gateway::Gateway;
@@ -64,6 +65,8 @@ pub(super) struct Single {
     /// The share of the common memory that body and answers take.
     pub(super) held: Held,
     pub(super) mark: Mark,
+    /// What it takes of what its client may use.
+    pub(super) charge: Option<Charge>,
     pub(super) times: Times,
     /// For a client that waits for a stream.
     pub(super) heartbeat: Option<Heartbeat>,
@@ -128,8 +131,18 @@ pub(super) struct Single {
 
 impl Single {
     pub(super) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
-        let Admitted { task, access, headers, called, body, further_models, held, arrived: now, mark } =
-            admitted;
+        let Admitted {
+            task,
+            access,
+            headers,
+            called,
+            body,
+            further_models,
+            held,
+            arrived: now,
+            mark,
+            charge,
+        } = admitted;
         let config = gateway.config();
         let patience = match task.framing() {
             Some(_) => config.first_byte_timeout,
@@ -187,6 +200,7 @@ impl Single {
             body,
             held,
             mark,
+            charge,
             times,
             heartbeat,
             place: None,
@@ -234,9 +248,10 @@ impl Single {
     /// What to do next.
     pub(super) fn poll(&mut self, now: Timestamp) -> Step {
         let step = self.advance(now);
-        let mark = self.mark;
+        let (mark, dialect) = (self.mark, self.task.dialect());
+        let told = self.charge.as_ref().and_then(|charge| charge.told().copied());
         match &mut self.heartbeat {
-            Some(heartbeat) => heartbeat.instead_of(step, || event_stream(mark), now),
+            Some(heartbeat) => heartbeat.instead_of(step, || event_stream(mark, told, dialect), now),
             None => step,
         }
     }
@@ -387,6 +402,7 @@ impl Single {
 
     pub(super) fn begin(&mut self, lease: Lease, now: Timestamp) -> Step {
         self.budget.spend();
+        self.note_sent(now);
         self.tried.push(lease.key.id());
         let op = self.new_op();
         let request = self.request(&lease.key);
@@ -395,6 +411,13 @@ impl Single {
         let deadline = patience.min(self.times.deadline);
         self.running.push(Attempt { op, lease: Some(lease), started: now, deadline, phase: Phase::Sent });
         Step::Start(op, Op::Upstream(request))
+    }
+
+    /// From now on it counts as a request of its client, whatever becomes of it.
+    pub(super) fn note_sent(&mut self, now: Timestamp) {
+        if let Some(charge) = &mut self.charge {
+            charge.sent(now);
+        }
     }
 
     /// The same key, on a fresh connection: no new attempt. Unless it has been set aside meanwhile.
@@ -590,6 +613,7 @@ impl Single {
         if let Some(lease) = lease {
             lease.succeeded(self.task.model(), usage, now);
         }
+        self.gateway.settle(self.charge.as_mut().filter(|_| usage.is_some()), self.task.model(), usage, now);
         self.refuse(error, now);
     }
 
@@ -748,6 +772,10 @@ impl Single {
             elapsed: now.since(self.times.arrived),
         }));
         self.put_mark(response.headers_mut(), key);
+        if ending == Ending::Complete {
+            self.gateway.settle(self.charge.as_mut(), self.task.model(), usage, now);
+        }
+        self.charge = None;
         self.drop_search();
         self.drop_bringing();
         self.drop_running();
@@ -759,6 +787,9 @@ impl Single {
         let told = key.filter(|_| self.mark.is_admins() && matches!(self.access, Access::Pool { .. }));
         let project = told.and_then(|key| self.gateway.pool(false).project_name(key));
         self.mark.put_served(headers, self.budget.made(), project.as_deref());
+        if let Some(told) = self.charge.as_ref().and_then(Charge::told) {
+            told.put(headers, self.task.dialect());
+        }
         if let (true, Some(_), Some(model)) = (self.turned, key, self.task.model()) {
             Mark::put_model(headers, model);
         }
@@ -813,6 +844,7 @@ impl Single {
             dialect: self.task.dialect(),
             times: self.times,
             attempts: self.budget.made(),
+            charge: self.charge.take(),
         };
         Relay::new((status, headers), mode, origin, held, ended)
     }
@@ -824,6 +856,11 @@ impl Single {
     pub(super) fn abandon(&mut self, now: Timestamp) {
         self.drop_search();
         self.drop_bringing();
+        if !self.running.is_empty() {
+            // What was sent is answered all the same, and nobody hears how much that takes.
+            self.gateway.settle(self.charge.as_mut(), self.task.model(), None, now);
+        }
+        self.charge = None;
         self.running.clear();
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
@@ -845,9 +882,12 @@ impl Single {
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// The head of a response that begins before its answer.
-fn event_stream(mark: Mark) -> Response<()> {
+fn event_stream(mark: Mark, told: Option<Told>, dialect: Dialect) -> Response<()> {
     let mut head = Response::new(());
     put_event_stream(head.headers_mut());
+    if let Some(told) = told {
+        told.put(head.headers_mut(), dialect);
+    }
     mark.put(head.headers_mut());
     head
 }

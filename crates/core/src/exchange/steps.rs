@@ -12,6 +12,7 @@ use super::inner::Operations;
 use super::{Admitted, CLIENT_LEFT, Exchange, OpId, Outcome, Step};
 use crate::affinity::address::Called;
 use crate::auth::Access;
+use crate::clients::Charge;
 use crate::error::{Dialect, Error, Kind};
 use crate::event::{Ending, Event, Finished};
 use crate::gateway::{Gateway, no_room};
@@ -36,6 +37,8 @@ pub(crate) struct Client {
     pub(crate) held: Held,
     pub(crate) arrived: Timestamp,
     pub(crate) mark: Mark,
+    /// Its place among those of its client.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// The steps of one call.
@@ -154,6 +157,7 @@ impl Steps {
     fn finish(&mut self, mut reply: Response<Bytes>, ending: Ending, now: Timestamp) {
         let key = self.key.filter(|_| ending == Ending::Complete);
         self.tell_end(reply.status(), ending, key, now);
+        self.client.charge = None;
         self.client.mark.put_served(reply.headers_mut(), self.attempts, None);
         self.reply = Some(reply);
     }
@@ -196,7 +200,7 @@ impl Steps {
     /// The bytes of the last step go to the client as they come.
     pub(super) fn commit(self, op: OpId) -> Relay {
         let inner = self.operations.inner(op).unwrap_or(op);
-        self.present.commit(inner)
+        self.present.commit(inner).charged_to(self.client.charge)
     }
 
     pub(super) fn take_events(&mut self) -> Vec<Event> {
@@ -229,6 +233,7 @@ impl Client {
             held: self.gateway.share(),
             arrived: now,
             mark: self.mark,
+            charge: None,
         };
         Exchange::new(Arc::clone(&self.gateway), admitted)
     }

@@ -31,6 +31,7 @@ impl Single {
             return None;
         }
         self.taken_over = true;
+        self.note_sent(now);
         let op = self.new_op();
         let request = self.custom_request();
         let deadline = (now + self.times.attempt).min(self.times.deadline);

@@ -106,7 +106,7 @@ impl Strangers {
 }
 
 /// The client's address: the last one in `X-Forwarded-For` that no trusted proxy stands for.
-fn client_address(head: &Head<'_>, config: &Config) -> IpAddr {
+pub(super) fn client_address(head: &Head<'_>, config: &Config) -> IpAddr {
     let is_proxy = |address: &IpAddr| config.trusted_proxies.iter().any(|proxies| proxies.contains(address));
     // A socket for both families shows IPv4 addresses in IPv6's form.
     let mut address = head.peer.to_canonical();

@@ -95,6 +95,9 @@ impl Session {
             self.gateway.retries(self.is_guests()).earn();
         }
         self.budget.spend();
+        if let Some(charge) = &mut self.charge {
+            charge.sent(now);
+        }
         self.tried.extend(lease.as_ref().map(|lease| lease.key().id()));
         let config = self.gateway.config();
         let ends_at = (now + config.first_byte_timeout).min(self.arrived + config.deadline);

@@ -115,6 +115,7 @@ impl Session {
         self.phase = Phase::Over;
         self.drop_attempt(now);
         self.disconnect = false;
+        self.charge = None;
         if std::mem::replace(&mut self.told, true) {
             return;
         }

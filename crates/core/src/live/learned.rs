@@ -15,6 +15,7 @@ impl Session {
             let sum = self.usage.get_or_insert_default();
             sum.prompt = sum.prompt.saturating_add(usage.prompt);
             sum.total = sum.total.saturating_add(usage.total);
+            self.gateway.settle(self.charge.as_mut(), self.model.as_deref(), Some(usage), now);
             if let (Some(lease), Some(model)) = (self.lease(), &self.model) {
                 lease.used(model, usage, first, now);
             }
