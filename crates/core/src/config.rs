@@ -12,6 +12,7 @@ mod models;
 mod notice;
 mod prices;
 mod projects;
+mod proxy;
 mod values;
 mod variables;
 
@@ -31,7 +32,8 @@ pub use self::models::AliasFor;
 pub use self::notice::Notice;
 pub use self::prices::Price;
 pub use self::projects::{ModelLimits, ProjectSettings, Tier};
-pub use self::values::size as read_size;
+pub use self::proxy::{ProxyAddress, read_proxies};
+pub use self::values::{duration as read_duration, listen as read_listen, size as read_size};
 pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};
 
 use self::lists::Source;

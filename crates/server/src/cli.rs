@@ -56,6 +56,8 @@ pub(crate) enum Command {
     /// Show the pool of the running gateway: keys, projects, counts, limits and rests; or say which keys share a
     /// project. Needs LIBRA_ADMIN_TOKEN.
     Pool(PoolOptions),
+    /// Say by the exit code whether the gateway of this machine lives: for a container's health check.
+    Health,
     /// Copy the store into a file, also while the gateway runs.
     Backup {
         /// The file, which must not be there.

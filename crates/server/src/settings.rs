@@ -5,6 +5,8 @@
 
 pub(crate) mod dotenv;
 mod file;
+mod outward;
+mod serving;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +17,8 @@ use std::path::Path;
 
 use libra_core::config::{Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, list_of, quoted};
 
+pub(crate) use self::outward::Outward;
+pub(crate) use self::serving::{ListenAt, Serving, TlsFiles};
 pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
 
@@ -30,14 +34,16 @@ pub(crate) struct Settings {
     /// Whether to run with the simulator. Keys, projects, clients, upstream, proxies and custom service are then as if
     /// not set: no real key meets the simulator.
     pub(crate) demo: bool,
-    /// The proxies to reach the upstream through.
-    pub(crate) proxies: Proxies,
+    /// How the network is reached.
+    pub(crate) outward: Outward,
+    /// How clients reach the gateway beyond its first address, and how it ends.
+    pub(crate) serving: Serving,
     /// What outlives a restart, and where.
     pub(crate) store: StoreSettings,
 }
 
 /// Proxy variables as they were written.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub(crate) struct Proxies {
     /// For https addresses: `HTTPS_PROXY`.
     pub(crate) https: Option<String>,
@@ -62,6 +68,12 @@ impl fmt::Debug for Proxies {
 /// A setting that cannot be used, as the line that ends the start.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SettingsError(String);
+
+impl SettingsError {
+    pub(crate) fn new(line: String) -> Self {
+        Self(line)
+    }
+}
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,30 +123,21 @@ impl Settings {
         let log = layers.lookup("LIBRA_LOG").map_or_else(|| Ok("info".to_owned()), |log| directives(&log));
         let log = log.map_err(|problem| layers.place(ConfigError::new("LIBRA_LOG", problem)))?;
         notices.extend(layers.unknown());
-        let proxies = layers.proxies();
-        for (variable, proxy) in [("HTTPS_PROXY", &proxies.https), ("ALL_PROXY", &proxies.all)] {
-            if proxy.as_deref().is_some_and(|proxy| !proxy.is_empty() && !is_proxy(proxy)) {
-                let problem =
-                    "is no proxy; write http://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT";
-                return Err(layers.place(ConfigError::new(variable, problem)));
-            }
-        }
+        let outward = if options.demo {
+            Ok(Outward::default())
+        } else {
+            Outward::read(layers.proxies(), |name| layers.lookup(name))
+        };
+        let outward = outward.map_err(|error| layers.place(error))?;
+        let serving = Serving::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
         let store = StoreSettings::read(
             options.demo || options.ephemeral,
             |name| layers.lookup(name),
             |name| layers.of_process(name),
         )
         .map_err(|error| layers.place(error))?;
-        Ok(Self { config, notices, log, demo: options.demo, proxies, store })
+        Ok(Self { config, notices, log, demo: options.demo, outward, serving, store })
     }
-}
-
-/// Whether an address is one of a proxy that can be used. Without a scheme it is an HTTP proxy's, as elsewhere.
-fn is_proxy(address: &str) -> bool {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
-    let known = ["http", "socks5", "socks5h"].contains(&scheme.to_ascii_lowercase().as_str());
-    let parsed = format!("http://{rest}").parse::<http::Uri>();
-    known && parsed.is_ok_and(|address| address.host().is_some_and(|host| !host.is_empty()))
 }
 
 /// Reads a file of at most [`MAX_LIST_BYTES`].
@@ -265,9 +268,6 @@ impl Layers {
     }
 
     fn proxies(&self) -> Proxies {
-        if self.demo {
-            return Proxies::default();
-        }
         // Tools disagree about the case; where both are set, curl takes the lower-case one.
         let proxy = |name: &str| {
             let lower = name.to_ascii_lowercase();
