@@ -100,7 +100,7 @@ impl Running {
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         stdout.read_line(&mut line).expect("a line");
         let base = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-        assert!(base.starts_with("http://127.0.0.1:"), "{line:?}; {}", log.lock().expect("the log"));
+        assert!(base.contains("://127.0.0.1:"), "{line:?}; {}", log.lock().expect("the log"));
         let http = Client::builder(TokioExecutor::new()).build_http();
         Self { base, simulator, http, child, log }
     }
