@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use self::greeting::Spoken;
 pub(crate) use self::listen::{Listener, listen, listen_also};
@@ -53,6 +53,9 @@ mod bounds {
     /// connection is closed (CVE-2023-44487, CVE-2025-8671).
     pub(super) const RESETS: usize = 20;
     pub(super) const ERRORS: usize = 100;
+    /// Requests that a client may give up before they were answered, on one connection of HTTP/2, where it gives up more
+    /// than half: each has cost an attempt, and a client that has changed its mind so often has none.
+    pub(super) const GIVEN_UP: u64 = 100;
     /// What a client may send on a stream and on its connection before it is read, in bytes: enough for 10 MB a second
     /// over an ocean.
     pub(super) const STREAM_WINDOW: u32 = 256 << 10;
@@ -231,17 +234,21 @@ impl Shared {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let asked = Arc::new(AtomicU64::new(0));
+        let asked = Arc::new(Asked::default());
         let service = service_fn(|request: Request<Incoming>| {
             let app = self.app.clone();
-            asked.fetch_add(1, Ordering::Relaxed);
-            async move { Ok::<_, Infallible>(app.answer(peer, request).await) }
+            let asking = Asking::new(&asked);
+            async move {
+                let answer = app.answer(peer, request).await;
+                asking.answered();
+                Ok::<_, Infallible>(answer)
+            }
         });
         let stream = TokioIo::new(Patient::new(stream, self.patience));
         let connection = self.two.serve_connection(stream, service);
         let idle = async {
             let mut before = None;
-            while before.replace(asked.load(Ordering::Relaxed)) != Some(asked.load(Ordering::Relaxed)) {
+            while before.replace(asked.all()) != Some(asked.all()) {
                 tokio::time::sleep(IDLE_TWO).await;
             }
         };
@@ -250,9 +257,55 @@ impl Shared {
             _ = connection.as_mut() => return,
             _ = stopping.wait_for(|stopping| *stopping) => {}
             () = idle => {}
+            () = asked.too_much.notified() => {
+                return tracing::warn!(%peer, "a client gave up one request after the other: its connection is closed");
+            }
         }
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
+    }
+}
+
+/// What was asked for on a connection of HTTP/2.
+#[derive(Default)]
+struct Asked {
+    all: AtomicU64,
+    given_up: AtomicU64,
+    too_much: Notify,
+}
+
+impl Asked {
+    fn all(&self) -> u64 {
+        self.all.load(Ordering::Relaxed)
+    }
+}
+
+/// One request, until it is answered or given up.
+struct Asking {
+    asked: Arc<Asked>,
+    is_answered: bool,
+}
+
+impl Asking {
+    fn new(asked: &Arc<Asked>) -> Self {
+        asked.all.fetch_add(1, Ordering::Relaxed);
+        Self { asked: Arc::clone(asked), is_answered: false }
+    }
+
+    fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
+        let given_up = self.asked.given_up.fetch_add(1, Ordering::Relaxed) + 1;
+        if given_up > bounds::GIVEN_UP && given_up * 2 > self.asked.all() {
+            self.asked.too_much.notify_one();
+        }
     }
 }
 

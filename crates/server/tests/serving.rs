@@ -174,7 +174,8 @@ async fn tls_is_spoken_and_its_certificate_renewed() {
     let mut certificate = Certificate::new("renewed");
     let running = start_with_tls(&certificate, &[]).await;
     assert!(running.base.starts_with("https://"));
-    let pem = |certificate: &Certificate| std::fs::read_to_string(certificate.path("cert.pem")).expect("a file");
+    let pem =
+        |certificate: &Certificate| std::fs::read_to_string(certificate.path("cert.pem")).expect("a file");
     let first = pem(&certificate);
     let stream = secure(&running, &first, b"h2").await.expect("a handshake");
     let answer = two(stream).await.send_request(post(GENERATE, native("Hello"))).await.expect("an answer");
@@ -231,13 +232,18 @@ async fn there_are_more_addresses_and_a_socket_in_the_file_system() {
     let also = format!("{free},unix:{}", socket.display());
     let mut running = start(&[("LIBRA_LISTEN_ALSO", &also)]).await;
     assert_eq!(running.get("/health").await.0, 200);
-    let health = || Request::get("/health").header("host", "x").body(Full::<Bytes>::default()).expect("a request");
+    let health =
+        || Request::get("/health").header("host", "x").body(Full::<Bytes>::default()).expect("a request");
     let (mut one, connection) =
-        http1::handshake(TokioIo::new(UnixStream::connect(&socket).await.expect("it listens"))).await.expect("HTTP");
+        http1::handshake(TokioIo::new(UnixStream::connect(&socket).await.expect("it listens")))
+            .await
+            .expect("HTTP");
     tokio::spawn(connection);
     assert_eq!(one.send_request(health()).await.expect("an answer").status(), 200);
     let (mut one, connection) =
-        http1::handshake(TokioIo::new(TcpStream::connect(free).await.expect("it listens"))).await.expect("HTTP");
+        http1::handshake(TokioIo::new(TcpStream::connect(free).await.expect("it listens")))
+            .await
+            .expect("HTTP");
     tokio::spawn(connection);
     assert_eq!(one.send_request(health()).await.expect("an answer").status(), 200);
     signal(&running, "-TERM");
@@ -353,7 +359,8 @@ async fn projects_keep_to_their_proxies_and_a_dead_one_costs_no_key_anything() {
     let mut addresses = Vec::new();
     for _ in 0..3 {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        addresses.push(format!("http://user:word-of-the-proxy@{}", listener.local_addr().expect("an address")));
+        addresses
+            .push(format!("http://user:word-of-the-proxy@{}", listener.local_addr().expect("an address")));
         let tunnels = Arc::new(AtomicUsize::new(0));
         proxies.push((tokio::spawn(proxy(listener, Arc::clone(&tunnels))), tunnels));
     }

@@ -66,7 +66,8 @@ pub(crate) async fn is_plain(stream: &TcpStream) -> io::Result<bool> {
 pub(crate) const NO_TLS_HERE: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
 
 /// For a client that speaks in the clear where TLS is spoken.
-pub(crate) const NO_PLAIN_HERE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
+pub(crate) const NO_PLAIN_HERE: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
     connection: close\r\ncontent-length: 56\r\n\r\nThis address speaks TLS: call it with https:// instead.\n";
 
 /// For a client for which there is no place.
