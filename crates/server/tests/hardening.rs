@@ -85,9 +85,7 @@ async fn level<T>(running: &Running, what: &str, bad: impl Future<Output = T>) -
 
 /// Memory that the process has in use, in bytes.
 fn memory(running: &Running) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.process())).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse::<u64>().map_or(0, |kilobytes| kilobytes << 10)
+    running.memory("VmRSS").unwrap_or(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
