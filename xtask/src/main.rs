@@ -15,6 +15,7 @@ mod kill_test;
 mod npm;
 mod objects;
 mod pool_report;
+mod soak;
 mod test;
 mod wasm;
 
@@ -37,6 +38,7 @@ Usage: cargo xtask TASK
   pool-report --loopback [SCENARIO…]
                                     the same scenarios, shortened, with the real server and a clock that runs fast
   kill-test [TIMES]                 kills a working libra (200 times) and sees that the store keeps what it promised
+  soak [MINUTES]                    libra at work for an hour, or so long: memory and open files must not grow
   edge                              the edge edition: folders in dist/ for Cloudflare, Deno, Netlify and Vercel
   edge-test [--built] [PLATFORM…]   the same, run by the platforms' own programs, from npm; --built takes dist/ as it is
   fuzz [SECONDS] [TARGET]           the fuzz targets (default: 60 seconds each), with a nightly compiler and cargo-fuzz
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&rest),
         "pool-report" => pool_report::run(&rest),
         "kill-test" => kill_test::run(&rest),
+        "soak" => soak::run(&rest),
         "edge" => edge::run(&rest),
         "edge-test" => edge_test::run(&rest),
         "fuzz" => fuzz::run(&rest),

@@ -12,6 +12,7 @@ mod models;
 mod notice;
 mod prices;
 mod projects;
+mod proxy;
 mod values;
 mod variables;
 
@@ -33,8 +34,9 @@ pub use self::prices::Price;
 pub use self::projects::{
     ModelLimits, ProjectSettings, Tier, label as read_label, project_name as read_project_name,
 };
+pub use self::proxy::{ProxyAddress, read_proxies};
 pub(crate) use self::values::networks as read_network;
-pub use self::values::size as read_size;
+pub use self::values::{duration as read_duration, listen as read_listen, size as read_size};
 pub use self::variables::{Group, VARIABLES, Variable, is_live, is_secret, list_of, quoted};
 
 use self::lists::Source;

@@ -30,7 +30,7 @@ use crate::affinity::spool::{self, Spool};
 use crate::auth::Access;
 use crate::check::Check;
 use crate::clients::{AccountView, Client, Ledger, WrongKeys};
-use crate::config::{Config, DEFAULT_MEMORY, Notice};
+use crate::config::{Config, DEFAULT_MEMORY, Notice, ProxyAddress};
 use crate::contents::Content;
 use crate::error::Error;
 use crate::event::Event;
@@ -268,6 +268,13 @@ impl Gateway {
     pub fn pool_size(&self) -> (usize, usize) {
         let pool = self.pool(false);
         (pool.len(), pool.usable())
+    }
+
+    /// Which way to Google requests with a key take: the number of its project, by which a shell with several ways keeps
+    /// to one, and the proxy that the user has named for the project. For keys that clients bring, the key's own number.
+    pub fn way(&self, key: KeyId) -> (u64, Option<ProxyAddress>) {
+        let way = self.pool(false).way(key);
+        way.map_or((key.as_u64(), None), |(project, proxy)| (project.as_u64(), proxy))
     }
 
     /// How many projects the keys belong to, as far as is known.

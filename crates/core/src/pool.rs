@@ -47,7 +47,7 @@ pub use self::view::{
 };
 use self::window::Charge;
 pub use self::within::Only;
-use crate::config::{PoolKey, Price, ProjectSettings, Strategy, Tier};
+use crate::config::{PoolKey, Price, ProjectSettings, ProxyAddress, Strategy, Tier};
 use crate::failure::{Class, Consequence, Failure, Why};
 use crate::google_clock::Skew;
 use crate::secret::{ApiKey, KeyId};
@@ -403,6 +403,13 @@ impl Pool {
     /// How many keys are neither set aside nor paused.
     pub fn usable(&self) -> usize {
         self.usable.len()
+    }
+
+    /// The project of a key, and the proxy that the user has named for it. None for a key that is not of this pool.
+    pub fn way(&self, key: KeyId) -> Option<(ProjectId, Option<ProxyAddress>)> {
+        let project = &self.projects[self.keys[*self.by_id.get(&key)?].project as usize];
+        let proxy = project.settings.as_ref().and_then(|settings| settings.proxy.clone());
+        Some((project.id, proxy))
     }
 
     /// How many projects the keys belong to, as far as is known: each key counts as one until it is known better.

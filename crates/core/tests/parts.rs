@@ -136,6 +136,7 @@ fn parts_wait_in_the_queue_for_their_turn() {
         max_requests_per_day: None,
         max_cost_per_day: None,
         limits: vec![limits],
+        proxy: None,
     };
     let mut config =
         Config { queue_wait: Duration::from_secs(90), strategy: Strategy::Headroom, ..config(&["one"]) };

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::{Asked, PoolChange, PoolOptions, Question};
-use crate::settings::{Proxies, Settings};
+use crate::settings::{Outward, Settings};
+use crate::trust;
 use crate::upstream::Upstream;
 use crate::{BAD_USAGE, StartError, checks, say};
 
@@ -115,10 +116,12 @@ impl Gateway {
         let mut token = HeaderValue::try_from(format!("Bearer {}", token.expose()))
             .map_err(|_| "LIBRA_ADMIN_TOKEN: it has characters that no header can carry")?;
         token.set_sensitive(true);
+        let tls =
+            trust::client_config(settings.outward.ca_file.as_deref()).map_err(|error| error.to_string())?;
         let (base, upstream) = match &asked.url {
-            Some(url) => (base_of(url)?, Upstream::new(&settings.proxies)),
+            Some(url) => (base_of(url)?, Upstream::new(&settings.outward, &tls, None)),
             // This machine is not behind a proxy.
-            None => (local(settings.config.listen), Upstream::new(&Proxies::default())),
+            None => (local(settings.config.listen), Upstream::new(&Outward::default(), &tls, None)),
         };
         Ok(Self { base, token, upstream })
     }

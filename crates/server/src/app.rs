@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HeaderValue};
-use http::{Request, Response};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, UPGRADE,
+};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 use libra_core::gateway::{Accepted, BodyFault, Gateway, Head, Intake};
 use tokio::sync::watch;
 
@@ -45,12 +50,19 @@ impl App {
     /// Answers a request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let (mut parts, body) = request.into_parts();
+        let is_two = parts.version == Version::HTTP_2;
+        if is_two {
+            as_of_one(&mut parts);
+        }
         let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
         match self.gateway.accept(&head, clock::now()) {
             Accepted::Reply(reply) => {
                 // A client that waits for "100 Continue" sends nothing before it; reading would ask it to.
                 if !parts.headers.contains_key(EXPECT) {
                     drain(body).await;
+                }
+                if *self.stopping.borrow() && self.is_about_readiness(&parts.uri) {
+                    return ending();
                 }
                 reply.map(AnswerBody::whole)
             }
@@ -62,9 +74,15 @@ impl App {
             Accepted::Upgrade(session) => match parts.extensions.remove() {
                 Some(client) => {
                     let stopping = self.stopping.subscribe();
-                    live::answer(*session, client, &parts.headers, &self.upstream, stopping)
+                    let answer = live::answer(*session, client, &parts.headers, &self.upstream, stopping);
+                    if is_two { of_two(answer) } else { answer }
                 }
-                // Every connection of HTTP/1.1 can be upgraded.
+                // Every connection of HTTP/1.1 can be upgraded, and of HTTP/2 what was asked for with CONNECT.
+                None if is_two => {
+                    let mut answer = Response::new(AnswerBody::whole(Bytes::new()));
+                    *answer.status_mut() = StatusCode::BAD_REQUEST;
+                    answer
+                }
                 None => Response::new(AnswerBody::whole(Bytes::new())),
             },
             Accepted::Verify(verification) => {
@@ -74,6 +92,12 @@ impl App {
                 answer
             }
         }
+    }
+
+    /// Whether an address asks whether there is something to serve with.
+    fn is_about_readiness(&self, uri: &Uri) -> bool {
+        let config = self.gateway.config();
+        uri.path().strip_prefix(config.base_path.as_str()).is_some_and(|path| path == "/ready")
     }
 
     async fn with_body(&self, mut intake: Intake, mut body: Incoming) -> Response<AnswerBody> {
@@ -169,6 +193,45 @@ async fn read(body: &mut Incoming, intake: &mut Intake) -> ReadBody {
         }
     }
     ReadBody::Whole(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Makes of a request's head over HTTP/2 what it would be over HTTP/1.1: there is one way to read it.
+///
+/// The host stands in a pseudo-header, and a WebSocket is asked for with CONNECT (RFC 8441).
+fn as_of_one(parts: &mut Parts) {
+    if !parts.headers.contains_key(HOST)
+        && let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(HOST, host);
+    }
+    let is_websocket =
+        parts.extensions.get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
+    if parts.method == Method::CONNECT && is_websocket {
+        parts.method = Method::GET;
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        // Nobody looks at what is made of it: HTTP/2 needs no proof that the server has understood.
+        parts.headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="));
+    }
+}
+
+/// The answer to an upgrade as HTTP/2 gives it.
+fn of_two(mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        *answer.status_mut() = StatusCode::OK;
+    }
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT] {
+        answer.headers_mut().remove(name);
+    }
+    answer
+}
+
+/// Whoever shares out requests is to send no more of them here.
+fn ending() -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::whole(Bytes::from_static(b"ending")));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 /// Marks a stream of events.

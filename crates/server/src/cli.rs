@@ -66,6 +66,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         task: KeysTask,
     },
+    /// Say by the exit code whether the gateway of this machine lives: for a container's health check.
+    Health,
     /// Copy the store into a file, also while the gateway runs.
     Backup {
         /// The file, which must not be there.

@@ -14,17 +14,22 @@ mod cli;
 mod clock;
 mod demo;
 mod drive;
+mod egress;
 mod fetch;
+mod health;
 mod live;
 mod local_time;
 mod machine;
+mod notify;
 mod patient;
 mod serve;
 mod settings;
+mod signals;
 mod simulate;
 mod store;
 mod table;
 mod telemetry;
+mod trust;
 mod upstream;
 mod waiting;
 
@@ -45,6 +50,7 @@ use crate::app::App;
 use crate::cli::{Cli, Command, ConfigTask, KeysTask, Options};
 use crate::fetch::Fetcher;
 use crate::settings::Settings;
+use crate::signals::Signals;
 use crate::upstream::Upstream;
 
 /// What ends a start: a setting, a port that is taken.
@@ -94,6 +100,11 @@ fn main() -> ExitCode {
                 Command::Audit(options) => audit::run(settings, options).await,
                 Command::Pool(options) => admin::pool(&settings, options).await,
                 Command::Explain(question) => admin::explain(&settings, question).await,
+                Command::Health => {
+                    let config = &settings.config;
+                    health::ask(config.listen, &config.base_path, settings.serving.tls.is_some())?;
+                    Ok(ExitCode::SUCCESS)
+                }
                 Command::Backup { file } => stored(store::backup(&settings.store, file)),
                 Command::Restore { file } => stored(store::restore(&settings.store, file)),
             }
@@ -116,27 +127,38 @@ fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 
 async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError> {
     // A connection is a file, two with the upstream's; the usual soft limit is 1,024.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+    let files = rlimit::increase_nofile_limit(u64::MAX);
+    if let Err(error) = &files {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
     if settings.demo {
         demo::prepare(&mut settings.config)?;
     }
-    settings.config.memory = settings.config.memory.or_else(|| Some(machine::memory()? / 4));
+    let memory = machine::memory();
+    settings.config.memory = settings.config.memory.or_else(|| Some(memory? / 4));
     let opened = store::open(&settings.store)?;
-    let (demo, proxies) = (settings.demo, settings.proxies.clone());
+    let (demo, outward, serving) = (settings.demo, settings.outward.clone(), settings.serving.clone());
     let administration = Arc::new(Administration::begin(options, settings, opened.as_ref())?);
     for notice in administration.notices() {
         tracing::warn!("{notice}");
     }
     let config = administration.config();
+    let tls = serving.tls.as_ref().map(serve::Tls::open).transpose()?;
+    let acceptor = tls.as_ref().map(serve::Tls::acceptor);
     let listen = config.listen;
-    let listener = serve::listen(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    let address = listener.local_addr()?;
+    let (address, mut listeners) = serve::listen(listen, acceptor.as_ref())
+        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    for place in &serving.also {
+        listeners.push(serve::listen_also(place, acceptor.as_ref())?);
+    }
+    let places = serve::Places::new(serving.connections, serving.of_address, files.ok(), memory);
+    let trusted = trust::client_config(outward.ca_file.as_deref())?;
+    let fetcher = Fetcher::new(&outward.proxies, &trusted, Guard::new(&config.fetch_allow));
+    let gateway = Gateway::new(config, seed());
     let app = App {
-        upstream: Arc::new(Upstream::new(&proxies)),
-        fetcher: Arc::new(Fetcher::new(&proxies, Guard::new(&config.fetch_allow))),
-        gateway: Gateway::new(config, seed()),
+        upstream: Arc::new(Upstream::new(&outward, &trusted, Some(&gateway))),
+        fetcher: Arc::new(fetcher),
+        gateway,
         waiting: Arc::default(),
         stopping: Arc::default(),
     };
@@ -158,13 +180,21 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     }
     tokio::spawn(watch(Arc::clone(&administration)));
     // Whoever hears that it is there may end it at once, and in good order.
-    let stop = stop_signal();
-    say(&format!("Libra is listening on http://{address}"));
+    let signals = Signals::listen();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    say(&format!("Libra is listening on {scheme}://{address}"));
+    tracing::debug!("there are places for {} connections", places.most());
+    if let Some(tls) = tls {
+        tokio::spawn(tls.look_after());
+    }
+    tokio::spawn(notify::live());
+    notify::ready();
     tracing::info!("{}", app.gateway.project_counts().summary);
     if demo {
         say(&demo::lines(address));
     }
-    serve::serve(listener, app, stop).await;
+    let service = serve::Service { app, places, drain: serving.drain };
+    serve::serve(listeners, service, signals).await;
     if let Some(store) = store {
         store.end();
     }
@@ -199,8 +229,9 @@ async fn verify(
     if keys.is_empty() {
         return Err("no keys to check: name them, or set LIBRA_KEYS".into());
     }
-    let upstream = Arc::new(Upstream::new(&settings.proxies));
+    let trusted = trust::client_config(settings.outward.ca_file.as_deref())?;
     let gateway = Gateway::new(settings.config, seed());
+    let upstream = Arc::new(Upstream::new(&settings.outward, &trusted, Some(&gateway)));
     let checks = keys.iter().map(|key| gateway.check(key.clone())).collect();
     let mut results = checks::results(checks, Arc::clone(&upstream)).boxed();
     let mut all_good = true;
@@ -247,31 +278,4 @@ fn log_to_stderr(directives: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init();
-}
-
-/// Ready at the first SIGTERM or SIGINT from now on.
-fn stop_signal() -> impl Future<Output = ()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{Signal, SignalKind, signal};
-        let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-        async move {
-            let [terminated, interrupted] = signals;
-            // Where the system has no handler to give, the signal ends the process by itself.
-            let heard = async |signal: std::io::Result<Signal>| match signal {
-                Ok(mut signal) => {
-                    signal.recv().await;
-                }
-                Err(_) => std::future::pending().await,
-            };
-            tokio::select! {
-                () = heard(terminated) => {}
-                () = heard(interrupted) => {}
-            }
-        }
-    }
-    #[cfg(not(unix))]
-    async {
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }

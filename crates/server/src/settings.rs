@@ -5,6 +5,8 @@
 
 pub(crate) mod dotenv;
 mod file;
+mod outward;
+mod serving;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +19,8 @@ use libra_core::config::{
     Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, is_secret, list_of, quoted,
 };
 
+pub(crate) use self::outward::Outward;
+pub(crate) use self::serving::{ListenAt, Serving, TlsFiles};
 pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
 
@@ -32,8 +36,10 @@ pub(crate) struct Settings {
     /// Whether to run with the simulator. Keys, projects, clients, upstream, proxies and custom service are then as if
     /// not set: no real key meets the simulator.
     pub(crate) demo: bool,
-    /// The proxies to reach the upstream through.
-    pub(crate) proxies: Proxies,
+    /// How the network is reached.
+    pub(crate) outward: Outward,
+    /// How clients reach the gateway beyond its first address, and how it ends.
+    pub(crate) serving: Serving,
     /// What outlives a restart, and where.
     pub(crate) store: StoreSettings,
     /// Every setting there is, and where it is set.
@@ -103,6 +109,11 @@ impl SettingsError {
     /// A file that cannot be read.
     fn of_file(text: String) -> Self {
         Self { text, variable: None, is_of_store: false }
+    }
+
+    /// Anything else, as the line that ends the start.
+    pub(crate) fn new(line: String) -> Self {
+        Self { text: line, variable: None, is_of_store: false }
     }
 
     /// The variable that cannot be used, if the store holds it.
@@ -191,14 +202,13 @@ impl Settings {
         let log = layers.lookup("LIBRA_LOG").map_or_else(|| Ok("info".to_owned()), |log| directives(&log));
         let log = log.map_err(|problem| layers.place(ConfigError::new("LIBRA_LOG", problem)))?;
         notices.extend(layers.unknown());
-        let proxies = layers.proxies();
-        for (variable, proxy) in [("HTTPS_PROXY", &proxies.https), ("ALL_PROXY", &proxies.all)] {
-            if proxy.as_deref().is_some_and(|proxy| !proxy.is_empty() && !is_proxy(proxy)) {
-                let problem =
-                    "is no proxy; write http://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT";
-                return Err(layers.place(ConfigError::new(variable, problem)));
-            }
-        }
+        let outward = if options.demo {
+            Ok(Outward::default())
+        } else {
+            Outward::read(layers.proxies(), |name| layers.lookup(name))
+        };
+        let outward = outward.map_err(|error| layers.place(error))?;
+        let serving = Serving::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
         let store = StoreSettings::read(
             options.demo || options.ephemeral,
             |name| layers.lookup(name),
@@ -207,7 +217,7 @@ impl Settings {
         .map_err(|error| layers.place(error))?;
         let shown = layers.shown();
         let files = layers.files(options);
-        Ok(Self { config, notices, log, demo: options.demo, proxies, store, shown, files })
+        Ok(Self { config, notices, log, demo: options.demo, outward, serving, store, shown, files })
     }
 }
 
@@ -215,14 +225,6 @@ impl Settings {
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-}
-
-/// Whether an address is one of a proxy that can be used. Without a scheme it is an HTTP proxy's, as elsewhere.
-fn is_proxy(address: &str) -> bool {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
-    let known = ["http", "socks5", "socks5h"].contains(&scheme.to_ascii_lowercase().as_str());
-    let parsed = format!("http://{rest}").parse::<http::Uri>();
-    known && parsed.is_ok_and(|address| address.host().is_some_and(|host| !host.is_empty()))
 }
 
 /// Reads a file of at most [`MAX_LIST_BYTES`].
@@ -449,9 +451,6 @@ impl Layers {
     }
 
     fn proxies(&self) -> Proxies {
-        if self.demo {
-            return Proxies::default();
-        }
         // Tools disagree about the case; where both are set, curl takes the lower-case one.
         let proxy = |name: &str| {
             let lower = name.to_ascii_lowercase();

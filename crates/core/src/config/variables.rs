@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 69] = [
+pub const VARIABLES: [Variable; 77] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -267,6 +267,37 @@ pub const VARIABLES: [Variable; 69] = [
     ),
     variable(
         Group::Server,
+        "LIBRA_LISTEN_ALSO",
+        "",
+        "more addresses, parted by commas: HOST:PORT (never with TLS), tls:HOST:PORT or unix:/PATH",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_TLS_CERT",
+        "",
+        "a file with the certificate and its chain (PEM): LIBRA_LISTEN then speaks TLS; read again when it changes",
+    ),
+    variable(Group::Server, "LIBRA_TLS_KEY", "", "the file with the certificate's private key (PEM)"),
+    variable(
+        Group::Server,
+        "LIBRA_DRAIN",
+        "30s",
+        "how long answers under way may go on after SIGTERM; a second signal ends at once",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_CONNECTIONS",
+        "",
+        "connections of clients at a time, 10 to 1000000; not set: as many as files and memory allow",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_CONNECTIONS_PER_ADDRESS",
+        "",
+        "of these from one address; 0: all; not set: 1000, and all where the address is a private one",
+    ),
+    variable(
+        Group::Server,
         "LIBRA_BASE_PATH",
         "",
         "the path under which a reverse proxy serves the gateway, like /gemini",
@@ -397,6 +428,18 @@ pub const VARIABLES: [Variable; 69] = [
     ),
     variable(Group::Network, "ALL_PROXY", "", "the proxy for every address that has no other"),
     variable(Group::Network, "NO_PROXY", "", "the hosts that are reached without a proxy"),
+    variable(
+        Group::Network,
+        "LIBRA_PROXIES",
+        "",
+        "several proxies for Gemini: each project keeps to one, and goes on with another while that one fails",
+    ),
+    variable(
+        Group::Network,
+        "LIBRA_CA_FILE",
+        "",
+        "a file with certificates (PEM) that are trusted besides the system's, as companies' proxies need it",
+    ),
 ];
 
 /// The names of lists that may also come as `NAME_1` to `NAME_100` and as `NAME_FILE`, each with the plain name

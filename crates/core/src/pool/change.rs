@@ -268,6 +268,7 @@ mod tests {
             max_requests_per_day: Some(3),
             max_cost_per_day: None,
             limits: Vec::new(),
+            proxy: None,
         };
         let settings = PoolSettings {
             projects: std::slice::from_ref(&project),
