@@ -12,6 +12,7 @@ use http::{Method, Response, StatusCode};
 use crate::anthropic;
 use crate::config::Config;
 use crate::error::{Dialect, Error};
+use crate::event::Operation;
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::{trimmed, with_suffixes};
@@ -23,7 +24,7 @@ use crate::judge::{self, Verdict};
 use crate::openai::models;
 use crate::openai::responses::store::Answer;
 use crate::resource::{self, Kind, Resource};
-use crate::route::{ModelCall, Version, model_path};
+use crate::route::{ModelCall, ModelMethod, Version, model_path};
 use crate::signatures::Issued;
 use crate::sse::Framing;
 use crate::time::Timestamp;
@@ -80,6 +81,20 @@ impl Task {
             Self::Generation(generation) => Some(generation.model()),
             Self::Resource(resource) => resource.counted(),
             Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// What is asked for, where requests are counted.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Native { call, .. } => match call.method {
+                ModelMethod::GenerateContent | ModelMethod::StreamGenerateContent(_) => Operation::Generate,
+                ModelMethod::CountTokens => Operation::CountTokens,
+                ModelMethod::EmbedContent | ModelMethod::BatchEmbedContents => Operation::Embed,
+            },
+            Self::Generation(generation) => generation.form().operation(),
+            Self::Resource(_) => Operation::Objects,
+            Self::ModelList { .. } | Self::ModelGet { .. } => Operation::Models,
         }
     }
 

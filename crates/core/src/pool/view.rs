@@ -306,7 +306,7 @@ impl Pool {
         ProjectCounts { count, verified: unknown == 0, unknown, summary }
     }
 
-    fn incidents(&self, now: Timestamp) -> Vec<IncidentView> {
+    pub(crate) fn incidents(&self, now: Timestamp) -> Vec<IncidentView> {
         let view = |model: Option<&str>, until| IncidentView {
             model: model.map(str::to_owned),
             until: Moment::new(until, now),
