@@ -265,6 +265,16 @@ impl Gateway {
         self.pool(false).project_name(key)
     }
 
+    /// Whether this is a key of the pool, of a client, or the administration's.
+    pub fn is_secret(&self, text: &str) -> bool {
+        let id = ApiKey::new(text).id();
+        let admin = self.config.admin_token.as_ref();
+        self.pool(false).key(id).is_some()
+            || self.config.clients.find(id).is_some()
+            || self.config.paid_only_clients.find(id).is_some()
+            || admin.is_some_and(|token| token.id() == id)
+    }
+
     /// From now on, attempts tell how much room their projects had. It costs a look at the pool for each.
     pub fn tell_room(&self) {
         self.tells_room.store(true, Ordering::Relaxed);

@@ -15,6 +15,7 @@ mod fetch;
 mod live;
 mod local_time;
 mod machine;
+mod metrics;
 mod patient;
 mod serve;
 mod settings;
@@ -25,7 +26,7 @@ mod telemetry;
 mod upstream;
 mod waiting;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -35,12 +36,13 @@ use libra_core::check::{KeyProjects, KeyStatus};
 use libra_core::config::parse_keys;
 use libra_core::fetch::guard::Guard;
 use libra_core::gateway::Gateway;
-use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
 use crate::cli::{Cli, Command};
 use crate::fetch::Fetcher;
-use crate::settings::Settings;
+use crate::metrics::page::Guarded;
+use crate::settings::{Proxies, SeeingSettings, Settings};
+use crate::telemetry::webhook::Webhook;
 use crate::upstream::Upstream;
 
 /// What ends a start: a setting, a port that is taken.
@@ -65,7 +67,8 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
-    log_to_stderr(&settings.log);
+    // Until the end: what waits is written then.
+    let _log = telemetry::log::begin(&settings.log, settings.seeing.log_format);
     // An audit tells what is about its own pool, which may be another than the one that is set; and the running
     // gateway has settings of its own.
     if matches!(cli.task(), Command::Serve | Command::Verify { .. }) {
@@ -115,13 +118,18 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
     let listen = settings.config.listen;
     let listener = serve::listen(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
+    let (seeing, proxies) = (settings.seeing, settings.proxies);
+    let tokens = [&settings.config.admin_token, &seeing.metrics_token];
+    let tokens = tokens.into_iter().flatten().cloned();
     let app = App {
-        upstream: Arc::new(Upstream::new(&settings.proxies)),
-        fetcher: Arc::new(Fetcher::new(&settings.proxies, Guard::new(&settings.config.fetch_allow))),
+        metrics: Guarded::new(tokens, &settings.config.base_path),
+        upstream: Arc::new(Upstream::new(&proxies)),
+        fetcher: Arc::new(Fetcher::new(&proxies, Guard::new(&settings.config.fetch_allow))),
         gateway: Gateway::new(settings.config, seed()),
         waiting: Arc::default(),
         stopping: Arc::default(),
     };
+    see(&seeing, &proxies, &app)?;
     let store = opened.map(|opened| opened.begin(&app.gateway)).transpose()?;
     if let Some(store) = &store {
         telemetry::keep_in(Arc::clone(store));
@@ -143,9 +151,44 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         say(&demo::lines(address));
     }
     serve::serve(listener, app, stop).await;
+    telemetry::end();
     if let Some(store) = store {
         store.end();
     }
+    Ok(())
+}
+
+/// Begins to show what happens to whoever is to see it.
+fn see(seeing: &SeeingSettings, proxies: &Proxies, app: &App) -> Result<(), StartError> {
+    if let Some(listen) = seeing.metrics_listen {
+        let listener =
+            serve::listen(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+        tracing::info!("metrics are on http://{}/metrics", listener.local_addr()?);
+        tokio::spawn(serve::serve_metrics(listener, Arc::clone(&app.gateway)));
+    }
+    if let Some(most) = seeing.log_bodies {
+        tracing::warn!(
+            "LIBRA_LOG_BODIES is set: what clients say, and what they are answered, is written into this log              (up to {most} bytes of each)"
+        );
+        telemetry::bodies::show(most);
+    }
+    let webhook = seeing.webhook.clone();
+    let webhook = webhook.map(|address| Webhook::begin(address, &app.gateway, Upstream::new(proxies)));
+    #[cfg(feature = "otlp")]
+    let otlp = match &seeing.otlp {
+        // What it is told may leave the machine: not with an error's words, which may have the address in them.
+        Some(collector) => Some(
+            telemetry::otlp::Otlp::begin(collector, &app.gateway, Upstream::new(proxies))
+                .map_err(|_| "LIBRA_OTLP: the exporter cannot be made for this address")?,
+        ),
+        None => None,
+    };
+    telemetry::listen(telemetry::Listeners {
+        webhook,
+        #[cfg(feature = "otlp")]
+        otlp,
+        stories: telemetry::stories(&app.gateway),
+    });
     Ok(())
 }
 
@@ -204,20 +247,6 @@ fn seed() -> u64 {
 fn say(line: &str) {
     // A closed standard output is no reason to fail.
     let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn log_to_stderr(directives: &str) {
-    // A bare level is about Libra; its libraries only warn.
-    let directives = match directives.parse::<tracing::Level>() {
-        Ok(level) => format!("warn,libra={level},libra_core={level}"),
-        Err(_) => directives.to_owned(),
-    };
-    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
 }
 
 /// Ready at the first SIGTERM or SIGINT from now on.

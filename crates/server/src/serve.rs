@@ -8,13 +8,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use libra_core::gateway::Gateway;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::app::App;
+use crate::body::AnswerBody;
+use crate::metrics::page;
 use crate::patient::Patient;
 
 /// Connections that wait to be accepted. The usual 1,024 costs a burst of clients a second each.
@@ -26,6 +32,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long answers under way may take after the signal to end.
 const GRACE: Duration = Duration::from_secs(25);
 
+/// So many ask for the metrics at once, who are a few programs.
+const METRICS_CONNECTIONS: usize = 64;
+
 /// Opens the listening socket.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -34,6 +43,35 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Serves the metrics, to whoever can reach the listener.
+pub(crate) async fn serve_metrics(listener: TcpListener, gateway: Arc<Gateway>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).keep_alive(false);
+    let places = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let gateway = Arc::clone(&gateway);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let gateway = Arc::clone(&gateway);
+            async move {
+                let (head, _) = request.into_parts();
+                let answer = page::answer_openly(&head, &gateway).await;
+                Ok::<_, Infallible>(answer.map(AnswerBody::whole))
+            }
+        });
+        let stream = TokioIo::new(Patient::new(stream, HEAD_TIMEOUT));
+        let connection = http.serve_connection(stream, service);
+        tokio::spawn(async move {
+            let _ = connection.await;
+            drop(place);
+        });
+    }
 }
 
 /// Serves until `stop` is ready, then lets answers under way end, and sessions say goodbye.

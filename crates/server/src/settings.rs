@@ -5,6 +5,7 @@
 
 pub(crate) mod dotenv;
 mod file;
+mod seeing;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use libra_core::config::{Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, list_of, quoted};
 
+pub(crate) use self::seeing::SeeingSettings;
 pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
 
@@ -34,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) proxies: Proxies,
     /// What outlives a restart, and where.
     pub(crate) store: StoreSettings,
+    /// What is shown of the gateway, and to whom.
+    pub(crate) seeing: SeeingSettings,
 }
 
 /// Proxy variables as they were written.
@@ -125,7 +129,8 @@ impl Settings {
             |name| layers.of_process(name),
         )
         .map_err(|error| layers.place(error))?;
-        Ok(Self { config, notices, log, demo: options.demo, proxies, store })
+        let seeing = SeeingSettings::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
+        Ok(Self { config, notices, log, demo: options.demo, proxies, store, seeing })
     }
 }
 
@@ -188,6 +193,7 @@ impl Layer {
             ("LIBRA_LISTEN", &options.listen),
             ("LIBRA_UPSTREAM", &options.upstream),
             ("LIBRA_LOG", &options.log),
+            ("LIBRA_LOG_FORMAT", &options.log_format),
             ("LIBRA_DATA", &options.data),
         ];
         let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));

@@ -31,6 +31,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 pub(crate) use self::backup::{backup, restore};
 use self::entry::Entry;
 use self::folder::Folder;
+pub(crate) use self::queue::Figures;
 use self::queue::Queue;
 pub(crate) use self::retention::Retention;
 use self::schema::MIGRATIONS;
@@ -246,6 +247,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// How it is doing.
+    pub(crate) fn figures(&self) -> Figures {
+        self.queue.figures()
+    }
+
     /// Notes what happened.
     pub(crate) fn record(&self, event: &Event) {
         if let Some(entry) = Entry::of(event, clock::now()) {
