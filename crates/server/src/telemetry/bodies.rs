@@ -1,7 +1,6 @@
 //! Requests and answers in the log, for whoever has asked for them: never in full, never with a secret, and without what
 //! media are made of.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
@@ -115,7 +114,7 @@ fn show_safely(body: &[u8], most: usize, is_secret: impl Fn(&str) -> bool) -> St
         safe.extend_from_slice(&redact_body(looked_at));
     }
     let text = String::from_utf8_lossy(&safe);
-    let mut text = without_words(&text, &is_secret).into_owned();
+    let mut text = without_words(&text, &is_secret);
     if is_cut {
         let whole = text.len().saturating_sub(LONGEST_KEY);
         text.truncate(text.floor_char_boundary(whole));
@@ -130,35 +129,45 @@ fn show_safely(body: &[u8], most: usize, is_secret: impl Fn(&str) -> bool) -> St
 }
 
 /// The text with keys and media replaced.
-fn without_words<'a>(text: &'a str, is_secret: &impl Fn(&str) -> bool) -> Cow<'a, str> {
-    let is_word =
-        |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.' | '+' | '/' | '=');
-    let mut out = String::new();
+fn without_words(text: &str, is_secret: &impl Fn(&str) -> bool) -> String {
+    // A client's key may have any letters but these; most have fewer, and may stand beside others.
+    let parts_words = |char: char| char.is_whitespace() || "\"'\\,;{}[]()<>".contains(char);
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "_-.+/=".contains(char);
+    let text = replaced(text, |char| !parts_words(char), |word| has_secret(word, is_secret).then(redacted));
+    replaced(&text, is_plain, |word| match word.len() {
+        MEDIUM.. => Some(format!("[{} characters]", word.len())),
+        _ => has_secret(word, is_secret).then(redacted),
+    })
+}
+
+fn redacted() -> String {
+    "[redacted]".to_owned()
+}
+
+/// The text with some of its words replaced.
+fn replaced(text: &str, is_word: impl Fn(char) -> bool, with: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(from) = rest.find(is_word) {
+    while let Some(from) = rest.find(&is_word) {
         let length = rest[from..].find(|char| !is_word(char)).unwrap_or(rest.len() - from);
         let word = &rest[from..from + length];
         out.push_str(&rest[..from]);
-        rest = &rest[from + length..];
-        if word.len() >= MEDIUM {
-            let _ = write!(out, "[{} characters]", word.len());
-        } else if has_secret(word, is_secret) {
-            out.push_str("[redacted]");
-        } else {
-            out.push_str(word);
+        match with(word) {
+            Some(other) => out.push_str(&other),
+            None => out.push_str(word),
         }
+        rest = &rest[from + length..];
     }
     out.push_str(rest);
-    Cow::Owned(out)
+    out
 }
 
 /// Whether a word, or a part of it, is a key.
 fn has_secret(word: &str, is_secret: &impl Fn(&str) -> bool) -> bool {
-    let parts = word.split(['/', '=', '+']).chain(word.split(['/', '=', '+', '.']));
-    let trimmed = word.trim_matches(['.', '=', '/', '+']);
+    let parts = word.split(['/', '=', '+', ':', '?', '&']);
     std::iter::once(word)
-        .chain([trimmed])
         .chain(parts)
+        .flat_map(|part| [part, part.trim_matches(['.', '=', '/', '+', '!', '?', ':'])])
         .any(|part| (KEY..=LONGEST_KEY).contains(&part.len()) && is_secret(part))
 }
 
