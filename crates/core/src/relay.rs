@@ -468,10 +468,9 @@ impl Relay {
             _ => {}
         }
         let mut course = std::mem::take(&mut self.origin.course);
-        let first_byte = course.first_byte;
         // The whole of a short answer may come with its end.
         if ending == Ending::Complete || !bytes.is_empty() {
-            course.first_byte = first_byte.or(Some(now.since(self.origin.times.arrived)));
+            course.first_byte.get_or_insert_with(|| now.since(self.origin.times.arrived));
         }
         course.end(Some(key), now);
         self.events.push(Event::Finished(Finished {

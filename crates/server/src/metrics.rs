@@ -53,6 +53,10 @@ pub(crate) struct Metrics {
     /// What became of messages to the webhook.
     pub(crate) webhooks: Outcomes,
     /// What became of requests and metrics for the collector.
+    #[cfg_attr(
+        not(feature = "otlp"),
+        expect(dead_code, reason = "registered, so that dashboards are the same")
+    )]
     pub(crate) otlp: Outcomes,
     /// Answers by their status code, whatever was asked for.
     codes: Vec<AtomicU64>,

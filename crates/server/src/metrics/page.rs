@@ -64,7 +64,7 @@ impl Guarded {
         let Some((scheme, shown)) = shown else { return false };
         // Keys are compared in constant time.
         let shown = ApiKey::new(shown.trim());
-        scheme.eq_ignore_ascii_case("bearer") && self.tokens.iter().any(|token| *token == shown)
+        scheme.eq_ignore_ascii_case("bearer") && self.tokens.contains(&shown)
     }
 }
 
