@@ -1,9 +1,12 @@
 //! What happened, as data. Shells log, count and trace it; core keeps no log.
 
+mod course;
+
 use std::time::Duration;
 
 use http::StatusCode;
 
+pub use self::course::{Attempt, AttemptResult, Course, TraceContext};
 use crate::clients::Limit;
 use crate::error::Dialect;
 use crate::failure::{Class, Why};
@@ -123,6 +126,62 @@ pub struct Finished {
     pub stand_ins: u32,
     /// From the request's arrival.
     pub elapsed: Duration,
+    /// How it went.
+    pub course: Course,
+}
+
+/// What requests ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Operation {
+    /// An answer of the model: text, and whatever else it makes.
+    #[default]
+    Generate,
+    /// What asking would cost.
+    CountTokens,
+    /// Vectors.
+    Embed,
+    /// Images, by a call made for them.
+    Image,
+    /// Speech of a text.
+    Speech,
+    /// A text of speech.
+    Transcribe,
+    /// Which models there are.
+    Models,
+    /// Files, caches, batches and other objects.
+    Objects,
+    /// A session of the Live API.
+    Live,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Generate,
+        Self::CountTokens,
+        Self::Embed,
+        Self::Image,
+        Self::Speech,
+        Self::Transcribe,
+        Self::Models,
+        Self::Objects,
+        Self::Live,
+    ];
+
+    /// Its name where requests are counted.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Generate => "generate",
+            Self::CountTokens => "count_tokens",
+            Self::Embed => "embed",
+            Self::Image => "image",
+            Self::Speech => "speech",
+            Self::Transcribe => "transcribe",
+            Self::Models => "models",
+            Self::Objects => "objects",
+            Self::Live => "live",
+        }
+    }
 }
 
 /// The end of a session of the Live API.
@@ -150,6 +209,8 @@ pub struct LiveEnded {
     pub usage: Option<Usage>,
     /// From the request's arrival.
     pub elapsed: Duration,
+    /// How it went.
+    pub course: Course,
 }
 
 /// Who ended a session.
@@ -192,4 +253,21 @@ pub struct Usage {
     pub prompt: u64,
     /// `totalTokenCount`.
     pub total: u64,
+    /// `candidatesTokenCount`: what was answered.
+    pub output: u64,
+    /// `thoughtsTokenCount`: what was thought before.
+    pub thoughts: u64,
+    /// `cachedContentTokenCount`: how much of the prompt was cached.
+    pub cached: u64,
+}
+
+impl Usage {
+    /// Adds what another answer has used.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.prompt = self.prompt.saturating_add(other.prompt);
+        self.total = self.total.saturating_add(other.total);
+        self.output = self.output.saturating_add(other.output);
+        self.thoughts = self.thoughts.saturating_add(other.thoughts);
+        self.cached = self.cached.saturating_add(other.cached);
+    }
 }

@@ -9,7 +9,7 @@ mod verification;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -34,13 +34,15 @@ use crate::config::{Config, DEFAULT_MEMORY, Notice, ProxyAddress};
 use crate::contents::Content;
 use crate::error::Error;
 use crate::event::Event;
+use crate::exchange::Lease;
 use crate::fetch::{self, Kept};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::live;
 use crate::memory::{Held, Memory};
 use crate::openai::responses::store::Answers;
 use crate::pool::{
-    Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, ProjectId, StateChange, Ticket,
+    Due, Explanation, IncidentView, Measure, Named, Pool, PoolSettings, PoolView, ProjectCounts, ProjectId,
+    STRETCH, StateChange, Ticket,
 };
 use crate::project_probe::Relations;
 use crate::repair::Repairs;
@@ -85,6 +87,8 @@ pub struct Gateway {
     live_sessions: Arc<AtomicUsize>,
     /// For the pool, and for clients' own keys.
     retries: [Mutex<CommonBudget>; 2],
+    /// Whether attempts tell how much room there was.
+    tells_room: AtomicBool,
     seed: u64,
     drawn: AtomicU64,
 }
@@ -138,6 +142,7 @@ impl Gateway {
             wrong_keys: Mutex::default(),
             live_sessions: Arc::default(),
             retries,
+            tells_room: AtomicBool::new(false),
             seed,
             drawn: AtomicU64::new(0),
         })
@@ -285,6 +290,58 @@ impl Gateway {
     /// The state of the pool.
     pub fn view(&self, now: Timestamp) -> PoolView {
         self.pool(false).view(now).by_google(self.skew())
+    }
+
+    /// The pool in numbers, for whoever watches it. It is looked at in stretches, between which it serves.
+    pub fn measure(&self, named: &Named<'_>, now: Timestamp) -> Measure {
+        let mut measure = self.pool(false).measure(now);
+        let mut from = 0;
+        while self.pool(false).measure_stretch(&mut measure, from, named, now) {
+            from += STRETCH;
+        }
+        measure
+    }
+
+    /// What is paused because many projects failed alike.
+    pub fn incidents(&self, now: Timestamp) -> Vec<IncidentView> {
+        self.pool(false).incidents(now)
+    }
+
+    /// How many bytes of the common memory are held, and how many there are.
+    pub fn memory_held(&self) -> (u64, u64) {
+        (self.memory.held(), self.memory.limit())
+    }
+
+    /// How many sessions of the Live API there are.
+    pub fn live_sessions(&self) -> usize {
+        self.live_sessions.load(Ordering::Relaxed)
+    }
+
+    /// The name of the project that a key of the pool belongs to.
+    pub fn project_name(&self, key: KeyId) -> Option<String> {
+        self.pool(false).project_name(key)
+    }
+
+    /// Whether this is a key of the pool, of a client, or the administration's.
+    pub fn is_secret(&self, text: &str) -> bool {
+        let key = ApiKey::new(text);
+        let config = self.config();
+        self.pool(false).key(key.id()).is_some()
+            || config.clients.contains(&key)
+            || config.admin_token.as_ref().is_some_and(|token| token.id() == key.id())
+    }
+
+    /// From now on, attempts tell how much room their projects had. It costs a look at the pool for each.
+    pub fn tell_room(&self) {
+        self.tells_room.store(true, Ordering::Relaxed);
+    }
+
+    /// How much room the project of a lease has, if attempts tell that.
+    pub(crate) fn room_told(&self, lease: &Lease, model: Option<&str>, now: Timestamp) -> Option<u64> {
+        if !self.tells_room.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.pool(lease.is_guests()).room_left(lease.key().id(), model?, now)
     }
 
     /// Whom the pool would choose for a request, and what of every project. The model may go by an alias.

@@ -49,7 +49,7 @@ use crate::affinity::name::ObjectName;
 use crate::auth::Access;
 use crate::clients::Charge;
 use crate::config::AliasFor;
-use crate::event::{Event, LiveEndedBy, Traffic, Usage};
+use crate::event::{Course, Event, LiveEndedBy, Traffic, Usage};
 use crate::failure::Failure;
 use crate::gateway::{Gateway, permits_model};
 use crate::judge;
@@ -131,6 +131,7 @@ pub struct Session {
     /// The names of this session that are remembered; older ones are forgotten.
     names: VecDeque<ObjectName>,
     key: Option<KeyId>,
+    course: Course,
     traffic: [Traffic; 2],
     usage: Option<Usage>,
     end: Option<(LiveEndedBy, u16)>,

@@ -11,7 +11,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use crate::clients::Charge;
 use crate::error::{Dialect, Error, Kind};
-use crate::event::{Ending, Event, Finished};
+use crate::event::{Course, Ending, Event, Finished};
 use crate::exchange::{Lease, Outcome, Times, learn_continuation};
 use crate::failure::{Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
@@ -74,6 +74,8 @@ pub(crate) struct Origin {
     pub attempts: u32,
     /// What it takes of what its client may use.
     pub charge: Option<Charge>,
+    /// How it went so far.
+    pub course: Course,
 }
 
 #[derive(Debug)]
@@ -160,7 +162,7 @@ impl Relay {
         let mut held = std::mem::take(&mut self.held);
         let whole = if held.len() == 1 { held.remove(0) } else { Bytes::from(held.concat()) };
         let piece = if whole.is_empty() { Piece::more(Bytes::new()) } else { self.push(whole, now) };
-        self.begun = self.begun || !piece.bytes.is_empty();
+        self.note_begun(&piece, now);
         if self.all_held && piece.next == Next::More {
             let last = self.finish(&BodyEnd::Complete, now);
             let bytes = [piece.bytes, last.bytes].concat().into();
@@ -190,8 +192,15 @@ impl Relay {
     pub fn push(&mut self, chunk: Bytes, now: Timestamp) -> Piece {
         self.heard = now;
         let piece = self.take(chunk, now);
-        self.begun = self.begun || !piece.bytes.is_empty();
+        self.note_begun(&piece, now);
         piece
+    }
+
+    fn note_begun(&mut self, piece: &Piece, now: Timestamp) {
+        if !self.begun && !piece.bytes.is_empty() {
+            self.begun = true;
+            self.origin.course.first_byte = Some(now.since(self.origin.times.arrived));
+        }
     }
 
     fn take(&mut self, chunk: Bytes, now: Timestamp) -> Piece {
@@ -471,6 +480,12 @@ impl Relay {
         let (usage, model) = (judge::usage(&self.last), self.origin.model.as_deref());
         self.origin.gateway.settle(self.origin.charge.as_mut(), model, usage, now);
         self.origin.charge = None;
+        let mut course = std::mem::take(&mut self.origin.course);
+        // The whole of a short answer may come with its end.
+        if ending == Ending::Complete || !bytes.is_empty() {
+            course.first_byte.get_or_insert_with(|| now.since(self.origin.times.arrived));
+        }
+        course.end(Some(key), now);
         self.events.push(Event::Finished(Finished {
             request: self.origin.request,
             client: self.origin.client,
@@ -483,6 +498,7 @@ impl Relay {
             usage,
             stand_ins: self.origin.stand_ins,
             elapsed: now.since(self.origin.times.arrived),
+            course,
         }));
         Piece { bytes, next }
     }

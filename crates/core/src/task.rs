@@ -13,6 +13,7 @@ use crate::anthropic;
 use crate::clients::ModelPatterns;
 use crate::config::Config;
 use crate::error::{Dialect, Error};
+use crate::event::Operation;
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::{trimmed, with_suffixes};
@@ -81,6 +82,20 @@ impl Task {
             Self::Generation(generation) => Some(generation.model()),
             Self::Resource(resource) => resource.counted(),
             Self::ModelList { .. } | Self::ModelGet { .. } => None,
+        }
+    }
+
+    /// What is asked for, where requests are counted.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Native { call, .. } => match call.method {
+                ModelMethod::GenerateContent | ModelMethod::StreamGenerateContent(_) => Operation::Generate,
+                ModelMethod::CountTokens => Operation::CountTokens,
+                ModelMethod::EmbedContent | ModelMethod::BatchEmbedContents => Operation::Embed,
+            },
+            Self::Generation(generation) => generation.form().operation(),
+            Self::Resource(_) => Operation::Objects,
+            Self::ModelList { .. } | Self::ModelGet { .. } => Operation::Models,
         }
     }
 

@@ -24,7 +24,9 @@ use crate::clock;
 use crate::drive::{drive, poll_data};
 use crate::fetch::Fetcher;
 use crate::live;
-use crate::telemetry;
+use crate::metrics::METRICS;
+use crate::metrics::page::Guarded;
+use crate::telemetry::{self, bodies};
 use crate::upstream::{ClientBody, Upstream};
 use crate::waiting::Waiting;
 
@@ -42,6 +44,8 @@ pub(crate) struct App {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) waiting: Arc<Waiting>,
+    /// Who may see the metrics.
+    pub(crate) metrics: Guarded,
     /// True once the process is to end. Every connection and every session listens.
     pub(crate) stopping: Arc<watch::Sender<bool>>,
 }
@@ -49,7 +53,16 @@ pub(crate) struct App {
 impl App {
     /// Answers a request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+        let answer = self.answered(peer, request).await;
+        METRICS.count_answer(answer.status());
+        answer
+    }
+
+    async fn answered(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let (mut parts, body) = request.into_parts();
+        if let Some(page) = self.metrics.answer(&parts, &self.gateway).await {
+            return page.map(AnswerBody::whole);
+        }
         let is_two = parts.version == Version::HTTP_2;
         if is_two {
             as_of_one(&mut parts);
@@ -105,8 +118,13 @@ impl App {
         let (patience, administers) = (self.gateway.config().deadline, intake.administers());
         let read = tokio::time::timeout(patience, read(&mut body, &mut intake)).await;
         let read = read.unwrap_or(ReadBody::Faulty(BodyFault::TooSlow));
+        let mut asked = None;
         let (exchange, streamed) = match read {
-            ReadBody::Whole(bytes) => (intake.whole(bytes, clock::now()), None),
+            ReadBody::Whole(bytes) => {
+                // What is kept of it is looked at once the answer has a name.
+                asked = bodies::asked(&bytes).filter(|_| !administers);
+                (intake.whole(bytes, clock::now()), None)
+            }
             ReadBody::Larger(prefix) => match intake.streamed() {
                 Ok(exchange) => (Ok(exchange), Some(ClientBody::new(Some(prefix), body, limit))),
                 Err(refusal) => {
@@ -119,7 +137,7 @@ impl App {
                 return intake.refuse(fault).map(AnswerBody::whole);
             }
         };
-        match exchange {
+        let mut answer = match exchange {
             Ok(exchange) => drive(exchange, &self.upstream, &self.fetcher, &self.waiting, streamed).await,
             Err(answer) => {
                 if administers && answer.status().is_success() {
@@ -127,7 +145,11 @@ impl App {
                 }
                 answer.map(AnswerBody::whole)
             }
+        };
+        if !administers {
+            bodies::show_exchange(asked, &mut answer, &self.gateway);
         }
+        answer
     }
 }
 

@@ -233,6 +233,10 @@ pub(crate) struct Options {
     /// What is logged (LIBRA_LOG): off, error, warn, info, debug or trace.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) log: Option<String>,
+
+    /// How lines of the log are written (LIBRA_LOG_FORMAT): pretty or json.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
 }
 
 /// The settings, by group, as the end of `--help`.

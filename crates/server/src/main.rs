@@ -20,6 +20,7 @@ mod health;
 mod live;
 mod local_time;
 mod machine;
+mod metrics;
 mod notify;
 mod patient;
 mod serve;
@@ -33,7 +34,7 @@ mod trust;
 mod upstream;
 mod waiting;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -43,14 +44,15 @@ use libra_core::check::{KeyProjects, KeyStatus};
 use libra_core::config::parse_keys;
 use libra_core::fetch::guard::Guard;
 use libra_core::gateway::Gateway;
-use tracing_subscriber::EnvFilter;
 
 use crate::administration::{Administration, watch};
 use crate::app::App;
 use crate::cli::{Cli, Command, ConfigTask, KeysTask, Options};
 use crate::fetch::Fetcher;
-use crate::settings::Settings;
+use crate::metrics::page::Guarded;
+use crate::settings::{SeeingSettings, Settings};
 use crate::signals::Signals;
+use crate::telemetry::webhook::Webhook;
 use crate::upstream::Upstream;
 
 /// What ends a start: a setting, a port that is taken.
@@ -80,7 +82,8 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
-    log_to_stderr(&settings.log);
+    // Until the end: what waits is written then.
+    let _log = telemetry::log::begin(&settings.log, settings.seeing.log_format);
     // An audit tells what is about its own pool, which may be another than the one that is set; and the running
     // gateway has settings of its own.
     if matches!(cli.task(), Command::Verify { .. }) {
@@ -138,6 +141,7 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     settings.config.memory = settings.config.memory.or_else(|| Some(memory? / 4));
     let opened = store::open(&settings.store)?;
     let (demo, outward, serving) = (settings.demo, settings.outward.clone(), settings.serving.clone());
+    let seeing = settings.seeing.clone();
     let administration = Arc::new(Administration::begin(options, settings, opened.as_ref())?);
     for notice in administration.notices() {
         tracing::warn!("{notice}");
@@ -154,8 +158,11 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     let places = serve::Places::new(serving.connections, serving.of_address, files.ok(), memory);
     let trusted = trust::client_config(outward.ca_file.as_deref())?;
     let fetcher = Fetcher::new(&outward.proxies, &trusted, Guard::new(&config.fetch_allow));
+    let tokens = [&config.admin_token, &seeing.metrics_token].into_iter().flatten().cloned();
+    let metrics = Guarded::new(tokens, &config.base_path);
     let gateway = Gateway::new(config, seed());
     let app = App {
+        metrics,
         upstream: Arc::new(Upstream::new(&outward, &trusted, Some(&gateway))),
         fetcher: Arc::new(fetcher),
         gateway,
@@ -165,6 +172,7 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     // Whoever waits for a key may have one now.
     let waiting = Arc::clone(&app.waiting);
     administration.govern(Arc::clone(&app.gateway), move || waiting.look_again());
+    see(&seeing, || Upstream::new(&outward, &trusted, None), &app)?;
     let store = opened.map(|opened| opened.begin(&app.gateway)).transpose()?;
     if let Some(store) = &store {
         telemetry::keep_in(Arc::clone(store));
@@ -195,6 +203,7 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     }
     let service = serve::Service { app, places, drain: serving.drain };
     serve::serve(listeners, service, signals).await;
+    telemetry::end();
     if let Some(store) = store {
         store.end();
     }
@@ -206,6 +215,39 @@ fn rekey(settings: &Settings) -> Result<ExitCode, StartError> {
     let done = store::open_existing(&settings.store)?.rekey(&settings.store)?;
     say(&format!("all is sealed anew; {done}"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Begins to show what happens to whoever is to see it.
+fn see(seeing: &SeeingSettings, upstream: impl Fn() -> Upstream, app: &App) -> Result<(), StartError> {
+    if let Some(listen) = seeing.metrics_listen {
+        let listener = serve::open(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+        tracing::info!("metrics are on http://{}/metrics", listener.local_addr()?);
+        tokio::spawn(metrics::listener::serve(listener, Arc::clone(&app.gateway)));
+    }
+    if let Some(most) = seeing.log_bodies {
+        tracing::warn!(
+            "LIBRA_LOG_BODIES is set: what clients say, and what they are answered, is written into this log (up to {most} bytes of each)"
+        );
+        telemetry::bodies::show(most);
+    }
+    let webhook = seeing.webhook.clone();
+    let webhook = webhook.map(|address| Webhook::begin(address, &app.gateway, upstream()));
+    #[cfg(feature = "otlp")]
+    let otlp = match &seeing.otlp {
+        // What it is told may leave the machine: not with an error's words, which may have the address in them.
+        Some(collector) => Some(
+            telemetry::otlp::Otlp::begin(collector, &app.gateway, upstream())
+                .map_err(|_| "LIBRA_OTLP: the exporter cannot be made for this address")?,
+        ),
+        None => None,
+    };
+    telemetry::listen(telemetry::Listeners {
+        webhook,
+        #[cfg(feature = "otlp")]
+        otlp,
+        stories: telemetry::stories(&app.gateway),
+    });
+    Ok(())
 }
 
 /// What came of a command about the store.
@@ -264,18 +306,4 @@ fn seed() -> u64 {
 fn say(line: &str) {
     // A closed standard output is no reason to fail.
     let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn log_to_stderr(directives: &str) {
-    // A bare level is about Libra; its libraries only warn.
-    let directives = match directives.parse::<tracing::Level>() {
-        Ok(level) => format!("warn,libra={level},libra_core={level}"),
-        Err(_) => directives.to_owned(),
-    };
-    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
 }

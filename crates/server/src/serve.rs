@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
 use self::greeting::Spoken;
-pub(crate) use self::listen::{Listener, listen, listen_also};
+pub(crate) use self::listen::{Listener, listen, listen_also, open};
 pub(crate) use self::places::Places;
 use self::places::{Full, Place};
 pub(crate) use self::tls::{Acceptor, Tls};
@@ -34,7 +34,7 @@ use crate::signals::Signals;
 
 /// A client that takes longer for its first byte, its handshake or its request's head is no client. So long, too, a
 /// connection of HTTP/1.1 may do nothing between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection of HTTP/2 on which nothing was asked for so long is told to end.
 const IDLE_TWO: Duration = Duration::from_secs(300);

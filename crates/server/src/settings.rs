@@ -6,6 +6,7 @@
 pub(crate) mod dotenv;
 mod file;
 mod outward;
+mod seeing;
 mod serving;
 mod store;
 
@@ -20,6 +21,7 @@ use libra_core::config::{
 };
 
 pub(crate) use self::outward::Outward;
+pub(crate) use self::seeing::SeeingSettings;
 pub(crate) use self::serving::{ListenAt, Serving, TlsFiles};
 pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
@@ -42,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) serving: Serving,
     /// What outlives a restart, and where.
     pub(crate) store: StoreSettings,
+    /// What is shown of the gateway, and to whom.
+    pub(crate) seeing: SeeingSettings,
     /// Every setting there is, and where it is set.
     pub(crate) shown: Vec<Shown>,
     /// The files that settings come from, whether they are there or not.
@@ -215,9 +219,10 @@ impl Settings {
             |name| layers.of_process(name),
         )
         .map_err(|error| layers.place(error))?;
+        let seeing = SeeingSettings::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
         let shown = layers.shown();
         let files = layers.files(options);
-        Ok(Self { config, notices, log, demo: options.demo, outward, serving, store, shown, files })
+        Ok(Self { config, notices, log, demo: options.demo, outward, serving, store, seeing, shown, files })
     }
 }
 
@@ -297,6 +302,7 @@ impl Layer {
             ("LIBRA_LISTEN", &options.listen),
             ("LIBRA_UPSTREAM", &options.upstream),
             ("LIBRA_LOG", &options.log),
+            ("LIBRA_LOG_FORMAT", &options.log_format),
             ("LIBRA_DATA", &options.data),
         ];
         let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));

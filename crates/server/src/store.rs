@@ -34,6 +34,7 @@ pub(crate) use self::backup::{backup, restore};
 pub(crate) use self::book::{Book, Entry as Change, Kept, KeptClient, KeptKey, Note, Noted};
 use self::entry::Entry;
 use self::folder::Folder;
+pub(crate) use self::queue::Figures;
 use self::queue::Queue;
 pub(crate) use self::retention::Retention;
 use self::schema::MIGRATIONS;
@@ -304,6 +305,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// How it is doing.
+    pub(crate) fn figures(&self) -> Figures {
+        self.queue.figures()
+    }
+
     /// Notes what happened.
     pub(crate) fn record(&self, event: &Event) {
         if let Some(entry) = Entry::of(event, clock::now()) {

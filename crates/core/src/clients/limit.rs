@@ -103,6 +103,11 @@ impl Limit {
     }
 
     /// The period over which it counts; none: a minute, or no time at all.
+    /// Whether what is used up does not come back within a minute.
+    pub const fn is_of_a_day_or_more(self) -> bool {
+        self.period().is_some()
+    }
+
     pub(super) const fn period(self) -> Option<Period> {
         match self {
             Self::RequestsPerDay | Self::TokensPerDay | Self::CostPerDay => Some(Period::Day),

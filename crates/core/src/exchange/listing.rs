@@ -26,7 +26,7 @@ use crate::affinity::objects::COPY;
 use crate::auth::Access;
 use crate::clients::Charge;
 use crate::error::{Dialect, Error, Kind};
-use crate::event::{Ending, Event, Finished};
+use crate::event::{Course, Ending, Event, Finished, Operation};
 use crate::gateway::Gateway;
 use crate::mark::Mark;
 use crate::memory::Held;
@@ -87,6 +87,7 @@ pub(super) struct Listing {
     next_op: u32,
     calls: u32,
     attempts: u32,
+    course: Course,
     events: Vec<Event>,
 }
 
@@ -183,6 +184,7 @@ impl Listing {
             next_op: 0,
             calls: 0,
             attempts: 0,
+            course: Course::new(Operation::Objects, false, mark.trace()),
             events: Vec::new(),
         };
         match token.map(|token| Token::read(&token)) {
@@ -449,7 +451,8 @@ impl Listing {
     fn hear(&mut self, events: Vec<Event>) {
         for event in events {
             match event {
-                Event::Finished(Finished { attempts, .. }) => {
+                Event::Finished(Finished { attempts, course, .. }) => {
+                    self.course.absorb(course);
                     self.attempts = self.attempts.saturating_add(attempts);
                 }
                 event => self.events.push(event),
@@ -458,6 +461,11 @@ impl Listing {
     }
 
     fn tell_end(&mut self, status: StatusCode, ending: Ending, now: Timestamp) {
+        let mut course = std::mem::take(&mut self.course);
+        course.end(None, now);
+        if ending == Ending::Complete {
+            course.first_byte = Some(now.since(self.arrived));
+        }
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
             client: self.access.client(),
@@ -470,6 +478,7 @@ impl Listing {
             usage: None,
             stand_ins: 0,
             elapsed: now.since(self.arrived),
+            course,
         }));
     }
 

@@ -17,7 +17,7 @@ use crate::affinity::address::Called;
 use crate::auth::Access;
 use crate::clients::Charge;
 use crate::error::{Error, Kind};
-use crate::event::{Ending, Event, Finished, Usage};
+use crate::event::{Course, Ending, Event, Finished, Usage};
 use crate::gateway::{Gateway, no_room};
 use crate::generation::{Fragment, Generation};
 use crate::mark::{MODEL, Mark};
@@ -60,6 +60,7 @@ pub(super) struct Parts {
     usage: Option<Usage>,
     /// The key that served last.
     key: Option<KeyId>,
+    course: Course,
     /// The model that served in the place of the one asked for, if one did.
     other_model: Option<HeaderValue>,
     events: Vec<Event>,
@@ -80,7 +81,7 @@ impl Parts {
             admitted;
         let Task::Generation(whole) = task else { unreachable!("nothing else has parts") };
         let deadline = arrived + gateway.config().deadline;
-        let parts = whole.parts();
+        let (parts, operation) = (whole.parts(), whole.form().operation());
         Self {
             gateway,
             whole,
@@ -103,6 +104,7 @@ impl Parts {
             attempts: 0,
             usage: None,
             key: None,
+            course: Course::new(operation, false, mark.trace()),
             other_model: None,
             events: Vec::new(),
         }
@@ -274,6 +276,11 @@ impl Parts {
     }
 
     fn tell_end(&mut self, status: StatusCode, ending: Ending, key: Option<KeyId>, now: Timestamp) {
+        let mut course = std::mem::take(&mut self.course);
+        course.end(None, now);
+        if ending == Ending::Complete {
+            course.first_byte = Some(now.since(self.arrived));
+        }
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
             client: self.access.client(),
@@ -287,22 +294,22 @@ impl Parts {
             // Nothing in parts has calls.
             stand_ins: 0,
             elapsed: now.since(self.arrived),
+            course,
         }));
     }
 
     /// Takes in what happened in a part. Its end is not the whole's.
     fn hear(&mut self, events: Vec<Event>) {
         for event in events {
-            let Event::Finished(Finished { attempts, key, usage, .. }) = event else {
+            let Event::Finished(Finished { attempts, key, usage, course, .. }) = event else {
                 self.events.push(event);
                 continue;
             };
             self.attempts = self.attempts.saturating_add(attempts);
             self.key = key.or(self.key);
-            if let Some(Usage { prompt, total }) = usage {
-                let sum = self.usage.get_or_insert_default();
-                sum.prompt = sum.prompt.saturating_add(prompt);
-                sum.total = sum.total.saturating_add(total);
+            self.course.absorb(course);
+            if let Some(usage) = usage {
+                self.usage.get_or_insert_default().add(usage);
             }
         }
     }

@@ -28,7 +28,7 @@ use crate::affinity::name::ObjectName;
 use crate::auth::Access;
 use crate::clients::{Charge, Told};
 use crate::error::{Dialect, Error, Kind};
-use crate::event::{Ending, Event, Finished, Usage};
+use crate::event::{Course, Ending, Event, Finished, Usage};
 use crate::failure::{self, Answer, Class, Elsewhere, Failure};
 use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
@@ -126,6 +126,7 @@ pub(super) struct Single {
     /// The signatures were refused: so many stand-ins go up in their place.
     pub(super) unsigned: Option<u32>,
     pub(super) taken_over: bool,
+    pub(super) course: Course,
     pub(super) events: Vec<Event>,
 }
 
@@ -191,6 +192,7 @@ impl Single {
         // A gigabyte takes as long as the client's line is slow.
         let streams_up = body.is_none() && task.resource().is_some();
         let patience = if streams_up { config.deadline.max(UPLOAD_PATIENCE) } else { config.deadline };
+        let course = Course::new(task.operation(), task.framing().is_some(), mark.trace());
         let times = Times { arrived: now, deadline: now + patience, attempt, idle: config.idle_timeout };
         Self {
             task,
@@ -240,6 +242,7 @@ impl Single {
             repaired: None,
             unsigned: None,
             taken_over: false,
+            course,
             events: Vec::new(),
             gateway,
         }
@@ -327,6 +330,7 @@ impl Single {
                     if let Some(mut place) = self.place.take() {
                         place.served = true;
                     }
+                    self.course.leave_queue(now);
                     return self.go_with(lease, now);
                 }
                 Pick::CoolingDown { until } if may_wait && until <= self.waits_until() => {
@@ -404,6 +408,8 @@ impl Single {
         self.budget.spend();
         self.note_sent(now);
         self.tried.push(lease.key.id());
+        let room = self.gateway.room_told(&lease, self.task.model(), now);
+        self.course.begin(Some(lease.key.id()), room, now);
         let op = self.new_op();
         let request = self.request(&lease.key);
         // A body that the client is still sending is not the upstream's silence.
@@ -633,9 +639,11 @@ impl Single {
 
     /// Operators are told of every attempt that failed.
     pub(super) fn note_failure(&mut self, attempt: &Attempt, failure: &Failure, now: Timestamp) {
+        let key = attempt.lease.as_ref().map(|lease| lease.key.id());
+        self.course.failed(key, failure, now);
         self.events.push(Event::AttemptFailed {
             request: self.mark.id(),
-            key: attempt.lease.as_ref().map(|lease| lease.key.id()),
+            key,
             model: self.task.model().map(str::to_owned),
             class: failure.class,
             status: failure.status,
@@ -716,6 +724,9 @@ impl Single {
             return None;
         }
         let next = self.further_models.pop()?;
+        if self.course.first_model.is_none() {
+            self.course.first_model = self.task.model().map(str::to_owned);
+        }
         if let Err(error) = self.task.turn_to(next) {
             self.refuse(&error, now);
         }
@@ -758,6 +769,11 @@ impl Single {
         usage: Option<Usage>,
         now: Timestamp,
     ) {
+        let mut course = std::mem::take(&mut self.course);
+        course.end(key.map(Some), now);
+        if ending == Ending::Complete {
+            course.first_byte = Some(now.since(self.times.arrived));
+        }
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
             client: self.access.client(),
@@ -770,6 +786,7 @@ impl Single {
             usage,
             stand_ins: self.stand_ins(),
             elapsed: now.since(self.times.arrived),
+            course,
         }));
         self.put_mark(response.headers_mut(), key);
         if ending == Ending::Complete {
@@ -845,6 +862,7 @@ impl Single {
             times: self.times,
             attempts: self.budget.made(),
             charge: self.charge.take(),
+            course: self.course,
         };
         Relay::new((status, headers), mode, origin, held, ended)
     }
@@ -862,6 +880,8 @@ impl Single {
         }
         self.charge = None;
         self.running.clear();
+        let mut course = std::mem::take(&mut self.course);
+        course.end(None, now);
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
             client: self.access.client(),
@@ -874,6 +894,7 @@ impl Single {
             usage: None,
             stand_ins: self.stand_ins(),
             elapsed: now.since(self.times.arrived),
+            course,
         }));
     }
 }

@@ -14,7 +14,7 @@ use crate::affinity::address::Called;
 use crate::auth::Access;
 use crate::clients::Charge;
 use crate::error::{Dialect, Error, Kind};
-use crate::event::{Ending, Event, Finished};
+use crate::event::{Course, Ending, Event, Finished, Operation};
 use crate::gateway::{Gateway, no_room};
 use crate::mark::Mark;
 use crate::memory::Held;
@@ -57,6 +57,7 @@ pub(super) struct Steps {
     attempts: u32,
     /// The key that served last.
     key: Option<KeyId>,
+    course: Course,
     events: Vec<Event>,
 }
 
@@ -67,6 +68,7 @@ impl Steps {
             client.headers.remove(name);
         }
         let present = client.exchange(first, client.arrived);
+        let course = Course::new(Operation::Objects, false, client.mark.trace());
         Self {
             client,
             work,
@@ -78,6 +80,7 @@ impl Steps {
             next_op: 0,
             attempts: 0,
             key: None,
+            course,
             events: Vec::new(),
         }
     }
@@ -163,6 +166,11 @@ impl Steps {
     }
 
     fn tell_end(&mut self, status: StatusCode, ending: Ending, key: Option<KeyId>, now: Timestamp) {
+        let mut course = std::mem::take(&mut self.course);
+        course.end(None, now);
+        if ending == Ending::Complete {
+            course.first_byte = Some(now.since(self.client.arrived));
+        }
         self.events.push(Event::Finished(Finished {
             request: self.client.mark.id(),
             client: self.client.access.client(),
@@ -175,6 +183,7 @@ impl Steps {
             usage: None,
             stand_ins: 0,
             elapsed: now.since(self.client.arrived),
+            course,
         }));
     }
 
@@ -182,7 +191,8 @@ impl Steps {
     fn hear(&mut self, events: Vec<Event>) {
         for event in events {
             match event {
-                Event::Finished(Finished { attempts, key, .. }) => {
+                Event::Finished(Finished { attempts, key, course, .. }) => {
+                    self.course.absorb(course);
                     self.attempts = self.attempts.saturating_add(attempts);
                     self.key = key.or(self.key);
                 }

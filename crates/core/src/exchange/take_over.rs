@@ -35,6 +35,7 @@ impl Single {
         let op = self.new_op();
         let request = self.custom_request();
         let deadline = (now + self.times.attempt).min(self.times.deadline);
+        self.course.begin(None, None, now);
         self.running.push(Attempt { op, lease: None, started: now, deadline, phase: Phase::Sent });
         Some(Step::Start(op, Op::Upstream(request)))
     }

@@ -153,7 +153,7 @@ impl Gateway {
     ) {
         let Some(charge) = charge else { return };
         match usage {
-            Some(Usage { prompt, total }) => {
+            Some(Usage { prompt, total, .. }) => {
                 let cost = self.config().cost_millionths(
                     model.unwrap_or_default(),
                     prompt,

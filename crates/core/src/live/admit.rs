@@ -10,7 +10,7 @@ use http::header::{CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_KEY, UPGRADE
 use super::{Call, PING, Phase, Session, Side, Who, known};
 use crate::auth::{Access, Presented};
 use crate::error::{Dialect, Error, Kind};
-use crate::event::Traffic;
+use crate::event::{Course, Operation, Traffic};
 use crate::gateway::{Gateway, Head, is_current, permits};
 use crate::mark::Mark;
 use crate::retry::{Budget, DEFAULT_ATTEMPTS};
@@ -120,6 +120,7 @@ pub(crate) fn admit(
         disconnect: false,
         names: VecDeque::new(),
         key: None,
+        course: Course::new(Operation::Live, true, mark.trace()),
         traffic: [Traffic::default(); 2],
         usage: None,
         end: None,

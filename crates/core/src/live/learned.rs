@@ -12,9 +12,7 @@ impl Session {
     pub(super) fn look_at(&mut self, payload: &[u8], now: Timestamp) {
         if let Some(usage) = judge::usage(payload) {
             let first = self.usage.is_none();
-            let sum = self.usage.get_or_insert_default();
-            sum.prompt = sum.prompt.saturating_add(usage.prompt);
-            sum.total = sum.total.saturating_add(usage.total);
+            self.usage.get_or_insert_default().add(usage);
             self.gateway.settle(self.charge.as_mut(), self.model.as_deref(), Some(usage), now);
             if let (Some(lease), Some(model)) = (self.lease(), &self.model) {
                 lease.used(model, usage, first, now);

@@ -76,7 +76,8 @@ pub(crate) fn listen_also(place: &ListenAt, tls: Option<&Acceptor>) -> Result<Li
     }
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+/// Opens an address by itself.
+pub(crate) fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

@@ -7,7 +7,7 @@ use libra_core::clients::Clients;
 use libra_core::config::{Config, PoolKey};
 use libra_core::contents::Content;
 use libra_core::error::Dialect;
-use libra_core::event::{Ending, Finished, Usage};
+use libra_core::event::{Course, Ending, Finished, Usage};
 use libra_core::failure::{LimitKind, Why};
 use libra_core::mark::RequestId;
 use libra_core::pool::{By, ProjectId, StateChange};
@@ -54,9 +54,10 @@ fn event(number: u64) -> Event {
         ending: Ending::Complete,
         attempts: 2,
         key: Some(ApiKey::new(KEY).id()),
-        usage: Some(Usage { prompt: 3, total: 5 }),
+        usage: Some(Usage { prompt: 3, total: 5, ..Usage::default() }),
         stand_ins: 0,
         elapsed: Duration::from_millis(70),
+        course: Course::default(),
     })
 }
 

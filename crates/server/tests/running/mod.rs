@@ -68,6 +68,11 @@ impl Running {
         Self::start_by(simulator, &upstream, settings, &[], launcher)
     }
 
+    /// The same with a log that nobody reads.
+    pub async fn start_unread(simulator: Arc<Simulator>, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(simulator, &[settings, &[("TEST_UNREAD", "1")]].concat(), &[]).await
+    }
+
     pub fn start_with(simulator: Arc<Simulator>, upstream: &str, settings: &[(&str, &str)]) -> Self {
         Self::start_by(simulator, upstream, settings, &[], &[])
     }
@@ -102,7 +107,12 @@ impl Running {
         let mut stderr = child.stderr.take().expect("a pipe");
         std::thread::spawn({
             let log = Arc::clone(&log);
+            let is_read = !settings.contains(&("TEST_UNREAD", "1"));
             move || {
+                if !is_read {
+                    // The pipe stays open, and fills.
+                    std::thread::sleep(Duration::from_secs(300));
+                }
                 let mut buffer = [0; 4096];
                 while let Ok(read) = stderr.read(&mut buffer)
                     && read > 0
