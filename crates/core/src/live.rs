@@ -373,8 +373,13 @@ impl Session {
         }
         self.heard = now;
         self.traffic[1].add(&frame);
-        self.look_at(&frame.payload, now);
+        let has_used = self.look_at(&frame.payload, now);
         self.down.push_back(frame);
+        let used_up = self.charge.as_ref().filter(|_| has_used).and_then(|charge| charge.used_up(now));
+        if let Some(limit) = used_up {
+            let reason = format!("This client's limit is used up: {}.", limit.name());
+            self.end_both(Close::new(TRY_AGAIN_LATER, reason), now);
+        }
     }
 
     /// Google is ready: from here nothing fails over.

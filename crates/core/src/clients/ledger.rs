@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::account::{Account, Amounts, Held, Over, Standing};
 use super::fair::{Room, Shares};
-use super::limit::{Limit, Period};
+use super::limit::{Limit, Measure, Period};
 use super::told::{Told, refusal};
 use super::{Client, Clients};
 use crate::error::Error;
@@ -333,6 +333,21 @@ impl Charge {
         // What is held from the head are requests only.
         account.spend(&mut self.held[1], Amounts { requests: 0, tokens, cost_millionths }, now);
         books.changed.insert(id);
+    }
+
+    /// The budget of tokens or money that is used up, if one is: of a day, a month or altogether.
+    pub(crate) fn used_up(&self, now: Timestamp) -> Option<Limit> {
+        if !self.client.settings.is_limited() {
+            return None;
+        }
+        let mut books = self.ledger.books();
+        let account = books.accounts.get_mut(&self.client.id())?;
+        let standings = account.standings(&self.client.settings, now);
+        let is_used_up = |standing: &&Standing| {
+            let Standing { limit, of, used, .. } = *standing;
+            limit.period().is_some() && limit.measure() != Measure::Requests && used >= of
+        };
+        standings.iter().find(is_used_up).map(|standing| standing.limit)
     }
 
     /// It has been answered, or may have been, and nobody knows what it has used: the estimate counts.

@@ -72,7 +72,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 90] = [
+pub const VARIABLES: &[Variable] = &[
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),

@@ -8,9 +8,10 @@ use crate::judge;
 use crate::time::Timestamp;
 
 impl Session {
-    /// What concerns the gateway in a message of Google's. It passes in any case.
-    pub(super) fn look_at(&mut self, payload: &[u8], now: Timestamp) {
-        if let Some(usage) = judge::usage(payload) {
+    /// What concerns the gateway in a message of Google's. It passes in any case. Whether it says what was used.
+    pub(super) fn look_at(&mut self, payload: &[u8], now: Timestamp) -> bool {
+        let usage = judge::usage(payload);
+        if let Some(usage) = usage {
             let first = self.usage.is_none();
             self.usage.get_or_insert_default().add(usage);
             self.gateway.settle(self.charge.as_mut(), self.model.as_deref(), Some(usage), now);
@@ -23,6 +24,7 @@ impl Session {
         {
             self.learn(&handle, now);
         }
+        usage.is_some()
     }
 
     /// The session can be taken up again under this handle, with its project.

@@ -224,6 +224,13 @@ fn the_documents_examples_are_good() {
         }
         assert_eq!(read, 8);
     }
+    for document in
+        [include_str!("../../../../docs/limits.md"), include_str!("../../../../docs/limits.zh-CN.md")]
+    {
+        let example = document.split("```").nth(1).and_then(|block| block.strip_prefix("toml\n"));
+        let settings = Place { files: &[("libra.toml", example.expect("an example"))], ..Place::default() };
+        assert_eq!(settings.good().config.clients.len(), 2);
+    }
     let sample = include_str!("../../../../.env.sample");
     let all =
         sample.lines().map(|line| line.strip_prefix("# ").filter(|line| line.contains('=')).unwrap_or("# -"));

@@ -13,7 +13,7 @@ pub(crate) const APPLICATION: i32 = 0x4c69_6272;
 ///
 /// Identifiers of keys, clients and projects are the 64 bits of their fingerprints (`key-…`), times are milliseconds
 /// since 1970.
-pub(crate) const MIGRATIONS: [&str; 3] = [TABLES, ADMINISTRATION, CLIENTS_USE];
+pub(crate) const MIGRATIONS: [&str; 3] = [TABLES, ADMINISTRATION, CLIENT_SPENT];
 
 const TABLES: &str = "
 -- Rests: the later end counts. No model is the whole project.
@@ -109,7 +109,7 @@ CREATE TABLE audit (
 );
 ";
 
-const CLIENTS_USE: &str = "
+const CLIENT_SPENT: &str = "
 -- What clients have spent in the running day, month and altogether: of one period, the greater counts. Cost in millionths.
 CREATE TABLE client_spent (
     client INTEGER NOT NULL, period TEXT NOT NULL, ends INTEGER NOT NULL,
