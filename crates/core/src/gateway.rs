@@ -4,6 +4,7 @@
 
 mod admit;
 mod intake;
+mod sizes;
 mod verification;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use http::{Method, Response, Uri};
 
 pub use self::admit::Accepted;
 pub use self::intake::{BodyFault, Intake};
+pub use self::sizes::Size;
 pub(crate) use self::intake::{held_values, no_room, too_large};
 use self::verification::Strangers;
 use crate::affinity::conversations::Conversations;
