@@ -19,8 +19,8 @@ use http::{Method, Response, Uri};
 
 pub use self::admit::Accepted;
 pub use self::intake::{BodyFault, Intake};
-pub use self::sizes::Size;
 pub(crate) use self::intake::{held_values, no_room, too_large};
+pub use self::sizes::Size;
 use self::verification::Strangers;
 use crate::affinity::conversations::Conversations;
 use crate::affinity::name::ObjectName;
@@ -212,7 +212,7 @@ impl Gateway {
     }
 
     /// An empty share of the common memory.
-    pub(crate) fn share(&self) -> Held {
+    pub fn share(&self) -> Held {
         self.memory.share()
     }
 

@@ -19,8 +19,7 @@ const MEMORY: u64 = 4 << 20;
 
 const CALLS: &str = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"look","args":{}},"thoughtSignature":"c2lnbmF0dXJlIG9mIGEgdGhvdWdodCB0aGF0IGlzIG5vdCBzaG9ydA=="}],"role":"model"},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":3,"totalTokenCount":8}}"#;
 const QUOTA: &str = r#"{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaMetric":"generativelanguage.googleapis.com/generate_content_free_tier_requests","quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier","quotaDimensions":{"model":"MODEL","location":"global"},"quotaValue":"10"}]},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"3s"}]}}"#;
-const OVERLOADED: &str =
-    r#"{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}"#;
+const OVERLOADED: &str = r#"{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}"#;
 const FILE: &str = r#"{"file":{"name":"files/NAME","uri":"https://generativelanguage.googleapis.com/v1beta/files/NAME","mimeType":"text/plain","sizeBytes":"5","state":"ACTIVE"}}"#;
 
 /// What comes from upstream for the request with this number: mostly an answer, sometimes what teaches the pool something.
@@ -53,11 +52,9 @@ fn call(number: u64) -> Call {
                 r#"{{"model":"{model}","messages":[{{"role":"user","content":"{prompt}"}}],"tools":[{{"type":"function","function":{{"name":"look","parameters":{{"type":"object","properties":{{"p{number}":{{"type":"string"}}}}}}}}}}]}}"#
             ),
         ),
-        3 => Call::post(
-            "/v1/responses",
-            format!(r#"{{"model":"{model}","input":"{prompt}","store":true}}"#),
-        ),
-        4 => Call::post("/upload/v1beta/files?uploadType=media", Bytes::from(prompt)).with("content-type", "text/plain"),
+        3 => Call::post("/v1/responses", format!(r#"{{"model":"{model}","input":"{prompt}","store":true}}"#)),
+        4 => Call::post("/upload/v1beta/files?uploadType=media", Bytes::from(prompt))
+            .with("content-type", "text/plain"),
         // Clients with keys of their own.
         _ => {
             let own = format!("AIzaSyOfAGuest{number:025},AIzaSyOfAGuesu{number:025}");
@@ -111,7 +108,8 @@ fn after_a_day_every_table_is_within_its_bound() {
     assert!(served * 10 > REQUESTS * 7, "{served} of {REQUESTS} were served");
     // What a day fills to the brim was really put to the test.
     for full in ["conversations", "clients' own keys", "bytes of signatures"] {
-        let (size, most) = sizes.iter().zip(&most).find(|(size, _)| size.what == full).expect("it is counted");
+        let (size, most) =
+            sizes.iter().zip(&most).find(|(size, _)| size.what == full).expect("it is counted");
         assert!(most * 10 >= size.most * 8, "{full}: {most} of {}", size.most);
     }
     assert_eq!(sizes.last().map(|held| held.now), Some(0), "what was held for requests has come back");

@@ -10,7 +10,8 @@ const LIMITS: [(&str, &str); 2] =
 /// The memory that this process may use, in bytes. None where that cannot be found out.
 pub(crate) fn memory() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let limits = limits(&own).into_iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
+    let limits =
+        limits(&own).into_iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
     let all = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
     // Without a limit, version 1 says a number that is larger than any machine.
     limits.chain(all).min()

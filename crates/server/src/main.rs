@@ -49,6 +49,11 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::upstream::Upstream;
 
+/// The one of musl takes a lock for everything, and static builds have it.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What ends a start: a setting, a port that is taken.
 type StartError = Box<dyn std::error::Error>;
 
@@ -172,7 +177,7 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
     if settings.demo {
         say(&demo::lines(address));
     }
-    let service = serve::Service { app, places, drain: settings.serving.drain };
+    let service = serve::Service { app, places, drain: settings.serving.drain, memory };
     serve::serve(listeners, service, signals).await;
     if let Some(store) = store {
         store.end();

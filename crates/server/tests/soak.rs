@@ -54,7 +54,8 @@ struct Sample {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_grows_while_it_works() {
-    let seconds = std::env::var("LIBRA_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    let seconds =
+        std::env::var("LIBRA_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let folder = Folder::new();
     let keys = [
@@ -114,7 +115,8 @@ async fn nothing_grows_while_it_works() {
         }
     });
     let began = Instant::now();
-    let (length, pause) = (Duration::from_secs(seconds), Duration::from_millis((seconds * 2).clamp(100, 5000)));
+    let (length, pause) =
+        (Duration::from_secs(seconds), Duration::from_millis((seconds * 2).clamp(100, 5000)));
     let mut samples = Vec::new();
     while began.elapsed() < length {
         tokio::time::sleep(pause).await;
@@ -150,7 +152,8 @@ async fn one(running: &Running, kind: usize, number: u64, secure: &str) -> bool 
         "chat" => running.post(CHAT, chat(&prompt, false)).await.0 == 200,
         "stream" => running.post(STREAM, native(&prompt)).await.0 == 200,
         "left" => {
-            let request = running.request(Method::POST, STREAM, native("Soak {{chunks=100}} {{delay_ms=20}}"));
+            let request =
+                running.request(Method::POST, STREAM, native("Soak {{chunks=100}} {{delay_ms=20}}"));
             let mut answer = running.send(request).await;
             let _ = answer.frame().await;
             true
@@ -224,8 +227,9 @@ fn report(samples: &[Sample], done: &Done) {
     let hours = samples.last().map_or(0.0, |sample| sample.at) / 2.0 / 3600.0;
     println!("medians of the quarters: {memory:.1?} MB, {files:?} files");
     println!("after the warm-up: {:+.1} MB an hour", (memory[3] - memory[1]) / hours);
-    let counts = KINDS.iter().zip(&done.counts).map(|(kind, count)| {
-        format!("{} {kind}", count.load(Ordering::Relaxed))
-    });
+    let counts = KINDS
+        .iter()
+        .zip(&done.counts)
+        .map(|(kind, count)| format!("{} {kind}", count.load(Ordering::Relaxed)));
     println!("{}; {} failed", counts.collect::<Vec<_>>().join(", "), done.failed.load(Ordering::Relaxed));
 }

@@ -47,7 +47,11 @@ impl Gateway {
         let [media, bytes] = self.media().sizes();
         add("fetched media", media);
         add("bytes of fetched media", bytes);
-        sizes.push(Size { what: "bytes held for requests", now: self.memory.held(), most: self.memory.limit() });
+        sizes.push(Size {
+            what: "bytes held for requests",
+            now: self.memory.held(),
+            most: self.memory.limit(),
+        });
         sizes
     }
 }

@@ -57,7 +57,11 @@ impl Running {
     }
 
     /// The same by another program, which becomes libra: `launcher` and, after it, libra as its last argument.
-    pub async fn start_under(simulator: Arc<Simulator>, launcher: &[&str], settings: &[(&str, &str)]) -> Self {
+    pub async fn start_under(
+        simulator: Arc<Simulator>,
+        launcher: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
         let listener = libra_simulator::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
         let upstream = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(libra_simulator::serve(Arc::clone(&simulator), listener));
