@@ -1,5 +1,7 @@
 //! A day of many clients' requests in virtual time: nothing that the gateway remembers grows beyond its bound.
 
+#![expect(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
+
 mod harness;
 
 use std::time::Duration;
