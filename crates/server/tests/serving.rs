@@ -386,3 +386,31 @@ async fn projects_keep_to_their_proxies_and_a_dead_one_costs_no_key_anything() {
     assert!(log.contains("is left out for"), "{log}");
     assert!(!log.contains("word-of-the-proxy") && !log.contains("set aside"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told_that_it_is_there_that_it_lives_and_that_it_ends() {
+    let path = std::env::temp_dir().join(format!("libra-notify-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let socket = tokio::net::UnixDatagram::bind(&path).expect("a socket");
+    let hear = async |expected: &str| {
+        let mut said = [0; 256];
+        let hear = async {
+            loop {
+                let length = socket.recv(&mut said).await.expect("a message");
+                if said[..length].starts_with(expected.as_bytes()) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), hear).await.expect(expected);
+    };
+    let notify = path.display().to_string();
+    let mut running = start(&[("NOTIFY_SOCKET", &notify), ("WATCHDOG_USEC", "400000")]).await;
+    hear("READY=1").await;
+    hear("WATCHDOG=1").await;
+    hear("WATCHDOG=1").await;
+    signal(&running, "-TERM");
+    hear("STOPPING=1").await;
+    assert!(running.wait().success());
+    let _ = std::fs::remove_file(&path);
+}
