@@ -5,6 +5,7 @@
 mod admit;
 mod clients;
 mod intake;
+mod sizes;
 mod verification;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ pub use self::admit::Accepted;
 pub(crate) use self::clients::{is_current, permits, permits_model};
 pub use self::intake::{BodyFault, Intake};
 pub(crate) use self::intake::{held_values, no_room, too_large};
+pub use self::sizes::Size;
 use self::verification::Strangers;
 use crate::affinity::conversations::Conversations;
 use crate::affinity::name::ObjectName;
@@ -265,7 +267,7 @@ impl Gateway {
     }
 
     /// An empty share of the common memory.
-    pub(crate) fn share(&self) -> Held {
+    pub fn share(&self) -> Held {
         self.memory.share()
     }
 

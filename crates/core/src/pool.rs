@@ -403,6 +403,19 @@ impl Pool {
         self.keys.is_empty()
     }
 
+    /// How large its tables are, and may be: what grows with what clients ask for and Google answers.
+    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 6] {
+        let cells = self.tables.values().map(Table::len).max().unwrap_or(0);
+        [
+            ("models", self.tables.len(), MAX_MODELS),
+            ("projects of a model", cells, MAX_CELLS),
+            ("families", self.families.len(), MAX_MODELS),
+            ("incidents", self.overloads.len(), MAX_MODELS),
+            ("changes", self.changes.len(), MAX_CHANGES),
+            ("pairs of keys", self.together.len(), together::PAIRS),
+        ]
+    }
+
     /// How many keys are neither set aside nor paused.
     pub fn usable(&self) -> usize {
         self.usable.len()

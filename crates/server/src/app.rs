@@ -87,7 +87,14 @@ impl App {
             Accepted::Upgrade(session) => match parts.extensions.remove() {
                 Some(client) => {
                     let stopping = self.stopping.subscribe();
-                    let answer = live::answer(*session, client, &parts.headers, &self.upstream, stopping);
+                    let answer = live::answer(
+                        *session,
+                        client,
+                        &parts.headers,
+                        &self.gateway,
+                        &self.upstream,
+                        stopping,
+                    );
                     if is_two { of_two(answer) } else { answer }
                 }
                 // Every connection of HTTP/1.1 can be upgraded, and of HTTP/2 what was asked for with CONNECT.

@@ -25,7 +25,7 @@ fn limits(own: &str) -> Vec<PathBuf> {
         let mut lines = own.lines().map(|line| line.splitn(3, ':'));
         lines.find_map(|mut parts| {
             let (number, controllers) = (parts.next()?, parts.next()?);
-            (is_it(controllers) && (controllers != "" || number == "0")).then(|| parts.next()).flatten()
+            (is_it(controllers) && (!controllers.is_empty() || number == "0")).then(|| parts.next()).flatten()
         })
     };
     let paths = [

@@ -55,6 +55,11 @@ use crate::signals::Signals;
 use crate::telemetry::webhook::Webhook;
 use crate::upstream::Upstream;
 
+/// The one of musl takes a lock for everything, and static builds have it.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What ends a start: a setting, a port that is taken.
 type StartError = Box<dyn std::error::Error>;
 
@@ -201,7 +206,7 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     if demo {
         say(&demo::lines(address));
     }
-    let service = serve::Service { app, places, drain: serving.drain };
+    let service = serve::Service { app, places, drain: serving.drain, memory };
     serve::serve(listeners, service, signals).await;
     telemetry::end();
     if let Some(store) = store {

@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use self::greeting::Spoken;
 pub(crate) use self::listen::{Listener, listen, listen_also, open};
@@ -48,7 +48,7 @@ mod bounds {
     /// Header fields of a request.
     pub(super) const FIELDS: usize = 100;
     /// Streams at a time on one connection of HTTP/2.
-    pub(super) const STREAMS: u32 = 200;
+    pub(super) const STREAMS: u32 = 100;
     /// Streams that a client may reset before they were looked at, and errors of its own that it may make, until its
     /// connection is closed (CVE-2023-44487, CVE-2025-8671).
     pub(super) const RESETS: usize = 20;
@@ -56,12 +56,14 @@ mod bounds {
     /// Requests that a client may give up before they were answered, on one connection of HTTP/2, where it gives up more
     /// than half: each has cost an attempt, and a client that has changed its mind so often has none.
     pub(super) const GIVEN_UP: u64 = 100;
-    /// What a client may send on a stream and on its connection before it is read, in bytes: enough for 10 MB a second
-    /// over an ocean.
+    /// What a client may send on a stream and on its connection before it is read, in bytes: enough for 2 MB a second
+    /// over an ocean. It is the client's to use, whatever is read of it: so many connections of HTTP/2 there may be as have
+    /// room in a quarter of the memory, as long as that is [`LEAST_TWO`] at least.
     pub(super) const STREAM_WINDOW: u32 = 256 << 10;
-    pub(super) const CONNECTION_WINDOW: u32 = 1 << 20;
+    pub(super) const CONNECTION_WINDOW: u32 = 512 << 10;
+    pub(super) const LEAST_TWO: usize = 64;
     /// What waits to be sent on a stream.
-    pub(super) const SENDING: usize = 64 << 10;
+    pub(super) const SENDING: usize = 32 << 10;
     /// How often a silent connection is asked whether it is there, and how long it may take to say so.
     pub(super) const PING: Duration = Duration::from_secs(30);
     pub(super) const PONG: Duration = Duration::from_secs(20);
@@ -73,6 +75,8 @@ pub(crate) struct Service {
     pub(crate) places: Arc<Places>,
     /// How long answers under way may take after the signal to end.
     pub(crate) drain: Duration,
+    /// The memory that there is, in bytes, where that is known.
+    pub(crate) memory: Option<u64>,
 }
 
 /// What every connection needs.
@@ -81,13 +85,15 @@ struct Shared {
     places: Arc<Places>,
     one: http1::Builder,
     two: http2::Builder<TokioExecutor>,
+    /// Places for connections of HTTP/2 among all.
+    twos: Semaphore,
     /// How long a write may wait for a client that has stopped reading.
     patience: Duration,
 }
 
 /// Serves until the first signal, then lets answers under way end, and sessions say goodbye. A second signal ends that.
 pub(crate) async fn serve(listeners: Vec<Listener>, service: Service, mut signals: Signals) {
-    let Service { app, places, drain } = service;
+    let Service { app, places, drain, memory } = service;
     let stopping = Arc::clone(&app.stopping);
     let mut one = http1::Builder::new();
     one.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -105,7 +111,8 @@ pub(crate) async fn serve(listeners: Vec<Listener>, service: Service, mut signal
         .keep_alive_timeout(bounds::PONG)
         .enable_connect_protocol();
     let patience = app.gateway.config().idle_timeout;
-    let shared = Arc::new(Shared { app, places, one, two, patience });
+    let twos = Semaphore::new(most_of_two(memory));
+    let shared = Arc::new(Shared { app, places, one, two, twos, patience });
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(listener, Arc::clone(&shared)));
@@ -192,7 +199,10 @@ impl Shared {
         let Ok(Ok(spoken)) = spoken else { return };
         match (spoken, tls) {
             (Spoken::One, None) => Box::pin(self.speak_one(stream, peer, stopping)).await,
-            (Spoken::Two, None) => Box::pin(self.speak_two(stream, peer, stopping)).await,
+            (Spoken::Two, None) => match self.twos.try_acquire() {
+                Ok(_place) => Box::pin(self.speak_two(stream, peer, stopping)).await,
+                Err(_) => tracing::warn!(%peer, "no more connections of HTTP/2 are taken"),
+            },
             (Spoken::Tls, None) => {
                 tracing::warn!(%peer, "a client spoke TLS to an address without: it is to use http://, or set LIBRA_TLS_CERT");
                 greeting::tell(stream, greeting::NO_TLS_HERE).await;
@@ -202,7 +212,10 @@ impl Shared {
                 greeting::tell(stream, greeting::NO_PLAIN_HERE).await;
             }
             (Spoken::Tls, Some(tls)) => {
-                let shaken = tokio::time::timeout(HEAD_TIMEOUT, Box::pin(tls.now().accept(stream)));
+                // Without a place, HTTP/1.1 is what is offered.
+                let place = self.twos.try_acquire().ok();
+                let handshake = tls.now(place.is_some()).accept(stream);
+                let shaken = tokio::time::timeout(HEAD_TIMEOUT, Box::pin(handshake));
                 let stream = match shaken.await {
                     Ok(Ok(stream)) => stream,
                     Ok(Err(error)) => return tracing::debug!(%peer, "a TLS handshake failed: {error}"),
@@ -211,6 +224,7 @@ impl Shared {
                 if stream.get_ref().1.alpn_protocol() == Some(tls::H2) {
                     Box::pin(self.speak_two(stream, peer, stopping)).await;
                 } else {
+                    drop(place);
                     Box::pin(self.speak_one(stream, peer, stopping)).await;
                 }
             }
@@ -264,6 +278,13 @@ impl Shared {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
+}
+
+/// How many connections of HTTP/2 there may be.
+fn most_of_two(memory: Option<u64>) -> usize {
+    let most = memory.map(|memory| memory / 4 / u64::from(bounds::CONNECTION_WINDOW));
+    let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(Semaphore::MAX_PERMITS);
+    most.clamp(bounds::LEAST_TWO, Semaphore::MAX_PERMITS)
 }
 
 /// What was asked for on a connection of HTTP/2.

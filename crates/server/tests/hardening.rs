@@ -3,6 +3,8 @@
 //! What a good client sees is measured before and meanwhile, in the same run, and printed; what is asserted leaves room
 //! for a busy machine. The bounds stand in `docs/deploy.md`.
 
+#![expect(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
+
 mod running;
 
 use std::time::{Duration, Instant};
@@ -437,6 +439,6 @@ async fn noise_is_answered_or_closed() {
         rest(stream).await;
     }
     let tls = says(&running, b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03").await;
-    assert_eq!(tls.as_bytes().len(), 7, "an alert: {tls:?}");
+    assert_eq!(tls.len(), 7, "an alert: {tls:?}");
     assert_eq!(running.get("/health").await.0, 200);
 }

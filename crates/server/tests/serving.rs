@@ -386,3 +386,100 @@ async fn projects_keep_to_their_proxies_and_a_dead_one_costs_no_key_anything() {
     assert!(log.contains("is left out for"), "{log}");
     assert!(!log.contains("word-of-the-proxy") && !log.contains("set aside"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told_that_it_is_there_that_it_lives_and_that_it_ends() {
+    let path = std::env::temp_dir().join(format!("libra-notify-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let socket = tokio::net::UnixDatagram::bind(&path).expect("a socket");
+    let hear = async |expected: &str| {
+        let mut said = [0; 256];
+        let hear = async {
+            loop {
+                let length = socket.recv(&mut said).await.expect("a message");
+                if said[..length].starts_with(expected.as_bytes()) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), hear).await.expect(expected);
+    };
+    let notify = path.display().to_string();
+    let mut running = start(&[("NOTIFY_SOCKET", &notify), ("WATCHDOG_USEC", "400000")]).await;
+    hear("READY=1").await;
+    hear("WATCHDOG=1").await;
+    hear("WATCHDOG=1").await;
+    signal(&running, "-TERM");
+    hear("STOPPING=1").await;
+    assert!(running.wait().success());
+    let _ = std::fs::remove_file(&path);
+}
+
+/// The simulator behind TLS, as a company's proxy shows it: with a certificate that nobody has heard of.
+async fn behind_tls(certificate: &Certificate, upstream: String) -> String {
+    let pem = |file: &str| std::fs::read(certificate.path(file)).expect("a file");
+    let cert = rustls::pki_types::CertificateDer::from_pem_slice(&pem("cert.pem")).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(&pem("key.pem")).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![cert], key)
+        .expect("a pair");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (acceptor, upstream) = (acceptor.clone(), upstream.clone());
+            tokio::spawn(async move {
+                let mut client = acceptor.accept(client).await?;
+                let mut server = TcpStream::connect(upstream).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    format!("https://localhost:{port}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_ones_own_is_trusted_where_that_is_set() {
+    let certificate = Certificate::new("trusted");
+    let simulator = simulator(&[("pool-key", HEALTHY)]);
+    let listener = libra_simulator::listen(([127, 0, 0, 1], 0).into()).expect("a port");
+    let plain = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(libra_simulator::serve(Arc::clone(&simulator), listener));
+    let upstream = behind_tls(&certificate, plain).await;
+    let cert = certificate.path("cert.pem");
+    for (ca_file, status) in [(cert.as_str(), 200), ("", 502)] {
+        let settings = [("LIBRA_KEYS", "pool-key"), ("LIBRA_CA_FILE", ca_file)];
+        let running = Running::start_with(Arc::clone(&simulator), &upstream, &settings);
+        let (answered, body) = running.post(GENERATE, native("Hello")).await;
+        assert_eq!(answered, status, "{ca_file:?}: {body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_goes_through_the_proxy_that_it_names_and_no_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://user:word-of-the-proxy@{}", listener.local_addr().expect("an address"));
+    let tunnels = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(proxy(listener, Arc::clone(&tunnels)));
+    let keys = [("key-of-a", HEALTHY), ("key-of-b", HEALTHY)];
+    // Nothing listens where the other one's is.
+    let projects = serde_json::json!({
+        "a": { "proxy": address },
+        "b": { "proxy": "http://user:word-of-the-proxy@127.0.0.1:9" },
+    });
+    let settings = [("LIBRA_KEYS", "a:key-of-a,b:key-of-b"), ("LIBRA_PROJECTS", &projects.to_string())];
+    let settings = settings.each_ref().map(|(name, value)| (*name, &**value));
+    let running = Running::start(simulator(&keys), &settings).await;
+    for _ in 0..6 {
+        assert_eq!(running.post(GENERATE, native("Hello")).await.0, 200, "{}", running.log());
+    }
+    assert!(tunnels.load(Ordering::Relaxed) > 0);
+    let counts = running.simulator.counts();
+    assert_eq!(counts.keys["key-of-b"].requests, 0, "{counts:?}");
+    assert!(!running.log().contains("word-of-the-proxy"), "{}", running.log());
+}

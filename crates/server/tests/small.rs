@@ -3,6 +3,8 @@
 //! Where the system lets the test make a control group, libra runs in one and finds its limit itself; elsewhere it is told
 //! what it would have found, and its peak is measured.
 
+#![expect(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
+
 mod running;
 
 use std::fs;

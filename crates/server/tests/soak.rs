@@ -3,6 +3,8 @@
 //! Everything at once: native calls, chats, streams, clients that leave, files, sessions, keys that fail, a certificate
 //! that is renewed. `LIBRA_SOAK_SECONDS=3600` works for longer: `cargo xtask soak`.
 
+#![expect(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
+
 mod kept;
 mod running;
 

@@ -32,6 +32,13 @@ pub(super) struct Strangers {
     counts: HashMap<IpAddr, u32>,
 }
 
+impl Strangers {
+    /// How many addresses are counted, and how many may be.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.counts.len(), COUNTED_ADDRESSES)
+    }
+}
+
 impl Gateway {
     pub(super) fn verification(
         self: &Arc<Self>,

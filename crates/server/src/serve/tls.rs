@@ -19,6 +19,9 @@ const LOOKED_AT: Duration = Duration::from_secs(5);
 /// What both sides may speak once they have shaken hands, the better first.
 const PROTOCOLS: [&[u8]; 2] = [H2, b"http/1.1"];
 
+/// The certificate with both protocols, and with HTTP/1.1 alone.
+type Configs = [Arc<ServerConfig>; 2];
+
 /// HTTP/2, as ALPN calls it.
 pub(crate) const H2: &[u8] = b"h2";
 
@@ -27,12 +30,12 @@ pub(crate) struct Tls {
     files: TlsFiles,
     /// What the files held when they were last good.
     text: (String, String),
-    config: Arc<RwLock<Arc<ServerConfig>>>,
+    configs: Arc<RwLock<Configs>>,
 }
 
 /// What hands the certificate to every new connection.
 #[derive(Clone)]
-pub(crate) struct Acceptor(Arc<RwLock<Arc<ServerConfig>>>);
+pub(crate) struct Acceptor(Arc<RwLock<Configs>>);
 
 /// Why the files are no use. Shows nothing of what is in them.
 #[derive(Debug)]
@@ -51,12 +54,12 @@ impl Tls {
     /// Files that cannot be read, or that hold no certificate with its key.
     pub(crate) fn open(files: &TlsFiles) -> Result<Self, TlsError> {
         let text = read(files)?;
-        let config = Arc::new(RwLock::new(Arc::new(server_config(&text)?)));
-        Ok(Self { files: files.clone(), text, config })
+        let configs = Arc::new(RwLock::new(server_configs(&text)?));
+        Ok(Self { files: files.clone(), text, configs })
     }
 
     pub(crate) fn acceptor(&self) -> Acceptor {
-        Acceptor(Arc::clone(&self.config))
+        Acceptor(Arc::clone(&self.configs))
     }
 
     /// Looks at the files for as long as it is polled. Wrong ones are refused, and the old certificate stays.
@@ -70,11 +73,11 @@ impl Tls {
                 refused = None;
                 continue;
             }
-            let made = found.and_then(|text| server_config(&text).map(|config| (text, config)));
+            let made = found.and_then(|text| server_configs(&text).map(|configs| (text, configs)));
             match made {
-                Ok((text, config)) => {
+                Ok((text, configs)) => {
                     // An assignment cannot be interrupted halfway.
-                    *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                    *self.configs.write().unwrap_or_else(PoisonError::into_inner) = configs;
                     self.text = text;
                     refused = None;
                     tracing::info!("the TLS certificate was read again: new connections get the new one");
@@ -91,10 +94,10 @@ impl Tls {
 }
 
 impl Acceptor {
-    /// For one handshake.
-    pub(crate) fn now(&self) -> TlsAcceptor {
-        let config = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&config))
+    /// For one handshake; `offers_two`: whether HTTP/2 may come of it.
+    pub(crate) fn now(&self, offers_two: bool) -> TlsAcceptor {
+        let configs = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(Arc::clone(&configs[usize::from(!offers_two)]))
     }
 }
 
@@ -105,7 +108,7 @@ fn read(files: &TlsFiles) -> Result<(String, String), TlsError> {
     Ok((text("LIBRA_TLS_CERT", &files.cert)?, text("LIBRA_TLS_KEY", &files.key)?))
 }
 
-fn server_config((cert, key): &(String, String)) -> Result<ServerConfig, TlsError> {
+fn server_configs((cert, key): &(String, String)) -> Result<Configs, TlsError> {
     let problem = |variable: &str, what: &dyn fmt::Display| TlsError(format!("{variable}: {what}"));
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert.as_bytes()).collect();
     let chain = chain.map_err(|error| problem("LIBRA_TLS_CERT", &error))?;
@@ -123,7 +126,9 @@ fn server_config((cert, key): &(String, String)) -> Result<ServerConfig, TlsErro
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(|error| problem("LIBRA_TLS_CERT, LIBRA_TLS_KEY", &error))?;
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
-    Ok(config)
+    let mut only_one = config.clone();
+    only_one.alpn_protocols.remove(0);
+    Ok([Arc::new(config), Arc::new(only_one)])
 }
 
 #[cfg(test)]
@@ -138,9 +143,9 @@ mod tests {
         };
         let (cert, key) = made();
         let (_, other) = made();
-        assert!(server_config(&(cert.clone(), key.clone())).is_ok());
+        assert!(server_configs(&(cert.clone(), key.clone())).is_ok());
         let check = |cert: &str, key: &str, says: &str| {
-            let error = server_config(&(cert.to_owned(), key.to_owned())).expect_err(says).to_string();
+            let error = server_configs(&(cert.to_owned(), key.to_owned())).expect_err(says).to_string();
             assert!(error.contains(says), "{error}");
             assert!(!error.contains("PRIVATE"), "{error}");
         };
