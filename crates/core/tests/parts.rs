@@ -193,7 +193,7 @@ fn images_are_as_many_requests() {
         answer["data"],
         json!([{ "b64_json": "AAA1" }, { "b64_json": "AAA2" }, { "b64_json": "AAA3" }])
     );
-    assert_eq!(finished(&seen).usage, Some(Usage { prompt: 12, total: 30, ..Usage::default() }));
+    assert_eq!(finished(&seen).usage, Some(Usage { prompt: 12, total: 30, output: 18, ..Usage::default() }));
 }
 
 #[test]

@@ -468,3 +468,30 @@ async fn dashboard_and_alerts_ask_for_what_there_is() {
     }
     assert!(found.len() > 25, "{found:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_told_of_incidents() {
+    let reader = Receiver::start(&[]).await;
+    let names: Vec<String> = (0..8).map(|number| format!("key-of-project-{number}")).collect();
+    let keys: Vec<_> = names.iter().map(|name| (name.as_str(), faulty(Fault::Overloaded))).collect();
+    let list = names.join(",");
+    let settings = [
+        ("LIBRA_KEYS", list.as_str()),
+        ("LIBRA_WEBHOOK", reader.base.as_str()),
+        ("LIBRA_WEBHOOK_FORMAT", "feishu"),
+        ("LIBRA_RETRY_BUDGET", "off"),
+        ("LIBRA_QUEUE_WAIT", "0"),
+    ];
+    let running = Running::start(simulator(&keys), &settings).await;
+    let mut is_told = false;
+    for number in 0..40 {
+        running.post(GENERATE, native(&format!("Hello {number}"))).await;
+        let said = |got: &Got| String::from_utf8_lossy(&got.body).contains("many projects fail alike");
+        is_told = reader.got().iter().any(said);
+        if is_told {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert!(is_told, "{:?}\n{}", reader.got(), running.log());
+}

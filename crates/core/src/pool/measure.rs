@@ -222,3 +222,80 @@ impl Cell {
         (room, is_used_up)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{PoolKey, Strategy};
+    use crate::failure::{Class, Consequence, Elsewhere, Failure};
+    use crate::pool::{Pick, PoolSettings, Want};
+    use crate::secret::ApiKey;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn measured(pool: &mut Pool, named: &Named<'_>) -> Measure {
+        let mut measure = pool.measure(NOW);
+        let mut from = 0;
+        while pool.measure_stretch(&mut measure, from, named, NOW) {
+            from += STRETCH;
+        }
+        measure
+    }
+
+    /// A pool of so many projects, each of which has been asked for each model.
+    fn pool(projects: usize, models: &[&str]) -> Pool {
+        let keys: Vec<_> =
+            (0..projects).map(|number| PoolKey::from(ApiKey::new(&format!("fixture-{number}")))).collect();
+        let mut pool = Pool::new(&keys, PoolSettings::only(Strategy::Headroom), 1);
+        for model in models {
+            // The first answer shows that there is such a model; from then on requests are counted.
+            for _ in 0..2 * projects {
+                let want = Want { model: Some(model), tokens: 1, ..Want::default() };
+                let Pick::Ready { lease, key } = pool.pick(&want, NOW) else { panic!("there is room") };
+                pool.succeeded(key.id(), Some(model), NOW);
+                pool.release(lease);
+            }
+        }
+        pool
+    }
+
+    #[test]
+    fn a_measure_is_bounded_whatever_the_pool() {
+        let mut pool = pool(STRETCH + 100, &["known", "made-up-1", "made-up-2"]);
+        let named = Named { projects: 10, rooms: 8, models: &|model| model == "known" };
+        let measure = measured(&mut pool, &named);
+        assert_eq!(measure.keys.map(|keys| keys.all), Some(STRETCH + 100));
+        assert!(measure.rooms.len() <= 8 + 2, "{}", measure.rooms.len());
+        assert!(measure.rooms.iter().all(|room| room.model.as_deref().is_none_or(|model| model == "known")));
+        let names = measure.rooms.iter().filter(|room| room.project.is_some()).count();
+        assert!((1..=8).contains(&names), "{:?}", measure.rooms);
+    }
+
+    #[test]
+    fn what_is_left_and_what_is_used_up_is_told() {
+        let mut pool = pool(2, &["known"]);
+        let key = ApiKey::new("fixture-0").id();
+        let limits = |pool: &mut Pool| {
+            let number = pool.keys[pool.by_id[&key]].project;
+            let cell = pool.tables.get_mut("known").and_then(|table| table.cell_mut(number));
+            cell.expect("it was asked").meter.limits.requests_per_day = Some(5);
+        };
+        limits(&mut pool);
+        let named = Named { projects: 2, rooms: 10, models: &|_| true };
+        let measure = measured(&mut pool, &named);
+        let days: Vec<_> = measure.rooms.iter().filter_map(|room| room.requests_per_day).collect();
+        assert!(matches!(days[..], [Quota { left: 1..5, limit: 5 }]), "{days:?}");
+        assert_eq!(pool.room_left(key, "known", NOW), Some(days[0].left));
+        assert!(measure.used_up.is_empty());
+        let midnight = NOW.next_pacific_midnight();
+        let failure = Failure {
+            consequence: Consequence::RestModel(midnight),
+            ..Failure::new(Class::QuotaDay, Elsewhere::All, "made up")
+        };
+        pool.failed(key, Some("known"), &failure, NOW);
+        let measure = measured(&mut pool, &named);
+        let name = pool.project_name(key).expect("it has one");
+        assert_eq!(measure.used_up, [(name, Some("known".to_owned()))]);
+        assert_eq!(measure.rooms.iter().map(|room| room.resting).sum::<usize>(), 1);
+    }
+}

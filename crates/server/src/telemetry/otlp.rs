@@ -6,14 +6,15 @@
 //!
 //! No content and no key is in them: attempts have keys' fingerprints.
 
+mod client;
+mod gathered;
+
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
-use http::{Request, Response};
 use libra_core::event::{Attempt, AttemptResult, Course, Ending, Event, Operation, TraceContext, Usage};
 use libra_core::gateway::Gateway;
 use libra_core::secret::ApiKey;
@@ -24,17 +25,14 @@ use opentelemetry::trace::{
     TraceState, Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{
-    Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanExporter as _, SpanProcessor,
-};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanExporter as _};
 use tokio::runtime::Handle;
 
-use crate::checks;
+use self::client::Client;
+use self::gathered::Gathered;
 use crate::metrics::{METRICS, Named, dialect, ending};
 use crate::upstream::Upstream;
 
@@ -476,65 +474,4 @@ fn parent(trace: TraceContext) -> Context {
     let flags = if trace.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
     let (id, span) = (TraceId::from(trace.trace), SpanId::from(trace.parent));
     Context::new().with_remote_span_context(SpanContext::new(id, span, flags, true, TraceState::default()))
-}
-
-/// Spans that have ended and wait to be sent.
-#[derive(Debug, Clone, Default)]
-struct Gathered(Arc<Mutex<Vec<SpanData>>>);
-
-impl Gathered {
-    fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    fn take(&self) -> Vec<SpanData> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl SpanProcessor for Gathered {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(span);
-        }
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
-
-/// The gateway's own HTTP client, for the exporters, whose threads are not the runtime's.
-#[derive(Clone)]
-struct Client {
-    runtime: Handle,
-    upstream: Arc<Upstream>,
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Client")
-    }
-}
-
-#[async_trait::async_trait]
-impl HttpClient for Client {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let upstream = Arc::clone(&self.upstream);
-        let asked = self.runtime.spawn(async move {
-            let answer = checks::ask(request.map(Some), &upstream);
-            tokio::time::timeout(PATIENCE, answer).await
-        });
-        let (status, headers, body) = asked.await??.map_err(HttpError::from)?;
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        Ok(response)
-    }
 }
