@@ -321,17 +321,14 @@ fn short(fair_shares: bool, [first, second]: [Value; 2]) -> Config {
     Config {
         clients: [client(CLIENT, first), client(OTHER, second)].into_iter().collect(),
         projects: vec![ProjectSettings {
-            name: "p".to_owned(),
             tier: Tier::Free,
-            priority: None,
-            max_requests_per_day: None,
-            max_cost_per_day: None,
             limits: vec![ModelLimits {
                 models: WildMatch::new("*"),
                 requests_per_minute: None,
                 tokens_per_minute: None,
                 requests_per_day: Some(100),
             }],
+            ..ProjectSettings::new("p")
         }],
         fair_shares,
         strategy: Strategy::Headroom,

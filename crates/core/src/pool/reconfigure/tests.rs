@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Price, Tier};
+use crate::config::Price;
 use crate::failure::{Class, Consequence, Elsewhere, Failure, Limit, LimitKind, Why};
 use crate::pool::{By, Due, Pick, StateChange, Want};
 use crate::secret::ApiKey;
@@ -178,7 +178,7 @@ fn requests_with_removed_keys_end_well() {
         }
         change(&mut pool, "d p:e", NOW);
         for (lease, key) in leases {
-            let usage = crate::event::Usage { prompt: 5, total: 9 };
+            let usage = crate::event::Usage { prompt: 5, total: 9, ..Default::default() };
             pool.used(lease, "gemini-2.5-flash", usage, NOW);
             pool.used_again(lease, "gemini-2.5-flash", usage, NOW);
             pool.lease_failed(lease, MODEL, &failure(Consequence::SetAside(Why::Leaked)), NOW);
@@ -236,11 +236,7 @@ fn what_was_learned_of_projects_outlives_a_change() {
 #[test]
 fn limits_and_allowances_follow_the_settings() {
     let said = |limit: Option<u64>, most: Option<u64>| ProjectSettings {
-        name: "p".to_owned(),
-        tier: Tier::Unknown,
-        priority: None,
         max_requests_per_day: most,
-        max_cost_per_day: None,
         limits: limit
             .map(|limit| crate::config::ModelLimits {
                 models: wildmatch::WildMatch::new("*"),
@@ -250,6 +246,7 @@ fn limits_and_allowances_follow_the_settings() {
             })
             .into_iter()
             .collect(),
+        ..ProjectSettings::new("p")
     };
     let prices: [Price; 0] = [];
     let serve = |pool: &mut Pool| {
