@@ -48,6 +48,8 @@ pub(super) struct Shares {
 struct Served {
     by: HashMap<KeyId, u64>,
     sums: Option<Sums>,
+    /// What the pool said last, less what was counted since.
+    room: Option<(Timestamp, Option<Room>)>,
 }
 
 /// What all clients together may claim.
@@ -64,13 +66,31 @@ struct Sums {
 }
 
 impl Shares {
+    /// What is known of the pool's room, if it was said no longer ago than this.
+    pub(super) fn room(&self, model: &str, within: Duration, now: Timestamp) -> Option<Option<Room>> {
+        let (at, room) = self.models.get(model)?.room?;
+        (at + within > now && at <= now && self.ends > now).then_some(room)
+    }
+
+    /// Takes in what the pool says of its room.
+    pub(super) fn hear(&mut self, model: &str, room: Option<Room>, now: Timestamp) {
+        self.roll(now);
+        if let Some(served) = self.models.get_mut(model) {
+            served.room = Some((now, room));
+        }
+    }
+
     /// Counts requests, before their answers are known.
     pub(super) fn count(&mut self, model: &str, client: KeyId, requests: u64, now: Timestamp) -> bool {
         self.roll(now);
         if !self.models.contains_key(model) && self.models.len() >= MODELS {
             return false;
         }
-        *self.models.entry(model.into()).or_default().by.entry(client).or_default() += requests;
+        let served = self.models.entry(model.into()).or_default();
+        *served.by.entry(client).or_default() += requests;
+        if let Some((_, Some(room))) = &mut served.room {
+            room.left = room.left.saturating_sub(requests);
+        }
         true
     }
 

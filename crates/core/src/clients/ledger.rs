@@ -123,6 +123,16 @@ impl Ledger {
         }
     }
 
+    /// What the pool has said of a model's room today, no longer ago than this.
+    pub(crate) fn room(&self, model: &str, within: Duration, now: Timestamp) -> Option<Option<Room>> {
+        self.books().shares.room(model, within, now)
+    }
+
+    /// Takes in what the pool says of a model's room today.
+    pub(crate) fn hear_room(&self, model: &str, room: Option<Room>, now: Timestamp) {
+        self.books().shares.hear(model, room, now);
+    }
+
     /// What a client has used.
     pub(crate) fn view(&self, client: &Client, now: Timestamp) -> AccountView {
         let mut books = self.books();

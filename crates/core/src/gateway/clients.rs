@@ -1,6 +1,7 @@
 //! Clients of the pool at the gateway's door: whether one may ask for this at all, and how much it may still use.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -15,6 +16,11 @@ use crate::event::Usage;
 use crate::task::Task;
 use crate::time::Timestamp;
 use crate::tokens;
+
+/// What the pool says of its room is taken for good a millisecond longer for each of these, a second at most: looking at so
+/// many projects takes some microseconds.
+const PROJECTS_A_MILLISECOND: u64 = 100;
+const LONGEST: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// Whose keys serve a request.
@@ -139,8 +145,17 @@ impl Gateway {
         Ok(())
     }
 
+    /// What the pool may serve of a model today. To ask it means to look at all projects: the more there are, the longer
+    /// an answer is taken for good.
     fn room_today(&self, model: &str, now: Timestamp) -> Option<Room> {
-        self.pool(false).room_today(model, now).map(|(capacity, left)| Room { capacity, left })
+        let projects = self.pool(false).projects() as u64;
+        let good_for = Duration::from_millis(projects / PROJECTS_A_MILLISECOND).min(LONGEST);
+        if let Some(known) = self.ledger.room(model, good_for, now) {
+            return known;
+        }
+        let room = self.pool(false).room_today(model, now).map(|(capacity, left)| Room { capacity, left });
+        self.ledger.hear_room(model, room, now);
+        room
     }
 
     /// Says what an answered request has used, as far as the upstream said it.

@@ -149,3 +149,58 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wildmatch::WildMatch;
+
+    use super::*;
+    use crate::config::{ModelLimits, PoolKey, ProjectSettings, Strategy};
+    use crate::pool::{Pick, PoolSettings, Want};
+    use crate::secret::ApiKey;
+
+    #[test]
+    fn the_room_of_a_day_is_known_as_far_as_limits_are() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let check = |projects: &[(Tier, Option<u64>)], served: usize, expected: Option<(u64, u64)>| {
+            let settings: Vec<ProjectSettings> = (0..)
+                .zip(projects)
+                .map(|(number, &(tier, limit))| ProjectSettings {
+                    name: format!("p{number}"),
+                    tier,
+                    priority: None,
+                    max_requests_per_day: None,
+                    max_cost_per_day: None,
+                    limits: vec![ModelLimits {
+                        models: WildMatch::new("m"),
+                        requests_per_minute: Some(1_000),
+                        tokens_per_minute: None,
+                        requests_per_day: limit,
+                    }],
+                })
+                .collect();
+            let key = |project: &ProjectSettings| PoolKey {
+                project: Some(project.name.clone()),
+                ..PoolKey::from(ApiKey::new(&format!("key of {}", project.name)))
+            };
+            let keys: Vec<PoolKey> = settings.iter().map(key).collect();
+            let all = PoolSettings { projects: &settings, ..PoolSettings::only(Strategy::Headroom) };
+            let mut pool = Pool::new(&keys, all, 1);
+            // Only models that were served are counted; this is the first request.
+            pool.succeeded(keys[0].key.id(), Some("m"), now);
+            let want = Want { model: Some("m"), tokens: 1, ..Want::default() };
+            for _ in 0..served {
+                assert!(matches!(pool.pick(&want, now), Pick::Ready { .. }), "{projects:?}");
+            }
+            assert_eq!(pool.room_today("m", now), expected, "{projects:?}");
+        };
+        use Tier::{Free, Paid, Unknown};
+        check(&[(Free, None), (Unknown, None)], 3, None);
+        check(&[(Free, Some(100)), (Paid, Some(50))], 0, Some((150, 149)));
+        check(&[(Free, Some(100))], 30, Some((100, 69)));
+        check(&[(Free, Some(100)), (Unknown, None)], 0, Some((200, 199)));
+        check(&[(Free, Some(100)), (Paid, None)], 0, None);
+        // The one without a limit has served more than the other may: there is no telling what it may.
+        check(&[(Free, Some(2)), (Unknown, None)], 20, None);
+    }
+}
