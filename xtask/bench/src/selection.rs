@@ -195,9 +195,8 @@ fn refusal(strategy: Strategy, count: usize) -> Result<f64, String> {
 fn pool_of(strategy: Strategy, count: usize) -> (Pool, Vec<KeyId>) {
     let keys: Vec<PoolKey> = (0..count)
         .map(|number| PoolKey {
-            key: ApiKey::new(&format!("bench-pool-key-{number:024}")),
             project: Some(format!("project-{}", number / KEYS_A_PROJECT)),
-            label: None,
+            ..PoolKey::from(ApiKey::new(&format!("bench-pool-key-{number:024}")))
         })
         .collect();
     let mut pool = Pool::new(&keys, PoolSettings::only(strategy), 1);

@@ -84,6 +84,11 @@ pub(super) fn make(path: &Path) -> io::Result<Zeroizing<String>> {
     file.write_all(b"\n")?;
     // Entries that are sealed with it are of no use without it.
     file.sync_all()?;
+    // Nor is a file of which its folder does not know after a loss of power. Windows has no such thing to ask for.
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
     Ok(text)
 }
 
