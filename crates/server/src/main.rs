@@ -129,6 +129,7 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
     }
     let memory = machine::memory();
     settings.config.memory = settings.config.memory.or_else(|| Some(memory? / 4));
+    settings.config.several_ways = !settings.outward.several.is_empty();
     let opened = store::open(&settings.store)?;
     let (serving, outward) = (&settings.serving, &settings.outward);
     let tls = serving.tls.as_ref().map(serve::Tls::open).transpose()?;
