@@ -79,6 +79,8 @@ pub struct Config {
     /// Where clients reach the gateway: `LIBRA_PUBLIC_URL`, with the base path, without a slash at the end. None: where
     /// the client's own request says.
     pub public_url: Option<String>,
+    /// Whether projects reach Gemini from different addresses, as a shell with several proxies says.
+    pub several_ways: bool,
     /// How many attempts a request gets at most: `LIBRA_MAX_ATTEMPTS`. None: every key once, at most 10.
     pub max_attempts: Option<u32>,
     /// How many retries into what may be an overload a hundred requests are worth: `LIBRA_RETRY_BUDGET`. None: as
@@ -165,6 +167,7 @@ impl Default for Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), values::DEFAULT_PORT),
             base_path: String::new(),
             public_url: None,
+            several_ways: false,
             max_attempts: None,
             retry_budget: Some(20),
             hedge_after: None,
@@ -270,6 +273,7 @@ impl Config {
             listen: listen(&source)?.unwrap_or(default.listen),
             base_path: source.value("LIBRA_BASE_PATH", values::base_path)?.unwrap_or(default.base_path),
             public_url: source.value("LIBRA_PUBLIC_URL", values::public_url)?,
+            several_ways: default.several_ways,
             max_attempts: source.value("LIBRA_MAX_ATTEMPTS", values::attempts)?,
             retry_budget: source
                 .value("LIBRA_RETRY_BUDGET", values::percent_or_none)?

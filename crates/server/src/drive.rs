@@ -78,7 +78,13 @@ impl Drive {
             let Some(running) = &mut self.exchange.exchange else {
                 unreachable!("the loop ends with the exchange")
             };
-            match running.poll(clock::now()) {
+            let step = running.poll(clock::now());
+            let events = running.take_events();
+            if !events.is_empty() {
+                self.upstream.hear(&events);
+                telemetry::record(events);
+            }
+            match step {
                 Step::Start(op, Op::Upstream(request)) => {
                     let answer = self.upstream.send(request, &mut self.body);
                     operations.start(op, Operation::Sent(answer));

@@ -40,6 +40,8 @@ pub(crate) struct Way {
 #[derive(Debug, Default, Clone, Copy)]
 struct Health {
     failures: u32,
+    /// When the last one was.
+    failed: Option<Instant>,
     /// Left out until then; when it is over, one request tries.
     until: Option<Instant>,
 }
@@ -91,6 +93,20 @@ impl Egress {
     }
 }
 
+impl Egress {
+    /// Google does not serve the address from which a request with this key came, so long ago: its proxy's. Where a proxy has
+    /// been blamed since, it is the same one that is meant.
+    pub(crate) fn refused(&self, key: KeyId, began: Duration) {
+        let began = Instant::now().checked_sub(began);
+        let is_known = |way: &Arc<Way>| way.health().failed.is_some_and(|failed| Some(failed) >= began);
+        if !self.several.iter().any(is_known)
+            && let Some(way) = self.ways(key).first()
+        {
+            way.failed("Google does not serve its address");
+        }
+    }
+}
+
 impl Way {
     fn new(address: &ProxyAddress, client: HttpClient) -> Arc<Self> {
         let hash = hash(address.to_string().as_bytes());
@@ -122,8 +138,10 @@ impl Way {
     pub(crate) fn failed(&self, reason: &str) {
         let mut health = self.health();
         let rest = rest(health.failures);
+        let now = Instant::now();
         health.failures = health.failures.saturating_add(1);
-        health.until = Some(Instant::now() + rest);
+        health.failed = Some(now);
+        health.until = Some(now + rest);
         tracing::warn!("the proxy {} fails and is left out for {} s: {reason}", self.address, rest.as_secs());
     }
 

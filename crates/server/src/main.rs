@@ -144,6 +144,7 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     }
     let memory = machine::memory();
     settings.config.memory = settings.config.memory.or_else(|| Some(memory? / 4));
+    settings.config.several_ways = !settings.outward.several.is_empty();
     let opened = store::open(&settings.store)?;
     let (demo, outward, serving) = (settings.demo, settings.outward.clone(), settings.serving.clone());
     let seeing = settings.seeing.clone();

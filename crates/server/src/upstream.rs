@@ -26,6 +26,8 @@ use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use libra_core::config::ProxyAddress;
+use libra_core::event::Event;
+use libra_core::failure::Class;
 use libra_core::gateway::Gateway;
 use libra_core::secret::KeyId;
 use rustls::ClientConfig;
@@ -105,6 +107,16 @@ impl Upstream {
             move |address: &ProxyAddress| client(&trusted, Matcher::builder().all(address.expose()).build());
         let egress = gateway.map(|gateway| Egress::new(gateway, &outward.several, through));
         Self { client: client(tls, matcher(&outward.proxies)), egress }
+    }
+
+    /// Learns from what has happened: an address that Google does not serve is a proxy's fault where there are several.
+    pub(crate) fn hear(&self, events: &[Event]) {
+        let Some(egress) = &self.egress else { return };
+        for event in events {
+            if let Event::AttemptFailed { class: Class::Egress, key: Some(key), elapsed, .. } = event {
+                egress.refused(*key, *elapsed);
+            }
+        }
     }
 
     /// Sends a request. One without a body takes the client's streamed one.

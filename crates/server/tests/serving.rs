@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::client::conn::{http1, http2};
 use hyper::ext::Protocol;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use libra_simulator::Condition;
+use libra_simulator::{Condition, Fault};
 use running::{CLIENT, GENERATE, Running, STREAM, native, simulator};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
@@ -330,11 +330,11 @@ async fn its_health_can_be_asked_for_without_another_program() {
     assert!(!health(&[("LIBRA_LISTEN", &free.to_string())]));
 }
 
-/// An HTTP proxy that counts its tunnels, which end with its task.
-async fn proxy(listener: TcpListener, tunnels: Arc<AtomicUsize>) {
+/// An HTTP proxy that counts its tunnels, which end with its task; `elsewhere`: where all of them lead.
+async fn proxy(listener: TcpListener, tunnels: Arc<AtomicUsize>, elsewhere: Option<String>) {
     let mut open = tokio::task::JoinSet::new();
     while let Ok((mut client, _)) = listener.accept().await {
-        let tunnels = Arc::clone(&tunnels);
+        let (tunnels, elsewhere) = (Arc::clone(&tunnels), elsewhere.clone());
         open.spawn(async move {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -343,6 +343,7 @@ async fn proxy(listener: TcpListener, tunnels: Arc<AtomicUsize>) {
             let head = String::from_utf8_lossy(&head).into_owned();
             assert!(head.to_ascii_lowercase().contains("proxy-authorization: basic "), "{head}");
             let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let target = elsewhere.unwrap_or(target);
             let mut server = TcpStream::connect(target).await?;
             tunnels.fetch_add(1, Ordering::Relaxed);
             client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
@@ -362,7 +363,7 @@ async fn projects_keep_to_their_proxies_and_a_dead_one_costs_no_key_anything() {
         addresses
             .push(format!("http://user:word-of-the-proxy@{}", listener.local_addr().expect("an address")));
         let tunnels = Arc::new(AtomicUsize::new(0));
-        proxies.push((tokio::spawn(proxy(listener, Arc::clone(&tunnels))), tunnels));
+        proxies.push((tokio::spawn(proxy(listener, Arc::clone(&tunnels), None)), tunnels));
     }
     let settings = [("LIBRA_KEYS", keys.join(",")), ("LIBRA_PROXIES", addresses.join(","))];
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -465,7 +466,7 @@ async fn a_project_goes_through_the_proxy_that_it_names_and_no_other() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://user:word-of-the-proxy@{}", listener.local_addr().expect("an address"));
     let tunnels = Arc::new(AtomicUsize::new(0));
-    tokio::spawn(proxy(listener, Arc::clone(&tunnels)));
+    tokio::spawn(proxy(listener, Arc::clone(&tunnels), None));
     let keys = [("key-of-a", HEALTHY), ("key-of-b", HEALTHY)];
     // Nothing listens where the other one's is.
     let projects = serde_json::json!({
@@ -482,4 +483,32 @@ async fn a_project_goes_through_the_proxy_that_it_names_and_no_other() {
     let counts = running.simulator.counts();
     assert_eq!(counts.keys["key-of-b"].requests, 0, "{counts:?}");
     assert!(!running.log().contains("word-of-the-proxy"), "{}", running.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_google_does_not_serve_is_the_proxys_fault() {
+    let names: Vec<String> = (0..8).map(|n| format!("pool-key-{n}")).collect();
+    let of = |condition: Condition| names.iter().map(|key| (key.as_str(), condition)).collect::<Vec<_>>();
+    // What Google is through the bad proxy.
+    let refuses = simulator(&of(running::faulty(Fault::Location)));
+    let listener = libra_simulator::listen(([127, 0, 0, 1], 0).into()).expect("a port");
+    let elsewhere = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(libra_simulator::serve(Arc::clone(&refuses), listener));
+    let mut addresses = Vec::new();
+    for elsewhere in [Some(elsewhere), None] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        addresses.push(format!("http://user:word@{}", listener.local_addr().expect("an address")));
+        tokio::spawn(proxy(listener, Arc::default(), elsewhere));
+    }
+    let settings = [("LIBRA_KEYS", names.join(",")), ("LIBRA_PROXIES", addresses.join(","))];
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let more = [("LIBRA_STRATEGY", "round-robin"), ("LIBRA_AFFINITY", "off")];
+    let running = Running::start(simulator(&of(HEALTHY)), &[settings, more].concat()).await;
+    for _ in 0..24 {
+        let (status, body) = running.post(GENERATE, native("Hello")).await;
+        assert_eq!(status, 200, "{body}\n{}", running.log());
+    }
+    assert!(running.log().contains("Google does not serve its address"), "{}", running.log());
+    let refused = refuses.counts().totals.requests;
+    assert!((1..=2).contains(&refused), "{refused} requests were sent to where none is served");
 }

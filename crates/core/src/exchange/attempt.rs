@@ -265,7 +265,12 @@ impl Lease {
     /// What an unsuccessful answer to the key means.
     pub(crate) fn classify(&self, answer: &Answer<'_>, now: Timestamp) -> Failure {
         let skew = self.gateway.skew();
-        skew.localised(failure::classify(answer, &self.key, skew.google(now)))
+        let mut failure = skew.localised(failure::classify(answer, &self.key, skew.google(now)));
+        if failure.class == Class::Egress && self.gateway.config().several_ways {
+            // Another project may come from another address.
+            failure.elsewhere = Elsewhere::All;
+        }
+        failure
     }
 
     /// What an error in the middle of an answer to the key means.
