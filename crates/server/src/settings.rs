@@ -3,6 +3,7 @@
 //! The process's environment is only read, never changed. What a value means is core's matter
 //! ([`Config::from_vars`]); a message says where the value stood and never shows a key.
 
+mod admin;
 pub(crate) mod dotenv;
 mod file;
 mod store;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use libra_core::config::{Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, list_of, quoted};
 
+pub(crate) use self::admin::{AdminPlace, Listens};
 pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
 
@@ -34,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) proxies: Proxies,
     /// What outlives a restart, and where.
     pub(crate) store: StoreSettings,
+    /// Where the administration is.
+    pub(crate) admin: AdminPlace,
 }
 
 /// Proxy variables as they were written.
@@ -125,7 +129,8 @@ impl Settings {
             |name| layers.of_process(name),
         )
         .map_err(|error| layers.place(error))?;
-        Ok(Self { config, notices, log, demo: options.demo, proxies, store })
+        let admin = AdminPlace::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
+        Ok(Self { config, notices, log, demo: options.demo, proxies, store, admin })
     }
 }
 

@@ -159,7 +159,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
 }
 
 /// `127.0.0.1:8080`, `[::]:8080`, `localhost:8080`, `:8080` (all addresses), `8080` (this machine only).
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
     let problem = || {
         format!(
             "{} is no address to listen on; write 127.0.0.1:8080, [::]:8080, localhost:8080 or :8080 (all addresses)",

@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 67] = [
+pub const VARIABLES: [Variable; 69] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -282,7 +282,19 @@ pub const VARIABLES: [Variable; 67] = [
         Group::Server,
         "LIBRA_ADMIN_TOKEN",
         "",
-        "the token that opens /admin, 16 characters or more; not set: there is no /admin",
+        "the token that opens /admin, 16 characters or more; not set: made at the first start, in the data folder",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_ADMIN_READ_TOKEN",
+        "",
+        "a token that opens /admin for looking alone, 16 characters or more",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_ADMIN_LISTEN",
+        "",
+        "where /admin is: an address, same (as LIBRA_LISTEN) or off; not set: docs/admin.md",
     ),
     variable(
         Group::Server,
