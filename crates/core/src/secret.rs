@@ -132,11 +132,6 @@ impl KeySet {
         self.keys.get(&id)
     }
 
-    /// All keys of the set, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &ApiKey> {
-        self.keys.values()
-    }
-
     /// Whether the set has no key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()

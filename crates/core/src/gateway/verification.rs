@@ -89,7 +89,7 @@ impl Gateway {
 impl Gateway {
     /// Where a request comes from, for whoever counts by address: its subscriber, behind the proxies that are trusted.
     pub fn subscriber(&self, head: &Head<'_>) -> IpAddr {
-        network(client_address(head, &self.config))
+        network(client_address(head, &self.config()))
     }
 }
 
