@@ -1,0 +1,259 @@
+//! Clients over HTTP.
+
+use libra_core::clients::{ClientSettings, client_name};
+use libra_core::config::weakness;
+use libra_core::secret::{ApiKey, KeyId};
+use libra_core::time::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::keys::origin_name;
+use super::problem::Problem;
+use super::{AdminApi, Answer, Asked};
+use crate::administration::{ClientView, NewClient};
+
+/// A client of the pool. Never its key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Client)]
+pub(crate) struct Client {
+    /// What stands for it in counts and logs.
+    #[schema(value_type = String, pattern = "^key-[0-9a-f]{16}$")]
+    id: KeyId,
+    /// Its name, or what stands for it.
+    name: String,
+    /// `settings` (files or the environment) or `store`.
+    #[schema(pattern = "^(settings|store)$")]
+    origin: String,
+    /// When it came into the store.
+    #[schema(format = DateTime)]
+    added_at: Option<String>,
+    /// What is said of it: the fields of `ClientSettings` that are set.
+    #[schema(value_type = Object)]
+    settings: Value,
+}
+
+/// All clients.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Clients {
+    clients: Vec<Client>,
+}
+
+/// A client with its key, which is shown this once.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ClientWithKey {
+    /// The key. Nobody can read it again.
+    key: String,
+    client: Client,
+}
+
+/// What can be said of a client. For a new one, all may be left out but the name; in a change, what is left out stays as it
+/// is, and null takes back what was said.
+#[derive(ToSchema)]
+#[schema(as = ClientSettings)]
+#[expect(dead_code, reason = "a description of core's settings, which are read by core")]
+pub(crate) struct Fields {
+    /// Whether it is refused for now.
+    paused: Option<bool>,
+    /// From when on it is refused: a time, or a date whose whole day (UTC) it may still be used.
+    #[schema(pattern = "^20[2-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?$")]
+    expires: Option<String>,
+    /// The models that it may use, as patterns of their names (`gemini-*-flash*`). Empty: all.
+    #[schema(max_items = 100)]
+    models: Option<Vec<String>>,
+    /// The dialects that it may speak: `gemini`, `openai`, `anthropic`. Empty: all.
+    #[schema(max_items = 3)]
+    dialects: Option<Vec<String>>,
+    /// The networks from which its key is taken (`10.0.0.0/8`, `192.0.2.1`, `private`, `loopback`). Empty: all.
+    #[schema(max_items = 100)]
+    addresses: Option<Vec<String>>,
+    /// Requests to models in any sixty seconds.
+    #[schema(minimum = 0, maximum = 1000000000000_i64)]
+    requests_per_minute: Option<i64>,
+    /// Requests in a day, Pacific time.
+    #[schema(minimum = 0, maximum = 1000000000000_i64)]
+    requests_per_day: Option<i64>,
+    /// Tokens of input and output in any sixty seconds.
+    #[schema(minimum = 0, maximum = 1000000000000_i64)]
+    tokens_per_minute: Option<i64>,
+    /// Tokens in a day, Pacific time.
+    #[schema(minimum = 0, maximum = 1000000000000_i64)]
+    tokens_per_day: Option<i64>,
+    /// Tokens in a calendar month, Pacific time.
+    #[schema(minimum = 0, maximum = 1000000000000_i64)]
+    tokens_per_month: Option<i64>,
+    /// Tokens altogether.
+    #[schema(minimum = 0, maximum = 1000000000000_i64)]
+    tokens_in_total: Option<i64>,
+    /// What it may cost in a day, by the prices that are set.
+    #[schema(minimum = 0, maximum = 1000000000)]
+    cost_per_day: Option<f64>,
+    /// What it may cost in a calendar month.
+    #[schema(minimum = 0, maximum = 1000000000)]
+    cost_per_month: Option<f64>,
+    /// What it may cost altogether.
+    #[schema(minimum = 0, maximum = 1000000000)]
+    cost_in_total: Option<f64>,
+    /// Requests and Live sessions under way at a time.
+    #[schema(minimum = 0, maximum = 1000000000000_i64)]
+    concurrent_requests: Option<i64>,
+    /// Whether only paid projects serve it.
+    paid_only: Option<bool>,
+    /// What Gemini is to block where the client does not say: `client`, `off`, `block-none` …
+    #[schema(pattern = "^(client|off|block-none|block-only-high|block-medium-and-above|block-low-and-above)$")]
+    safety: Option<String>,
+    /// The share of the pool that is kept for it, in percent.
+    #[schema(minimum = 0, maximum = 100)]
+    reserve: Option<i64>,
+    /// How much its fair share weighs where the pool is short.
+    #[schema(minimum = 1, maximum = 100)]
+    weight: Option<i64>,
+}
+
+/// A client to be added.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description of what core reads")]
+pub(crate) struct AddClient {
+    /// What its operator calls it; the client sees it, too.
+    #[schema(min_length = 1, max_length = 128)]
+    name: String,
+    /// The key that it has already; without it, one is made.
+    #[schema(min_length = 12, max_length = 512)]
+    key: Option<String>,
+    #[schema(inline)]
+    #[serde(flatten)]
+    settings: Fields,
+}
+
+/// A change of a client.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description of what core reads")]
+pub(crate) struct ChangeClient {
+    /// What its operator calls it.
+    #[schema(min_length = 1, max_length = 128)]
+    name: Option<String>,
+    #[schema(inline)]
+    #[serde(flatten)]
+    settings: Fields,
+}
+
+impl AdminApi {
+    pub(super) async fn clients(&self) -> Result<Answer, Problem> {
+        let clients = self.blocking(|administration| Ok(administration.clients())).await?;
+        Answer::json(&Clients { clients: clients.iter().map(client_of).collect() })
+    }
+
+    pub(super) async fn add_client(&self, asked: Asked) -> Result<Answer, Problem> {
+        let mut fields: Map<String, Value> = asked.json()?;
+        let key = match fields.remove("key") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(own_key(&text)?),
+            Some(_) => return Err(Problem::wrong_field("key", "key: expected a string.")),
+        };
+        let name = fields.get("name").ok_or_else(|| Problem::wrong_field("name", "The field name is missing."))?;
+        let name = name.as_str().ok_or_else(|| Problem::wrong_field("name", "name: expected a string."))?;
+        named(name)?;
+        let settings = settings_of(fields)?;
+        let actor = asked.actor();
+        let (client, key) = self
+            .blocking(move |administration| administration.add_client(actor, NewClient { key, settings }))
+            .await?;
+        Ok(Answer::created(&with_key(&client, &key))?)
+    }
+
+    pub(super) async fn change_client(&self, asked: Asked) -> Result<Answer, Problem> {
+        let (id, actor) = (asked.key_id()?, asked.actor());
+        let fields: Map<String, Value> = asked.json()?;
+        if let Some(name) = fields.get("name").and_then(Value::as_str) {
+            named(name)?;
+        }
+        // Each by itself first, so that what is wrong is a wrong field.
+        settings_of(fields.clone())?;
+        let client = self
+            .blocking_problem(move |administration| {
+                let known = administration.clients().into_iter().find(|client| client.id == id);
+                let known = known.ok_or_else(|| Problem::not_found("There is no such client."))?;
+                let mut merged = match known.settings.written() {
+                    Value::Object(fields) => fields,
+                    _ => Map::new(),
+                };
+                for (name, value) in fields {
+                    if value.is_null() {
+                        merged.remove(&name);
+                    } else {
+                        merged.insert(name, value);
+                    }
+                }
+                let settings = settings_of(merged)?;
+                Ok(administration.change_client(actor, id, settings)?)
+            })
+            .await?;
+        Answer::json(&client_of(&client))
+    }
+
+    pub(super) async fn remove_client(&self, asked: Asked) -> Result<Answer, Problem> {
+        let (id, actor) = (asked.key_id()?, asked.actor());
+        self.blocking(move |administration| administration.remove_client(actor, id)).await?;
+        Ok(Answer::Nothing)
+    }
+
+    pub(super) async fn rotate_client(&self, asked: Asked) -> Result<Answer, Problem> {
+        let (id, actor) = (asked.key_id()?, asked.actor());
+        let (client, key) = self.blocking(move |administration| administration.rotate_client(actor, id)).await?;
+        Answer::json(&with_key(&client, &key))
+    }
+}
+
+fn named(name: &str) -> Result<(), Problem> {
+    super::keys::within("name", Some(name), 128)?;
+    match client_name(name) {
+        Ok(name) if name.is_empty() => Err(Problem::impossible("name: expected a name that is not empty.")),
+        Ok(_) => Ok(()),
+        Err(problem) => Err(Problem::impossible(format!("The name {problem}."))),
+    }
+}
+
+/// What core makes of fields; null is as if the field were not there.
+fn settings_of(mut fields: Map<String, Value>) -> Result<ClientSettings, Problem> {
+    fields.retain(|_, value| !value.is_null());
+    ClientSettings::read(Value::Object(fields)).map_err(|problem| match problem.split_once(": ") {
+        Some((field, _)) => Problem::wrong_field(field, format!("{problem}.")),
+        None => {
+            let name = problem.strip_prefix("there is no setting \"").and_then(|rest| rest.split('"').next());
+            match name {
+                Some(name) => Problem::wrong_field(name, format!("{problem}.")),
+                None => Problem::bad_request(format!("{problem}.")),
+            }
+        }
+    })
+}
+
+/// A key that a client has already.
+fn own_key(text: &str) -> Result<ApiKey, Problem> {
+    let key = ApiKey::new(text);
+    let length = key.expose().len();
+    if length > 512 || text.chars().count() < 12 {
+        return Err(Problem::wrong_field("key", "key: expected 12 to 512 characters."));
+    }
+    if !key.expose().bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+        return Err(Problem::impossible("The key has characters that no header can carry."));
+    }
+    match weakness(&key) {
+        Some(weakness) => Err(Problem::impossible(format!("The key {weakness}. Leave it out, and one is made."))),
+        None => Ok(key),
+    }
+}
+
+fn client_of(view: &ClientView) -> Client {
+    Client {
+        id: view.id,
+        name: view.name.clone(),
+        origin: origin_name(view.origin).to_owned(),
+        added_at: view.added_at.map(|at| Timestamp::from_millis(at).rfc3339()),
+        settings: view.settings.written(),
+    }
+}
+
+fn with_key(client: &ClientView, key: &ApiKey) -> ClientWithKey {
+    ClientWithKey { key: key.expose().to_owned(), client: client_of(client) }
+}
