@@ -49,6 +49,15 @@ fn page_of(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timestamp) -> Re
     json(&gateway.explain(&question.model, question.tokens, now)?)
 }
 
+impl Gateway {
+    /// What becomes of a change that whoever may administer this gateway asks for: `projects/join` and `projects/split`,
+    /// with a JSON body. None: there is no such change.
+    pub fn administer(&self, page: &str, body: &[u8], now: Timestamp) -> Option<Result<Bytes, Error>> {
+        let change = Change::at(page)?;
+        Some(change.answer(self, body, now).map(Response::into_body))
+    }
+}
+
 /// Whether the bearer is the administration's token, compared in constant time.
 fn is_admin(headers: &HeaderMap, token: Option<&ApiKey>) -> bool {
     let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));

@@ -31,10 +31,12 @@ pub use self::models::AliasFor;
 pub(crate) use self::models::pattern as model_pattern;
 pub use self::notice::Notice;
 pub use self::prices::Price;
-pub use self::projects::{ModelLimits, ProjectSettings, Tier};
+pub use self::projects::{
+    ModelLimits, ProjectSettings, Tier, label as read_label, project_name as read_project_name,
+};
 pub(crate) use self::values::networks as read_network;
 pub use self::values::{listen as read_listen, size as read_size};
-pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};
+pub use self::variables::{Group, VARIABLES, Variable, is_live, is_secret, list_of, quoted};
 pub use self::weak::{Weakness, weakness};
 
 use self::lists::Source;
@@ -460,12 +462,14 @@ pub struct PoolKey {
     pub project: Option<String>,
     /// What the user calls it.
     pub label: Option<String>,
+    /// Whether it is left alone for now: neither used nor probed.
+    pub paused: bool,
 }
 
 impl From<ApiKey> for PoolKey {
     /// A key of which nothing else is known.
     fn from(key: ApiKey) -> Self {
-        Self { key, project: None, label: None }
+        Self { key, project: None, label: None, paused: false }
     }
 }
 

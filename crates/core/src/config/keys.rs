@@ -266,7 +266,7 @@ impl List {
             Entries::WithProjects => parted(entry)?,
         };
         let key = checked(key)?;
-        self.insert(Entry { key: PoolKey { key, project, label: None }, said: None, client: None })
+        self.insert(Entry { key: PoolKey { project, ..PoolKey::from(key) }, said: None, client: None })
     }
 
     /// Takes an entry of a JSON array of clients in: a text, or a table.
@@ -312,7 +312,8 @@ impl List {
                     Some(project) => (Some(project), key.trim()),
                     None => parted(key.trim())?,
                 };
-                self.insert(Entry { key: PoolKey { key: checked(key)?, project, label }, said, client: None })
+                let key = PoolKey { project, label, ..PoolKey::from(checked(key)?) };
+                self.insert(Entry { key, said, client: None })
             }
             _ => Err("is neither a text nor a table".to_owned()),
         }

@@ -4,7 +4,7 @@ use libra_core::clients::{ClientSettings, client_name};
 use libra_core::config::weakness;
 use libra_core::secret::{ApiKey, KeyId};
 use libra_core::time::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -47,94 +47,94 @@ pub(crate) struct ClientWithKey {
     client: Client,
 }
 
-/// What can be said of a client. For a new one, all may be left out but the name; in a change, what is left out stays as it
-/// is, and null takes back what was said.
-#[derive(ToSchema)]
-#[schema(as = ClientSettings)]
-#[expect(dead_code, reason = "a description of core's settings, which are read by core")]
-pub(crate) struct Fields {
-    /// Whether it is refused for now.
-    paused: Option<bool>,
-    /// From when on it is refused: a time, or a date whose whole day (UTC) it may still be used.
-    #[schema(pattern = "^20[2-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?$")]
-    expires: Option<String>,
-    /// The models that it may use, as patterns of their names (`gemini-*-flash*`). Empty: all.
-    #[schema(max_items = 100)]
-    models: Option<Vec<String>>,
-    /// The dialects that it may speak: `gemini`, `openai`, `anthropic`. Empty: all.
-    #[schema(max_items = 3)]
-    dialects: Option<Vec<String>>,
-    /// The networks from which its key is taken (`10.0.0.0/8`, `192.0.2.1`, `private`, `loopback`). Empty: all.
-    #[schema(max_items = 100)]
-    addresses: Option<Vec<String>>,
-    /// Requests to models in any sixty seconds.
-    #[schema(minimum = 0, maximum = 1000000000000_i64)]
-    requests_per_minute: Option<i64>,
-    /// Requests in a day, Pacific time.
-    #[schema(minimum = 0, maximum = 1000000000000_i64)]
-    requests_per_day: Option<i64>,
-    /// Tokens of input and output in any sixty seconds.
-    #[schema(minimum = 0, maximum = 1000000000000_i64)]
-    tokens_per_minute: Option<i64>,
-    /// Tokens in a day, Pacific time.
-    #[schema(minimum = 0, maximum = 1000000000000_i64)]
-    tokens_per_day: Option<i64>,
-    /// Tokens in a calendar month, Pacific time.
-    #[schema(minimum = 0, maximum = 1000000000000_i64)]
-    tokens_per_month: Option<i64>,
-    /// Tokens altogether.
-    #[schema(minimum = 0, maximum = 1000000000000_i64)]
-    tokens_in_total: Option<i64>,
-    /// What it may cost in a day, by the prices that are set.
-    #[schema(minimum = 0, maximum = 1000000000)]
-    cost_per_day: Option<f64>,
-    /// What it may cost in a calendar month.
-    #[schema(minimum = 0, maximum = 1000000000)]
-    cost_per_month: Option<f64>,
-    /// What it may cost altogether.
-    #[schema(minimum = 0, maximum = 1000000000)]
-    cost_in_total: Option<f64>,
-    /// Requests and Live sessions under way at a time.
-    #[schema(minimum = 0, maximum = 1000000000000_i64)]
-    concurrent_requests: Option<i64>,
-    /// Whether only paid projects serve it.
-    paid_only: Option<bool>,
-    /// What Gemini is to block where the client does not say: `client`, `off`, `block-none` …
-    #[schema(pattern = "^(client|off|block-none|block-only-high|block-medium-and-above|block-low-and-above)$")]
-    safety: Option<String>,
-    /// The share of the pool that is kept for it, in percent.
-    #[schema(minimum = 0, maximum = 100)]
-    reserve: Option<i64>,
-    /// How much its fair share weighs where the pool is short.
-    #[schema(minimum = 1, maximum = 100)]
-    weight: Option<i64>,
+/// Descriptions of what core reads: what is its own, and all that can be said of a client. What is left out of a change
+/// stays as it is, and null takes back what was said.
+macro_rules! described {
+    ($(#[$about:meta])* $name:ident { $($own:tt)* }) => {
+        $(#[$about])*
+        #[derive(Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "a description of what core reads")]
+        pub(crate) struct $name {
+            $($own)*
+            /// Whether it is refused for now.
+            paused: Option<bool>,
+            /// From when on it is refused: a time, or a date whose whole day (UTC) it may still be used.
+            #[schema(format = DateTime)]
+            expires: Option<String>,
+            /// The models that it may use, as patterns of their names (`gemini-*-flash*`). Empty: all.
+            #[schema(max_items = 100)]
+            models: Option<Vec<String>>,
+            /// The dialects that it may speak: `gemini`, `openai`, `anthropic`. Empty: all.
+            #[schema(max_items = 3)]
+            dialects: Option<Vec<String>>,
+            /// The networks from which its key is taken (`10.0.0.0/8`, `192.0.2.1`, `private`, `loopback`). Empty: all.
+            #[schema(max_items = 100)]
+            addresses: Option<Vec<String>>,
+            /// Requests to models in any sixty seconds.
+            #[schema(minimum = 0, maximum = 1000000000000_i64)]
+            requests_per_minute: Option<i64>,
+            /// Requests in a day, Pacific time.
+            #[schema(minimum = 0, maximum = 1000000000000_i64)]
+            requests_per_day: Option<i64>,
+            /// Tokens of input and output in any sixty seconds.
+            #[schema(minimum = 0, maximum = 1000000000000_i64)]
+            tokens_per_minute: Option<i64>,
+            /// Tokens in a day, Pacific time.
+            #[schema(minimum = 0, maximum = 1000000000000_i64)]
+            tokens_per_day: Option<i64>,
+            /// Tokens in a calendar month, Pacific time.
+            #[schema(minimum = 0, maximum = 1000000000000_i64)]
+            tokens_per_month: Option<i64>,
+            /// Tokens altogether.
+            #[schema(minimum = 0, maximum = 1000000000000_i64)]
+            tokens_in_total: Option<i64>,
+            /// What it may cost in a day, by the prices that are set.
+            #[schema(minimum = 0, maximum = 1000000000)]
+            cost_per_day: Option<f64>,
+            /// What it may cost in a calendar month.
+            #[schema(minimum = 0, maximum = 1000000000)]
+            cost_per_month: Option<f64>,
+            /// What it may cost altogether.
+            #[schema(minimum = 0, maximum = 1000000000)]
+            cost_in_total: Option<f64>,
+            /// Requests and Live sessions under way at a time.
+            #[schema(minimum = 0, maximum = 1000000000000_i64)]
+            concurrent_requests: Option<i64>,
+            /// Whether only paid projects serve it.
+            paid_only: Option<bool>,
+            /// What Gemini is to block where the client does not say: `client`, `off`, `block-none` …
+            #[schema(pattern = "^(client|off|block-none|block-only-high|block-medium-and-above|block-low-and-above)$")]
+            safety: Option<String>,
+            /// The share of the pool that is kept for it, in percent.
+            #[schema(minimum = 0, maximum = 100)]
+            reserve: Option<i64>,
+            /// How much its fair share weighs where the pool is short.
+            #[schema(minimum = 1, maximum = 100)]
+            weight: Option<i64>,
+        }
+    };
 }
 
-/// A client to be added.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "a description of what core reads")]
-pub(crate) struct AddClient {
-    /// What its operator calls it; the client sees it, too.
-    #[schema(min_length = 1, max_length = 128)]
-    name: String,
-    /// The key that it has already; without it, one is made.
-    #[schema(min_length = 12, max_length = 512)]
-    key: Option<String>,
-    #[schema(inline)]
-    #[serde(flatten)]
-    settings: Fields,
+described! {
+    /// A client to be added.
+    AddClient {
+        /// What its operator calls it; the client sees it, too.
+        #[schema(min_length = 1, max_length = 128)]
+        name: String,
+        /// The key that it has already; without it, one is made.
+        #[schema(min_length = 12, max_length = 512)]
+        key: Option<String>,
+    }
 }
 
-/// A change of a client.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "a description of what core reads")]
-pub(crate) struct ChangeClient {
-    /// What its operator calls it.
-    #[schema(min_length = 1, max_length = 128)]
-    name: Option<String>,
-    #[schema(inline)]
-    #[serde(flatten)]
-    settings: Fields,
+described! {
+    /// A change of a client.
+    ChangeClient {
+        /// What its operator calls it.
+        #[schema(min_length = 1, max_length = 128)]
+        name: Option<String>,
+    }
 }
 
 impl AdminApi {
@@ -229,7 +229,7 @@ fn settings_of(mut fields: Map<String, Value>) -> Result<ClientSettings, Problem
 }
 
 /// A key that a client has already.
-fn own_key(text: &str) -> Result<ApiKey, Problem> {
+pub(crate) fn own_key(text: &str) -> Result<ApiKey, Problem> {
     let key = ApiKey::new(text);
     let length = key.expose().len();
     if length > 512 || text.chars().count() < 12 {

@@ -155,14 +155,14 @@ pub(crate) struct ChangeKey {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     label: Option<Option<String>>,
     #[schema(nullable = false, max_items = 20)]
-    #[serde(deserialize_with = "super::present")]
+    #[serde(deserialize_with = "super::given")]
     tags: Option<Vec<String>>,
     /// The project that it belongs to; null: a project of its own, as far as is known.
     #[serde(deserialize_with = "super::given")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     project: Option<Option<String>>,
     #[schema(nullable = false)]
-    #[serde(deserialize_with = "super::present")]
+    #[serde(deserialize_with = "super::given")]
     paused: Option<bool>,
 }
 
