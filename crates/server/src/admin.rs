@@ -3,6 +3,7 @@
 mod text;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bytes::Bytes;
@@ -170,6 +171,11 @@ impl Gateway {
     fn is_another(&self) -> String {
         format!("what answers at {} is not Libra, or another version of it", self.base)
     }
+}
+
+/// Where the administration's token is in a data folder, unless it is set.
+pub(crate) fn token_file(folder: &Path) -> PathBuf {
+    folder.join("admin-token")
 }
 
 /// The address at which a gateway of this machine is reached that listens there.

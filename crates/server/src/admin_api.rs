@@ -99,29 +99,31 @@ impl AdminApi {
         Self { gateway, upstream, administration, reports, access, jobs: Jobs::default(), paths, document }
     }
 
-    /// Answers a request whose path is below `/admin`. None: the token is right, and the page is core's.
+    /// Answers a request whose path is `/admin/{page}`.
     pub(crate) async fn answer(
         &self,
         parts: &Parts,
         peer: IpAddr,
         page: &str,
         body: Incoming,
-    ) -> Result<Response<AnswerBody>, Incoming> {
+    ) -> Response<AnswerBody> {
         let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
         let address = self.gateway.subscriber(&head);
         let role = match self.access.role(&parts.headers, address, clock::now()) {
             Ok(role) => role,
             Err(problem) => {
                 refuse_body(parts, body).await;
-                return Ok(self.refused(&problem));
+                return refused(&problem);
             }
         };
-        let path = match page.strip_prefix("api") {
-            Some(path) if path.is_empty() || path.starts_with('/') => path.to_owned(),
-            _ => return Err(body),
+        let path = match page.strip_prefix("api/") {
+            Some(path) => path,
+            // Where they were before the others came.
+            None if PLAIN.contains(&page) => page,
+            None => "",
         };
-        let answered = self.served(parts, address, role, &path, body).await;
-        Ok(answered.unwrap_or_else(|problem| self.refused(&problem)))
+        let answered = self.served(parts, address, role, path, body).await;
+        answered.unwrap_or_else(|problem| refused(&problem))
     }
 
     async fn served(
@@ -132,7 +134,8 @@ impl AdminApi {
         path: &str,
         body: Incoming,
     ) -> Result<Response<AnswerBody>, Problem> {
-        let found = self.paths.at(path).ok();
+        let path = format!("/{path}");
+        let found = self.paths.at(&path).ok();
         let Some(found) = found else {
             refuse_body(parts, body).await;
             return Err(Problem::not_found("There is no such path; /admin/api/openapi.json describes all."));
@@ -219,24 +222,6 @@ impl AdminApi {
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "The gateway failed. 网关内部错误。"))
         })
     }
-
-    fn refused(&self, problem: &Problem) -> Response<AnswerBody> {
-        let body = serde_json::to_vec_pretty(&problem.body()).unwrap_or_default();
-        let mut response = Response::new(AnswerBody::whole(body.into()));
-        *response.status_mut() = problem.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, JSON);
-        if let Some(allow) = problem.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
-            headers.insert(ALLOW, allow);
-        }
-        if problem.is_unauthorized() {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"libra\""));
-        }
-        if let Some(wait) = problem.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)));
-        }
-        private(response)
-    }
 }
 
 impl Asked {
@@ -297,6 +282,9 @@ impl Answer {
     }
 }
 
+/// Pages that are found without `api/`, too.
+const PLAIN: [&str; 4] = ["pool", "explain", "projects/join", "projects/split"];
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A query without parameters.
@@ -323,10 +311,31 @@ pub(crate) fn elsewhere() -> Response<AnswerBody> {
     let problem = Problem::not_found(
         "There is no administration at this address (LIBRA_ADMIN_LISTEN). 此地址不提供管理接口（LIBRA_ADMIN_LISTEN）。",
     );
+    refused(&problem)
+}
+
+/// The answer where there is nothing but the administration.
+pub(crate) fn only_administration() -> Response<AnswerBody> {
+    refused(&Problem::not_found(
+        "This is the address of the administration: there is /admin, /health and /ready. 此地址仅提供管理接口。",
+    ))
+}
+
+fn refused(problem: &Problem) -> Response<AnswerBody> {
     let body = serde_json::to_vec_pretty(&problem.body()).unwrap_or_default();
     let mut response = Response::new(AnswerBody::whole(body.into()));
     *response.status_mut() = problem.status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    if let Some(allow) = problem.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+        headers.insert(ALLOW, allow);
+    }
+    if problem.is_unauthorized() {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"libra\""));
+    }
+    if let Some(wait) = problem.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)));
+    }
     private(response)
 }
 
@@ -346,8 +355,8 @@ fn not_allowed(routes: &[&'static Route]) -> Problem {
     }
     let allow = methods.join(", ");
     let message = format!("This path takes {allow}.");
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
-    Problem { allow: Some(allow), ..problem }
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).allowing(allow)
+}
 }
 
 /// A body that nobody wants is read within bounds, unless the client waits to be asked for it.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HeaderValue};
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use libra_core::gateway::{Accepted, BodyFault, Gateway, Head, Intake};
 use tokio::sync::watch;
 
+use crate::admin_api::{self, AdminApi};
 use crate::body::AnswerBody;
 use crate::checks;
 use crate::clock;
@@ -39,12 +41,42 @@ pub(crate) struct App {
     pub(crate) waiting: Arc<Waiting>,
     /// True once the process is to end. Every connection and every session listens.
     pub(crate) stopping: Arc<watch::Sender<bool>>,
+    /// The administration, where there is one.
+    pub(crate) admin: Option<Arc<AdminApi>>,
+    /// Who comes in here.
+    pub(crate) door: Door,
+}
+
+/// For whom an address is that is listened at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Clients alone.
+    Clients,
+    /// The administration alone.
+    Administration,
+    Both,
 }
 
 impl App {
     /// Answers a request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let (mut parts, body) = request.into_parts();
+        match admin_api::page_of(&parts, &self.gateway) {
+            Some(page) => match &self.admin {
+                Some(admin) if self.door != Door::Clients => return admin.answer(&parts, peer, &page, body).await,
+                // Without a token there is no such path, whatever it is.
+                None if self.door != Door::Clients && self.gateway.config().admin_token.is_none() => {}
+                _ => {
+                    drain(body).await;
+                    return admin_api::elsewhere();
+                }
+            },
+            None if self.door == Door::Administration && !is_about_health(&parts) => {
+                drain(body).await;
+                return admin_api::only_administration();
+            }
+            None => {}
+        }
         let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
         match self.gateway.accept(&head, clock::now()) {
             Accepted::Reply(reply) => {
@@ -105,6 +137,11 @@ impl App {
             }
         }
     }
+}
+
+/// Whether it is asked whether the gateway is alive, which is to be seen from anywhere.
+fn is_about_health(parts: &Parts) -> bool {
+    parts.uri.path().ends_with("/health") || parts.uri.path().ends_with("/ready")
 }
 
 enum ReadBody {

@@ -9,6 +9,7 @@ mod administration;
 mod app;
 mod audit;
 mod body;
+mod check;
 mod checks;
 mod cli;
 mod clock;
@@ -29,21 +30,27 @@ mod upstream;
 mod waiting;
 
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use libra_core::check::{KeyProjects, KeyStatus};
-use libra_core::config::parse_keys;
+use libra_core::config::{Notice, parse_keys};
 use libra_core::fetch::guard::Guard;
 use libra_core::gateway::Gateway;
+use libra_core::secret::ApiKey;
+use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-use crate::app::App;
-use crate::cli::{Cli, Command};
+use crate::administration::{Administration, watch};
+use crate::admin_api::{Access, AdminApi, token_in};
+use crate::app::{App, Door};
+use crate::cli::{Cli, Command, ConfigTask, KeysTask, Options};
 use crate::fetch::Fetcher;
-use crate::settings::Settings;
+use crate::settings::{Listens, Settings};
+use crate::store::{Opened, Reports};
 use crate::upstream::Upstream;
 
 /// What ends a start: a setting, a port that is taken.
@@ -58,6 +65,11 @@ fn main() -> ExitCode {
         // Nothing of it depends on this machine's settings.
         return simulate::run(simulation, say);
     }
+    if let Command::Config { task: ConfigTask::Check { file } } = cli.task() {
+        let mut options = cli.options.clone();
+        options.config = file.clone().or(options.config);
+        return check::check(&options, say);
+    }
     if let Some(lapse) = cli.options.time_lapse {
         lapse.begin();
     }
@@ -71,7 +83,7 @@ fn main() -> ExitCode {
     log_to_stderr(&settings.log);
     // An audit tells what is about its own pool, which may be another than the one that is set; and the running
     // gateway has settings of its own.
-    if matches!(cli.task(), Command::Serve | Command::Verify { .. }) {
+    if matches!(cli.task(), Command::Verify { .. }) {
         for notice in &settings.notices {
             tracing::warn!("{notice}");
         }
@@ -79,9 +91,12 @@ fn main() -> ExitCode {
     let done = runtime().and_then(|runtime| {
         runtime.block_on(async {
             match cli.task() {
-                Command::Serve => run(settings).await.map(|()| ExitCode::SUCCESS),
+                Command::Serve => run(&cli.options, settings).await.map(|()| ExitCode::SUCCESS),
                 Command::Verify { keys, probe_projects } => verify(settings, keys, *probe_projects).await,
-                Command::Simulate(_) => unreachable!("it has run before the settings were read"),
+                Command::Simulate(_) | Command::Config { .. } => {
+                    unreachable!("it has run before the settings were read")
+                }
+                Command::Keys { task: KeysTask::Rekey } => rekey(&settings),
                 Command::Audit(options) => audit::run(settings, options).await,
                 Command::Pool(options) => admin::pool(&settings, options).await,
                 Command::Explain(question) => admin::explain(&settings, question).await,
@@ -105,7 +120,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-async fn run(mut settings: Settings) -> Result<(), StartError> {
+async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError> {
     // A connection is a file, two with the upstream's; the usual soft limit is 1,024.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!("cannot raise the limit of open files: {error}");
@@ -114,17 +129,48 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
         demo::prepare(&mut settings.config)?;
     }
     settings.config.memory = settings.config.memory.or_else(|| Some(machine::memory()? / 4));
+    let listens = settings.admin.beside(settings.config.listen);
+    if !settings.config.listen.ip().to_canonical().is_loopback() {
+        refuse_weak(&settings)?;
+    }
     let opened = store::open(&settings.store)?;
-    let listen = settings.config.listen;
+    if listens != Listens::Nowhere {
+        settings.config.admin_token = admin_token(&settings, opened.as_ref())?;
+    }
+    let admin_access = match (listens, settings.config.admin_token.clone()) {
+        (Listens::Nowhere, _) | (_, None) => None,
+        (_, Some(token)) => Some(Access::new(token, settings.config.admin_read_token.clone())),
+    };
+    let (demo, proxies) = (settings.demo, settings.proxies.clone());
+    let administration = Arc::new(Administration::begin(options, settings, opened.as_ref())?);
+    for notice in administration.notices() {
+        tracing::warn!("{notice}");
+    }
+    let config = administration.config();
+    let listen = config.listen;
     let listener = serve::listen(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
-    let app = App {
-        upstream: Arc::new(Upstream::new(&settings.proxies)),
-        fetcher: Arc::new(Fetcher::new(&settings.proxies, Guard::new(&settings.config.fetch_allow))),
-        gateway: Gateway::new(settings.config, seed()),
+    let apart = match listens {
+        Listens::Apart { address, named } if admin_access.is_some() => listen_apart(address, named)?,
+        _ => None,
+    };
+    let mut app = App {
+        upstream: Arc::new(Upstream::new(&proxies)),
+        fetcher: Arc::new(Fetcher::new(&proxies, Guard::new(&config.fetch_allow))),
+        gateway: Gateway::new(config, seed()),
         waiting: Arc::default(),
         stopping: Arc::default(),
+        admin: None,
+        door: if listens == Listens::Same { Door::Both } else { Door::Clients },
     };
+    let reports = opened.as_ref().map(|opened| Reports::of(opened.path()));
+    app.admin = admin_access.map(|access| {
+        let (gateway, upstream) = (Arc::clone(&app.gateway), Arc::clone(&app.upstream));
+        Arc::new(AdminApi::new(gateway, upstream, Arc::clone(&administration), reports, access))
+    });
+    // Whoever waits for a key may have one now.
+    let waiting = Arc::clone(&app.waiting);
+    administration.govern(Arc::clone(&app.gateway), move || waiting.look_again());
     let store = opened.map(|opened| opened.begin(&app.gateway)).transpose()?;
     if let Some(store) = &store {
         telemetry::keep_in(Arc::clone(store));
@@ -138,18 +184,82 @@ async fn run(mut settings: Settings) -> Result<(), StartError> {
     if app.gateway.config().project_probe {
         tokio::spawn(checks::place_keys(Arc::clone(&app.gateway), Arc::clone(&app.upstream)));
     }
+    tokio::spawn(watch(Arc::clone(&administration)));
     // Whoever hears that it is there may end it at once, and in good order.
-    let stop = stop_signal();
+    let stop = stop_signal().shared();
     say(&format!("Libra is listening on http://{address}"));
     tracing::info!("{}", app.gateway.project_counts().summary);
-    if settings.demo {
+    if demo {
         say(&demo::lines(address));
     }
-    serve::serve(listener, app, stop).await;
+    let administration = match apart {
+        Some(listener) => {
+            say(&format!("Its administration is at http://{}/admin", listener.local_addr()?));
+            let app = App { door: Door::Administration, ..app.clone() };
+            serve::serve(listener, app, stop.clone()).boxed()
+        }
+        None => std::future::ready(()).boxed(),
+    };
+    tokio::join!(serve::serve(listener, app, stop).boxed(), administration);
     if let Some(store) = store {
         store.end();
     }
     Ok(())
+}
+
+/// The token that opens the administration: the one that is set, else that of the data folder's file, which is made at the
+/// first start. A person who looks on is shown it then.
+fn admin_token(settings: &Settings, opened: Option<&Opened>) -> Result<Option<ApiKey>, StartError> {
+    let (set, Some(opened)) = (settings.config.admin_token.clone(), opened) else {
+        return Ok(settings.config.admin_token.clone());
+    };
+    if set.is_some() {
+        return Ok(set);
+    }
+    let file = admin::token_file(opened.path());
+    let (token, is_new) = token_in(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    tracing::info!("the administration's token is in {}", file.display());
+    if is_new && std::io::stdout().is_terminal() {
+        say(&format!("The administration's token, shown this once: {}", token.expose()));
+    }
+    Ok(Some(token))
+}
+
+/// The administration's own listener. Where nobody has named its address, the gateway does without.
+fn listen_apart(address: SocketAddr, named: bool) -> Result<Option<TcpListener>, StartError> {
+    match serve::listen(address) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if named => {
+            Err(format!("cannot listen on {address} for the administration (LIBRA_ADMIN_LISTEN): {error}").into())
+        }
+        Err(error) => {
+            tracing::warn!(
+                "there is no administration, as {address} cannot be listened on: {error}; set LIBRA_ADMIN_LISTEN to \
+                 another address, or to off if that is meant"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// Where others than this machine can send keys, those that everybody guesses open nothing.
+fn refuse_weak(settings: &Settings) -> Result<(), StartError> {
+    let weak = settings.notices.iter().find(|notice| matches!(notice, Notice::WeakClients { .. }));
+    match weak {
+        Some(notice) => Err(format!(
+            "{notice}; libra does not start with it at {}, where others can reach it",
+            settings.config.listen
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// `libra keys rekey`: seals the store with another secret.
+fn rekey(settings: &Settings) -> Result<ExitCode, StartError> {
+    let done = store::open_existing(&settings.store)?.rekey(&settings.store)?;
+    say(&format!("all is sealed anew; {done}"));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What came of a command about the store.

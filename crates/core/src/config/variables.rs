@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 69] = [
+pub const VARIABLES: [Variable; 70] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -314,6 +314,7 @@ pub const VARIABLES: [Variable; 69] = [
         "",
         "what seals contents in it, 32 characters or more; not set: made at the first start, in a file there",
     ),
+    variable(Group::Server, "LIBRA_SECRET_NEW", "", "the secret that is to follow it: see libra keys rekey"),
     variable(
         Group::Server,
         "LIBRA_RETENTION_DAYS",

@@ -99,6 +99,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk", message)
     }
 
+    /// A method that the path does not take, and those that it does.
+    pub(crate) fn allowing(self, allow: String) -> Self {
+        Self { allow: Some(allow), ..self }
+    }
+
     pub(crate) fn body(&self) -> Body {
         let Self { code, message, field, .. } = self.clone();
         Body { error: Said { code, message, field } }

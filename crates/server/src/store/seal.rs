@@ -22,6 +22,7 @@ const KEY: usize = 32;
 const NONCE: usize = 24;
 
 /// What seals and opens.
+#[derive(Clone)]
 pub(crate) struct Seal(XChaCha20Poly1305);
 
 /// The key is never shown.
@@ -75,7 +76,7 @@ impl Seal {
 }
 
 /// Makes a secret and writes it into a file for its owner alone.
-fn make(path: &Path) -> io::Result<Zeroizing<String>> {
+pub(super) fn make(path: &Path) -> io::Result<Zeroizing<String>> {
     let bytes = Zeroizing::new(random::<KEY>()?);
     let text: Zeroizing<String> = Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
     let mut file = folder::private().open(path)?;
@@ -86,7 +87,7 @@ fn make(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-fn random<const N: usize>() -> io::Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes)
