@@ -357,7 +357,6 @@ fn not_allowed(routes: &[&'static Route]) -> Problem {
     let message = format!("This path takes {allow}.");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).allowing(allow)
 }
-}
 
 /// A body that nobody wants is read within bounds, unless the client waits to be asked for it.
 async fn refuse_body(parts: &Parts, body: Incoming) {
