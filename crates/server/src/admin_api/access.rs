@@ -42,6 +42,8 @@ pub(crate) struct Access {
     token: ApiKey,
     reading: Option<ApiKey>,
     guesses: Mutex<HashMap<IpAddr, Guesses>>,
+    /// The same for tokens that are asked for once more: who gets there has shown one already.
+    confirmations: Mutex<HashMap<IpAddr, Guesses>>,
 }
 
 /// How many wrong tokens an address may still show, as of when.
@@ -52,7 +54,7 @@ struct Guesses {
 
 impl Access {
     pub(crate) fn new(token: ApiKey, reading: Option<ApiKey>) -> Self {
-        Self { token, reading, guesses: Mutex::default() }
+        Self { token, reading, guesses: Mutex::default(), confirmations: Mutex::default() }
     }
 
     /// What somebody may do who asks with this head from this address.
@@ -61,7 +63,7 @@ impl Access {
     /// No token, a wrong one, or too many wrong ones before: then none is looked at, the right one neither.
     pub(crate) fn role(&self, headers: &HeaderMap, address: IpAddr, now: Timestamp) -> Result<Role, Problem> {
         let Some(shown) = bearer(headers) else { return Err(Problem::unauthorized(NO_TOKEN)) };
-        self.with_guess(address, now, || {
+        with_guess(&self.guesses, address, now, || {
             // Both are compared, whichever it is.
             let (all, looking) = (shown == self.token, self.reading.as_ref() == Some(&shown));
             match (all, looking) {
@@ -78,36 +80,36 @@ impl Access {
     /// As above.
     pub(crate) fn confirm(&self, token: &str, address: IpAddr, now: Timestamp) -> Result<(), Problem> {
         let shown = ApiKey::new(token);
-        self.with_guess(address, now, || (shown == self.token).then_some(()))
+        with_guess(&self.confirmations, address, now, || (shown == self.token).then_some(()))
             .map_err(|problem| if problem.is_unauthorized() { Problem::wrong_confirmation() } else { problem })
     }
+}
 
-    fn with_guess<T>(
-        &self,
-        address: IpAddr,
-        now: Timestamp,
-        look: impl FnOnce() -> Option<T>,
-    ) -> Result<T, Problem> {
-        let mut all = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = all.get(&address).map_or(GUESSES, |guesses| guesses.left(now));
-        if left < 1.0 {
-            let wait = A_GUESS.mul_f64(1.0 - left);
-            return Err(Problem::too_many_guesses(wait));
-        }
-        if let Some(found) = look() {
-            return Ok(found);
-        }
-        if all.len() >= ADDRESSES {
-            all.retain(|_, guesses| guesses.left(now) < GUESSES);
-        }
-        if all.len() >= ADDRESSES
-            && let Some(oldest) = all.iter().min_by_key(|(_, guesses)| guesses.at).map(|(address, _)| *address)
-        {
-            all.remove(&oldest);
-        }
-        all.insert(address, Guesses { left: left - 1.0, at: now });
-        Err(Problem::unauthorized(WRONG_TOKEN))
+fn with_guess<T>(
+    guesses: &Mutex<HashMap<IpAddr, Guesses>>,
+    address: IpAddr,
+    now: Timestamp,
+    look: impl FnOnce() -> Option<T>,
+) -> Result<T, Problem> {
+    let mut all = guesses.lock().unwrap_or_else(PoisonError::into_inner);
+    let left = all.get(&address).map_or(GUESSES, |guesses| guesses.left(now));
+    if left < 1.0 {
+        let wait = A_GUESS.mul_f64(1.0 - left);
+        return Err(Problem::too_many_guesses(wait));
     }
+    if let Some(found) = look() {
+        return Ok(found);
+    }
+    if all.len() >= ADDRESSES {
+        all.retain(|_, guesses| guesses.left(now) < GUESSES);
+    }
+    if all.len() >= ADDRESSES
+        && let Some(oldest) = all.iter().min_by_key(|(_, guesses)| guesses.at).map(|(address, _)| *address)
+    {
+        all.remove(&oldest);
+    }
+    all.insert(address, Guesses { left: left - 1.0, at: now });
+    Err(Problem::unauthorized(WRONG_TOKEN))
 }
 
 impl Guesses {

@@ -60,7 +60,7 @@ macro_rules! described {
             /// Whether it is refused for now.
             paused: Option<bool>,
             /// From when on it is refused: a time, or a date whose whole day (UTC) it may still be used.
-            #[schema(format = DateTime)]
+            #[schema(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?$")]
             expires: Option<String>,
             /// The models that it may use, as patterns of their names (`gemini-*-flash*`). Empty: all.
             #[schema(max_items = 100)]
@@ -144,7 +144,7 @@ impl AdminApi {
     }
 
     pub(super) async fn add_client(&self, asked: Asked) -> Result<Answer, Problem> {
-        let mut fields: Map<String, Value> = asked.json()?;
+        let mut fields = fields_of::<AddClient>(&asked)?;
         let key = match fields.remove("key") {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(own_key(&text)?),
@@ -163,12 +163,10 @@ impl AdminApi {
 
     pub(super) async fn change_client(&self, asked: Asked) -> Result<Answer, Problem> {
         let (id, actor) = (asked.key_id()?, asked.actor());
-        let fields: Map<String, Value> = asked.json()?;
+        let fields = fields_of::<ChangeClient>(&asked)?;
         if let Some(name) = fields.get("name").and_then(Value::as_str) {
             named(name)?;
         }
-        // Each by itself first, so that what is wrong is a wrong field.
-        settings_of(fields.clone())?;
         let client = self
             .blocking_problem(move |administration| {
                 let known = administration.clients().into_iter().find(|client| client.id == id);
@@ -216,16 +214,25 @@ fn named(name: &str) -> Result<(), Problem> {
 /// What core makes of fields; null is as if the field were not there.
 fn settings_of(mut fields: Map<String, Value>) -> Result<ClientSettings, Problem> {
     fields.retain(|_, value| !value.is_null());
-    ClientSettings::read(Value::Object(fields)).map_err(|problem| match problem.split_once(": ") {
-        Some((field, _)) => Problem::wrong_field(field, format!("{problem}.")),
-        None => {
-            let name = problem.strip_prefix("there is no setting \"").and_then(|rest| rest.split('"').next());
-            match name {
-                Some(name) => Problem::wrong_field(name, format!("{problem}.")),
-                None => Problem::bad_request(format!("{problem}.")),
-            }
-        }
-    })
+    ClientSettings::read(Value::Object(fields)).map_err(|problem| Problem::impossible(format!("{problem}.")))
+}
+
+/// The fields of a body, each of its type.
+fn fields_of<T: serde::de::DeserializeOwned>(asked: &Asked) -> Result<Map<String, Value>, Problem> {
+    let mut fields: Map<String, Value> = asked.json()?;
+    for value in fields.values_mut() {
+        super::read::as_whole(value);
+    }
+    // Names what is wrong; core reads the values.
+    let written = serde_json::to_vec(&fields).unwrap_or_default();
+    super::read::json::<T>(&written)?;
+    if let Some(expires) = fields.get("expires").and_then(Value::as_str)
+        && !super::usage::is_day(expires)
+        && !super::usage::is_time(expires)
+    {
+        return Err(Problem::wrong_field("expires", "expires: expected a time like 2027-01-31T12:00:00Z, or a day."));
+    }
+    Ok(fields)
 }
 
 /// A key that a client has already.

@@ -134,6 +134,9 @@ fn operation(route: &Route, problem: &Value, add: &mut impl FnMut(Described) -> 
 /// All statuses with which a route may refuse.
 fn refusals(route: &Route) -> Vec<u16> {
     let mut all = vec![400, 401, 429];
+    if route.path.contains("{id}") || route.refusals.contains(&404) {
+        all.push(404);
+    }
     if route.role == super::access::Role::Administrator {
         all.push(403);
     }
@@ -142,6 +145,7 @@ fn refusals(route: &Route) -> Vec<u16> {
     }
     all.extend(route.refusals);
     all.sort_unstable();
+    all.dedup();
     all
 }
 

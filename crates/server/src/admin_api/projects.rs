@@ -67,7 +67,7 @@ pub(crate) struct ChangeProject {
     #[schema(value_type = Option<String>, pattern = "^(unknown|free|paid)$")]
     tier: Option<Option<String>>,
     /// Those with the lowest number serve first.
-    #[serde(deserialize_with = "super::given")]
+    #[serde(deserialize_with = "super::read::given_whole")]
     #[schema(value_type = Option<i64>, minimum = 0, maximum = 255)]
     priority: Option<Option<u8>>,
     /// Limits of models, as `LIBRA_PROJECTS` has them.

@@ -8,6 +8,7 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::problem::Problem;
 use crate::drive::poll_data;
@@ -84,6 +85,30 @@ pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })?;
     reader.end().map_err(|error| no_json(&error))?;
     Ok(read)
+}
+
+/// Makes a whole number of one that is written with a point: to JSON both are the same.
+pub(crate) fn as_whole(value: &mut Value) {
+    // Beyond, not every whole number can be written so.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    if let Some(number) = value.as_f64().filter(|_| value.is_f64())
+        && number.fract() == 0.0
+        && number.abs() <= MOST
+    {
+        *value = Value::from(number as i64);
+    }
+}
+
+/// A field that was given, be it as null: a whole number.
+pub(crate) fn given_whole<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: DeserializeOwned,
+    D: serde::Deserializer<'de>,
+{
+    use serde::Deserialize as _;
+    let mut value = Value::deserialize(deserializer)?;
+    as_whole(&mut value);
+    T::deserialize(value).map(Some).map_err(|_| serde::de::Error::custom("it is no whole number within its bounds"))
 }
 
 fn no_json(error: &serde_json::Error) -> Problem {

@@ -296,7 +296,7 @@ pub(crate) static ROUTES: LazyLock<[Route; 27]> = LazyLock::new(|| [
         role: Role::Reader,
         summary: "The log of requests: nothing of what was said.",
         query: Some(query::<usage::RequestsAsked>),
-        refusals: &[409, 503],
+        refusals: &[409, 422, 503],
         ..route(Method::GET, "/requests", Call::Requests, "listRequests", json::<usage::Requests>())
     },
     Route {

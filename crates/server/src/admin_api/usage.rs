@@ -108,10 +108,10 @@ pub(crate) struct RequestsAsked {
     #[param(minimum = 0, maximum = 9007199254740991_i64)]
     after: Option<u64>,
     /// Those from this time on.
-    #[param(format = DateTime)]
+    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$")]
     since: Option<String>,
     /// Those before this time.
-    #[param(format = DateTime)]
+    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$")]
     until: Option<String>,
     /// Those of this client, by its id or name.
     #[param(min_length = 1, max_length = 128)]
@@ -270,13 +270,15 @@ impl AdminApi {
                 return Err(Problem::wrong_field(name, format!("{name}: expected a number up to {MOST}.")));
             }
         }
-        let time = |name: &'static str, text: Option<&str>| {
-            let read = |text: &str| is_time(text).then(|| Timestamp::from_rfc3339(text)).flatten();
-            text.map(|text| {
-                let wrong = || Problem::wrong_field(name, format!("{name}: expected a time like 2026-11-24T08:00:00Z."));
-                read(text).map(Timestamp::as_millis).ok_or_else(wrong)
-            })
-            .transpose()
+        let time = |name: &'static str, text: Option<&str>| match text {
+            None => Ok(None),
+            Some(text) if !is_time(text) => {
+                Err(Problem::wrong_field(name, format!("{name}: expected a time like 2026-11-24T08:00:00Z.")))
+            }
+            Some(text) => match Timestamp::from_rfc3339(text) {
+                Some(time) => Ok(Some(time.as_millis())),
+                None => Err(Problem::impossible(format!("{name}: there is no such time."))),
+            },
         };
         if asked.status.is_some_and(|status| !(100..600).contains(&status)) {
             return Err(Problem::wrong_field("status", "status: expected a number from 100 to 599."));
@@ -446,7 +448,7 @@ fn csv_of(rows: &[Used]) -> Result<String, Problem> {
 }
 
 /// `2026-11-24`. Which days a month has is the calendar's matter: one that is not there has no counters.
-fn is_day(text: &str) -> bool {
+pub(super) fn is_day(text: &str) -> bool {
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let parts: Vec<&str> = text.split('-').collect();
     let [year, month, day] = parts.as_slice() else { return false };
@@ -457,9 +459,15 @@ fn is_day(text: &str) -> bool {
         && (1..=31).contains(&number(day))
 }
 
-fn is_time(text: &str) -> bool {
-    // A date alone is none.
-    text.len() >= "2026-11-24T00:00:00Z".len() && text.is_char_boundary(10) && is_day(&text[..10])
+/// `2026-11-24T08:00:00Z`.
+pub(super) fn is_time(text: &str) -> bool {
+    let Some((day, time)) = text.split_once('T') else { return false };
+    let Some(time) = time.strip_suffix('Z') else { return false };
+    let parts: Vec<&str> = time.split(':').collect();
+    let below = |part: &str, most: u32| {
+        part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse().is_ok_and(|n: u32| n < most)
+    };
+    is_day(day) && matches!(parts.as_slice(), [h, m, s] if below(h, 24) && below(m, 60) && below(s, 60))
 }
 
 #[cfg(test)]
