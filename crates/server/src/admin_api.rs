@@ -17,7 +17,7 @@ mod settings;
 mod usage;
 mod verify;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -33,11 +33,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub(crate) use self::access::{Access, Role, token_in};
 pub(crate) use self::clients::own_key;
 pub(crate) use self::keys::{Key, Keys, KeysAdded};
-pub(crate) use self::pasted::Pasted;
 use self::problem::Problem;
 use self::read::Kind;
 use self::routes::{Call, ROUTES, Route};
-pub(crate) use self::usage::{Requests, Usage};
+pub(crate) use self::usage::{Request as LoggedRequest, Requests, Usage};
 use self::verify::Jobs;
 pub(crate) use self::verify::Job;
 use crate::administration::{Actor, Administration, Refusal};
@@ -66,6 +65,7 @@ struct Asked {
     kind: Kind,
     body: Bytes,
     address: IpAddr,
+    actor: Actor,
 }
 
 /// What is answered.
@@ -151,7 +151,11 @@ impl AdminApi {
             return Err(Problem::only_looks());
         }
         let query = parts.uri.query().unwrap_or_default();
-        let mut asked = Asked { id, kind: Kind::Json, body: Bytes::new(), address };
+        let actor = match role {
+            Role::Administrator => Actor::Token(address),
+            Role::Reader => Actor::ReadOnly(address),
+        };
+        let mut asked = Asked { id, kind: Kind::Json, body: Bytes::new(), address, actor };
         match &route.body {
             Some(taken) => {
                 asked.kind = match Kind::of(&parts.headers, taken.takes_text) {
@@ -170,6 +174,27 @@ impl AdminApi {
         }
         let answer = self.call(route.call, asked, query).await?;
         Ok(answer.into_response())
+    }
+
+    /// What a command on this machine asks for, as if it came over HTTP: the status and the body of the answer.
+    pub(crate) async fn answer_locally(&self, method: &Method, path: &str, body: Bytes) -> (StatusCode, Bytes) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = path.strip_prefix("/admin/api").unwrap_or(path);
+        let found = self.paths.at(path).ok().and_then(|found| {
+            let route = found.value.iter().find(|route| route.method == *method)?;
+            Some((route.call, found.params.get("id").unwrap_or_default().to_owned()))
+        });
+        let Some((call, id)) = found else { return (StatusCode::NOT_FOUND, Bytes::new()) };
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let asked = Asked { id, kind: Kind::Json, body, address, actor: Actor::CommandLine };
+        match self.call(call, asked, query).await {
+            Ok(Answer::Written(status, body, _)) => (status, body),
+            Ok(Answer::Csv(text)) => (StatusCode::OK, text.into()),
+            Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, Bytes::new()),
+            Err(problem) => {
+                (problem.status, serde_json::to_vec(&problem.body()).unwrap_or_default().into())
+            }
+        }
     }
 
     async fn call(&self, call: Call, asked: Asked, query: &str) -> Result<Answer, Problem> {
@@ -234,7 +259,7 @@ impl Asked {
     }
 
     fn actor(&self) -> Actor {
-        Actor::Token(self.address)
+        self.actor
     }
 }
 

@@ -13,6 +13,7 @@ mod check;
 mod checks;
 mod cli;
 mod clock;
+mod commands;
 mod demo;
 mod drive;
 mod fetch;
@@ -20,6 +21,7 @@ mod live;
 mod local_time;
 mod machine;
 mod patient;
+mod progress;
 mod serve;
 mod settings;
 mod simulate;
@@ -96,7 +98,12 @@ fn main() -> ExitCode {
                 Command::Simulate(_) | Command::Config { .. } => {
                     unreachable!("it has run before the settings were read")
                 }
-                Command::Keys { task: KeysTask::Rekey } => rekey(&settings),
+                Command::Keys(asked) if matches!(asked.task, KeysTask::Rekey) => rekey(&settings),
+                Command::Keys(asked) => commands::keys(&cli.options, &settings, asked).await,
+                Command::Clients(asked) => commands::clients(&cli.options, &settings, asked).await,
+                Command::Usage(asked) => commands::usage(&cli.options, &settings, asked).await,
+                Command::Logs(asked) => commands::logs(&cli.options, &settings, asked).await,
+                Command::Import(asked) => commands::import(&cli.options, &settings, asked).await,
                 Command::Audit(options) => audit::run(settings, options).await,
                 Command::Pool(options) => admin::pool(&settings, options).await,
                 Command::Explain(question) => admin::explain(&settings, question).await,

@@ -24,7 +24,7 @@ pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
 
 /// Everything that was set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// What core knows of.
     pub(crate) config: Config,

@@ -135,7 +135,8 @@ fn read_one(text: &str) -> Result<PoolKey, String> {
 }
 
 fn is_noise(word: &str) -> bool {
-    word.len() < 8 && word.chars().all(|c| !c.is_alphanumeric() || c.is_ascii_digit()) || word == "export"
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    word.strip_suffix('=').is_some_and(is_name) || word.len() < 8 && word.chars().all(|c| !c.is_alphanumeric() || c.is_ascii_digit()) || word == "export"
 }
 
 #[cfg(test)]

@@ -104,6 +104,10 @@ impl Problem {
         Self { allow: Some(allow), ..self }
     }
 
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn body(&self) -> Body {
         let Self { code, message, field, .. } = self.clone();
         Body { error: Said { code, message, field } }
