@@ -238,17 +238,15 @@ fn fields_of<T: serde::de::DeserializeOwned>(asked: &Asked) -> Result<Map<String
 /// A key that a client has already.
 pub(crate) fn own_key(text: &str) -> Result<ApiKey, Problem> {
     let key = ApiKey::new(text);
-    let length = key.expose().len();
-    if length > 512 || text.chars().count() < 12 {
+    if key.expose().len() > 512 {
         return Err(Problem::wrong_field("key", "key: expected 12 to 512 characters."));
     }
     if !key.expose().bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
         return Err(Problem::impossible("The key has characters that no header can carry."));
     }
-    match weakness(&key) {
-        Some(weakness) => Err(Problem::impossible(format!("The key {weakness}. Leave it out, and one is made."))),
-        None => Ok(key),
-    }
+    let Some(weakness) = weakness(&key) else { return Ok(key) };
+    let message = format!("The key {weakness}. Leave it out, and one is made.");
+    Err(if text.chars().count() < 12 { Problem::wrong_field("key", message) } else { Problem::impossible(message) })
 }
 
 fn client_of(view: &ClientView) -> Client {

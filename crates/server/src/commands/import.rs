@@ -179,11 +179,8 @@ impl Found {
         self.clients.retain(|client| match own_key(client.key.expose()) {
             Ok(_) => true,
             Err(problem) => {
-                left_out.push(format!(
-                    "client {}: {} Its users need another: libra clients add",
-                    client.name,
-                    problem.message()
-                ));
+                let why = problem.message().trim_end_matches(" Leave it out, and one is made.");
+                left_out.push(format!("client {}: {why} Its users need another: libra clients add", client.name));
                 false
             }
         });
