@@ -269,13 +269,13 @@ pub(crate) static ROUTES: LazyLock<[Route; 27]> = LazyLock::new(|| [
     },
     Route {
         summary: "Says that keys are of one project.",
-        body: body::<projects::KeysNamed>(),
+        body: Some(BodyTaken { described: of::<projects::KeysNamed>, most: 64 << 10, takes_text: false }),
         refusals: &[422],
         ..route(Method::POST, "/projects/join", Call::JoinKeys, "joinKeys", json::<projects::KeysPlaced>())
     },
     Route {
         summary: "Says that each of these keys is of a project of its own.",
-        body: body::<projects::KeysNamed>(),
+        body: Some(BodyTaken { described: of::<projects::KeysNamed>, most: 64 << 10, takes_text: false }),
         refusals: &[422],
         ..route(Method::POST, "/projects/split", Call::SplitKeys, "splitKeys", json::<projects::KeysPlaced>())
     },
