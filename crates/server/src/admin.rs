@@ -11,8 +11,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::uri::Scheme;
 use http::{Method, Request, StatusCode, Uri};
 use jiff::tz::TimeZone;
-use libra_core::secret::ApiKey;
 use libra_core::pool::{Explanation, PoolView, ProjectCounts};
+use libra_core::secret::ApiKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -120,7 +120,9 @@ impl Gateway {
             None => {
                 let listen = settings.config.listen;
                 let address = match settings.admin.beside(listen) {
-                    Listens::Nowhere => return Err("there is no administration (LIBRA_ADMIN_LISTEN=off)".to_owned()),
+                    Listens::Nowhere => {
+                        return Err("there is no administration (LIBRA_ADMIN_LISTEN=off)".to_owned());
+                    }
                     Listens::Same => listen,
                     Listens::Apart { address, .. } => address,
                 };
@@ -150,7 +152,12 @@ impl Gateway {
     ///
     /// # Errors
     /// It does not run, does not take the token, or refuses.
-    pub(crate) async fn request(&self, method: &Method, path: &str, body: Bytes) -> Result<String, StartError> {
+    pub(crate) async fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<String, StartError> {
         let base = &self.base;
         let mut token = HeaderValue::try_from(format!("Bearer {}", self.token.expose()))
             .map_err(|_| "LIBRA_ADMIN_TOKEN: it has characters that no header can carry")?;

@@ -21,7 +21,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -37,8 +39,8 @@ use self::problem::Problem;
 use self::read::Kind;
 use self::routes::{Call, ROUTES, Route};
 pub(crate) use self::usage::{Request as LoggedRequest, Requests, Usage};
-use self::verify::Jobs;
 pub(crate) use self::verify::Job;
+use self::verify::Jobs;
 use crate::administration::{Actor, Administration, Refusal};
 use crate::app::drain;
 use crate::body::AnswerBody;
@@ -177,7 +179,12 @@ impl AdminApi {
     }
 
     /// What a command on this machine asks for, as if it came over HTTP: the status and the body of the answer.
-    pub(crate) async fn answer_locally(&self, method: &Method, path: &str, body: Bytes) -> (StatusCode, Bytes) {
+    pub(crate) async fn answer_locally(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Bytes,
+    ) -> (StatusCode, Bytes) {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let path = path.strip_prefix("/admin/api").unwrap_or(path);
         let found = self.paths.at(path).ok().and_then(|found| {
@@ -191,9 +198,7 @@ impl AdminApi {
             Ok(Answer::Written(status, body, _)) => (status, body),
             Ok(Answer::Csv(text)) => (StatusCode::OK, text.into()),
             Ok(Answer::Nothing) => (StatusCode::NO_CONTENT, Bytes::new()),
-            Err(problem) => {
-                (problem.status, serde_json::to_vec(&problem.body()).unwrap_or_default().into())
-            }
+            Err(problem) => (problem.status, serde_json::to_vec(&problem.body()).unwrap_or_default().into()),
         }
     }
 
@@ -244,7 +249,11 @@ impl AdminApi {
         let administration = Arc::clone(&self.administration);
         let answer = tokio::task::spawn_blocking(move || ask(&administration)).await;
         answer.unwrap_or_else(|_| {
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "The gateway failed. 网关内部错误。"))
+            Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "failed",
+                "The gateway failed. 网关内部错误。",
+            ))
         })
     }
 }
@@ -255,7 +264,8 @@ impl Asked {
     }
 
     fn key_id(&self) -> Result<KeyId, Problem> {
-        parsed_id(&self.id).ok_or_else(|| Problem::not_found("There is no such thing: an id is key-… with 16 digits."))
+        parsed_id(&self.id)
+            .ok_or_else(|| Problem::not_found("There is no such thing: an id is key-… with 16 digits."))
     }
 
     fn actor(&self) -> Actor {

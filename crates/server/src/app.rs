@@ -63,7 +63,9 @@ impl App {
         let (mut parts, body) = request.into_parts();
         match admin_api::page_of(&parts, &self.gateway) {
             Some(page) => match &self.admin {
-                Some(admin) if self.door != Door::Clients => return admin.answer(&parts, peer, &page, body).await,
+                Some(admin) if self.door != Door::Clients => {
+                    return admin.answer(&parts, peer, &page, body).await;
+                }
                 // Without a token there is no such path, whatever it is.
                 None if self.door != Door::Clients && self.gateway.config().admin_token.is_none() => {}
                 _ => {

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use libra_core::config::{Group, VARIABLES};
 
 pub(crate) use self::administration::{
-    ClientsOptions, ClientsTask, ImportOptions, KeysOptions, KeysTask, LogsOptions, Program, Said, UsageOptions,
+    ClientsOptions, ClientsTask, ImportOptions, KeysOptions, KeysTask, LogsOptions, Program, Said,
+    UsageOptions,
 };
 use crate::clock::Lapse;
 

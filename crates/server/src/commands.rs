@@ -64,7 +64,10 @@ impl Reach {
         let token = ApiKey::new(&format!("local-{:016x}", crate::seed()));
         let access = Access::new(token.clone(), None);
         let reports = Some(Reports::of(folder));
-        Ok(Self::Store(Box::new(AdminApi::new(core, upstream, Arc::new(administration), reports, access)), token))
+        Ok(Self::Store(
+            Box::new(AdminApi::new(core, upstream, Arc::new(administration), reports, access)),
+            token,
+        ))
     }
 
     /// What opens it.
@@ -99,7 +102,12 @@ impl Reach {
         read(&self.ask(Method::GET, path, None).await?)
     }
 
-    async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: &Value) -> Result<T, StartError> {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, StartError> {
         read(&self.ask(method, path, Some(body)).await?)
     }
 }

@@ -46,8 +46,8 @@ use libra_core::secret::ApiKey;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-use crate::administration::{Administration, watch};
 use crate::admin_api::{Access, AdminApi, token_in};
+use crate::administration::{Administration, watch};
 use crate::app::{App, Door};
 use crate::cli::{Cli, Command, ConfigTask, KeysTask, Options};
 use crate::fetch::Fetcher;
@@ -237,7 +237,8 @@ fn listen_apart(address: SocketAddr, named: bool) -> Result<Option<TcpListener>,
     match serve::listen(address) {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if named => {
-            Err(format!("cannot listen on {address} for the administration (LIBRA_ADMIN_LISTEN): {error}").into())
+            Err(format!("cannot listen on {address} for the administration (LIBRA_ADMIN_LISTEN): {error}")
+                .into())
         }
         Err(error) => {
             tracing::warn!(

@@ -40,7 +40,7 @@ impl Line {
 }
 
 fn bar(done: u64, all: u64, more: &str) -> String {
-    let full = if all == 0 { WIDTH } else { (done.min(all) * WIDTH) / all };
+    let full = (done.min(all) * WIDTH).checked_div(all).unwrap_or(WIDTH);
     let bar: String = (0..WIDTH).map(|place| if place < full { '█' } else { '░' }).collect();
     format!("{bar} {done} of {all}  {more}")
 }

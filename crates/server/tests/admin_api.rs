@@ -23,8 +23,7 @@ const SPARE: &str = "a-key-that-is-long-and-spare";
 const DEAD: &str = "a-key-that-is-long-and-dead";
 
 async fn administered(folder: &Folder) -> Running {
-    let conditions =
-        [(GOOD, Condition::Healthy), (SPARE, Condition::Healthy), (DEAD, faulty(Fault::Leaked))];
+    let conditions = [(GOOD, Condition::Healthy), (SPARE, Condition::Healthy), (DEAD, faulty(Fault::Leaked))];
     let settings = [
         ("LIBRA_KEYS", GOOD),
         ("LIBRA_DATA", folder.path()),
@@ -34,7 +33,13 @@ async fn administered(folder: &Folder) -> Running {
     Running::start(simulator(&conditions), &settings).await
 }
 
-fn request(running: &Running, token: &str, method: Method, path: &str, body: &str) -> Request<Full<bytes::Bytes>> {
+fn request(
+    running: &Running,
+    token: &str,
+    method: Method,
+    path: &str,
+    body: &str,
+) -> Request<Full<bytes::Bytes>> {
     let mut request = running.request(method, path, body.to_owned());
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().expect("a header"));
     request
@@ -81,7 +86,8 @@ async fn what_is_not_as_it_is_described_is_refused_by_name() {
     let folder = Folder::new();
     let running = administered(&folder).await;
     let check = async |method: Method, path: &str, body: &str, status: u16, field: Option<&str>| {
-        let answer = running.send(request(&running, TOKEN, method.clone(), &format!("/admin/api/{path}"), body)).await;
+        let answer =
+            running.send(request(&running, TOKEN, method.clone(), &format!("/admin/api/{path}"), body)).await;
         assert_eq!(answer.status().as_u16(), status, "{method} {path} {body}");
         assert_eq!(header(&answer, "cache-control"), Some("no-store"), "{path}");
         assert_eq!(header(&answer, "access-control-allow-origin"), None, "{path}");
@@ -125,7 +131,8 @@ async fn what_is_not_as_it_is_described_is_refused_by_name() {
 async fn tokens_open_what_they_are_for_and_guesses_are_slowed_down() {
     let folder = Folder::new();
     let running = administered(&folder).await;
-    let (status, document) = ask(&running, READER, Method::GET, "/admin/api/openapi.json", &Value::Null).await;
+    let (status, document) =
+        ask(&running, READER, Method::GET, "/admin/api/openapi.json", &Value::Null).await;
     assert_eq!((status, document["openapi"].as_str()), (200, Some("3.1.0")));
     let paths = document["paths"].as_object().expect("paths");
     for (path, operations) in paths {
@@ -137,7 +144,10 @@ async fn tokens_open_what_they_are_for_and_guesses_are_slowed_down() {
             let may = operation["responses"]["403"].is_null();
             let (status, said) = ask(&running, READER, method.clone(), &path, &Value::Null).await;
             assert_eq!(status == 403, !may, "{method} {path}: {said}");
-            assert!(operation["responses"][status.to_string()].is_object(), "{method} {path}: {status} is not described");
+            assert!(
+                operation["responses"][status.to_string()].is_object(),
+                "{method} {path}: {status} is not described"
+            );
         }
     }
     // A client's key is no token, and is not told apart from any other.
@@ -146,7 +156,9 @@ async fn tokens_open_what_they_are_for_and_guesses_are_slowed_down() {
     }
     let answer = running.send(request(&running, CLIENT, Method::GET, "/admin/api/keys", "")).await;
     assert_eq!(answer.status(), 429);
-    assert!(header(&answer, "retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok_and(|s| s <= 2)));
+    assert!(
+        header(&answer, "retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok_and(|s| s <= 2))
+    );
     assert_eq!(ask(&running, TOKEN, Method::GET, "/admin/pool", &Value::Null).await.0, 429);
     tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
     assert_eq!(ask(&running, TOKEN, Method::GET, "/admin/pool", &Value::Null).await.0, 200);
@@ -158,15 +170,23 @@ async fn keys_are_on_disk_when_they_are_answered() {
     let folder = Folder::new();
     let running = administered(&folder).await;
     let pasted = format!("# mine\n{SPARE}, {SPARE}\nteam-b:{DEAD}\n{GOOD}\nshort\n");
-    let (status, added) = admin(&running, Method::POST, "keys", json!({ "text": pasted, "tags": ["new"] })).await;
+    let (status, added) =
+        admin(&running, Method::POST, "keys", json!({ "text": pasted, "tags": ["new"] })).await;
     assert_eq!(status, 200, "{added}");
     assert_eq!(added["added"].as_array().map(Vec::len), Some(2), "{added}");
-    assert_eq!((&added["doubles"], &added["in_settings"], &added["refused_count"]), (&json!(1), &json!(1), &json!(1)));
+    assert_eq!(
+        (&added["doubles"], &added["in_settings"], &added["refused_count"]),
+        (&json!(1), &json!(1), &json!(1))
+    );
     assert_eq!(added["projects"], json!(["team-b"]));
     let id = libra_core::secret::ApiKey::new(SPARE).id().to_string();
     let change = json!({ "label": "the spare one", "paused": true });
     let (status, key) = admin(&running, Method::PATCH, &format!("keys/{id}"), change).await;
-    assert_eq!((status, key["label"].as_str(), &key["paused"]), (200, Some("the spare one"), &json!(true)), "{key}");
+    assert_eq!(
+        (status, key["label"].as_str(), &key["paused"]),
+        (200, Some("the spare one"), &json!(true)),
+        "{key}"
+    );
     // Killed, not ended: what was answered is there.
     drop(running);
     let running = administered(&folder).await;
@@ -202,8 +222,12 @@ async fn keys_are_on_disk_when_they_are_answered() {
     let (status, said) = admin(&running, Method::DELETE, &format!("keys/{of_settings}"), Value::Null).await;
     assert_eq!(status, 422, "{said}");
     let (_, audit) = admin(&running, Method::GET, "audit", Value::Null).await;
-    let actions: Vec<&str> =
-        audit["changes"].as_array().expect("changes").iter().filter_map(|change| change["action"].as_str()).collect();
+    let actions: Vec<&str> = audit["changes"]
+        .as_array()
+        .expect("changes")
+        .iter()
+        .filter_map(|change| change["action"].as_str())
+        .collect();
     for action in ["keys.add", "keys.change", "keys.export", "keys.remove"] {
         assert!(actions.contains(&action), "{action}: {actions:?}");
     }
@@ -218,15 +242,21 @@ async fn clients_come_and_go_while_it_runs() {
     let running = administered(&folder).await;
     let (status, made) = admin(&running, Method::POST, "clients", json!({ "name": "ann" })).await;
     assert_eq!(status, 201, "{made}");
-    let (key, id) = (made["key"].as_str().expect("a key").to_owned(), made["client"]["id"].as_str().expect("an id"));
-    let say = async |key: &str| ask(&running, key, Method::POST, CHAT, &serde_json::from_str(&chat("hello", false)).expect("JSON")).await.0;
+    let (key, id) =
+        (made["key"].as_str().expect("a key").to_owned(), made["client"]["id"].as_str().expect("an id"));
+    let say = async |key: &str| {
+        ask(&running, key, Method::POST, CHAT, &serde_json::from_str(&chat("hello", false)).expect("JSON"))
+            .await
+            .0
+    };
     assert_eq!(say(&key).await, 200);
     let (status, said) = admin(&running, Method::POST, "clients", json!({ "name": "ann" })).await;
     assert_eq!(status, 422, "{said}");
     let change = json!({ "requests_per_day": 1000.0, "models": ["gemini-*"] });
     let (status, changed) = admin(&running, Method::PATCH, &format!("clients/{id}"), change).await;
     assert_eq!((status, &changed["settings"]["requests_per_day"]), (200, &json!(1000)), "{changed}");
-    let (_, changed) = admin(&running, Method::PATCH, &format!("clients/{id}"), json!({ "models": null })).await;
+    let (_, changed) =
+        admin(&running, Method::PATCH, &format!("clients/{id}"), json!({ "models": null })).await;
     assert_eq!(changed["settings"], json!({ "name": "ann", "requests_per_day": 1000 }));
     let (status, rotated) = admin(&running, Method::POST, &format!("clients/{id}/rotate"), Value::Null).await;
     assert_eq!(status, 200, "{rotated}");
@@ -237,7 +267,11 @@ async fn clients_come_and_go_while_it_runs() {
     let rows = async |path: &str| {
         for _ in 0..100 {
             let (_, answer) = admin(&running, Method::GET, path, Value::Null).await;
-            if answer["rows"].as_array().or(answer["requests"].as_array()).is_some_and(|rows| !rows.is_empty()) {
+            if answer["rows"]
+                .as_array()
+                .or(answer["requests"].as_array())
+                .is_some_and(|rows| !rows.is_empty())
+            {
                 return answer;
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -245,11 +279,22 @@ async fn clients_come_and_go_while_it_runs() {
         panic!("{path}: nothing was stored");
     };
     let usage = rows("usage?by=day,client,model&client=ann").await;
-    assert_eq!((&usage["rows"][0]["client_name"], &usage["rows"][0]["model"]), (&json!("ann"), &json!("gemini-2.5-flash")));
+    assert_eq!(
+        (&usage["rows"][0]["client_name"], &usage["rows"][0]["model"]),
+        (&json!("ann"), &json!("gemini-2.5-flash"))
+    );
     let (_, table) = admin(&running, Method::GET, "usage?by=client&format=csv", Value::Null).await;
-    assert!(table.as_str().is_some_and(|table| table.starts_with("day,client,client_name") && table.contains("ann")), "{table}");
+    assert!(
+        table
+            .as_str()
+            .is_some_and(|table| table.starts_with("day,client,client_name") && table.contains("ann")),
+        "{table}"
+    );
     let log = rows("requests?client=ann&limit=1").await;
-    assert_eq!((&log["requests"][0]["status"], &log["requests"][0]["client_name"]), (&json!(200), &json!("ann")));
+    assert_eq!(
+        (&log["requests"][0]["status"], &log["requests"][0]["client_name"]),
+        (&json!(200), &json!("ann"))
+    );
     let (status, _) = admin(&running, Method::DELETE, &format!("clients/{id}"), Value::Null).await;
     assert_eq!((status, say(other).await), (204, 401));
 }
@@ -258,11 +303,7 @@ async fn clients_come_and_go_while_it_runs() {
 async fn what_is_public_has_its_administration_elsewhere() {
     let folder = Folder::new();
     let address = free_address().to_string();
-    let settings = [
-        ("LIBRA_KEYS", GOOD),
-        ("LIBRA_DATA", folder.path()),
-        ("LIBRA_ADMIN_LISTEN", &address),
-    ];
+    let settings = [("LIBRA_KEYS", GOOD), ("LIBRA_DATA", folder.path()), ("LIBRA_ADMIN_LISTEN", &address)];
     let running = Running::start(simulator(&[(GOOD, Condition::Healthy)]), &settings).await;
     let file = folder.0.join("admin-token");
     let token = std::fs::read_to_string(&file).expect("a token was made");
@@ -288,7 +329,8 @@ async fn what_is_public_has_its_administration_elsewhere() {
     // Commands find both.
     let port = running.base.rsplit(':').next().expect("a port");
     let listen = format!("127.0.0.1:{port}");
-    let variables = [("LIBRA_DATA", folder.path()), ("LIBRA_ADMIN_LISTEN", &*address), ("LIBRA_LISTEN", &*listen)];
+    let variables =
+        [("LIBRA_DATA", folder.path()), ("LIBRA_ADMIN_LISTEN", &*address), ("LIBRA_LISTEN", &*listen)];
     let (code, shown, said) = libra(&variables, &["keys", "list"], "");
     assert!(code == 0 && shown.starts_with("1 key\n"), "{shown}{said}");
 }
@@ -297,13 +339,22 @@ async fn what_is_public_has_its_administration_elsewhere() {
 async fn without_a_token_and_a_folder_there_is_no_administration() {
     let running = Running::start(simulator(&[(GOOD, Condition::Healthy)]), &[("LIBRA_KEYS", GOOD)]).await;
     let (status, said) = ask(&running, TOKEN, Method::GET, "/admin/api/keys", &Value::Null).await;
-    assert!(status == 404 && said["error"]["message"].as_str().is_some_and(|said| said.starts_with("There is nothing at")), "{said}");
+    assert!(
+        status == 404
+            && said["error"]["message"].as_str().is_some_and(|said| said.starts_with("There is nothing at")),
+        "{said}"
+    );
 }
 
 #[test]
 fn keys_that_everybody_guesses_open_nothing_in_public() {
     let check = |key: &str, expected: &str| {
-        let variables = [("LIBRA_CLIENTS", key), ("LIBRA_LISTEN", "0.0.0.0:0"), ("LIBRA_DATA", "off"), ("LIBRA_KEYS", GOOD)];
+        let variables = [
+            ("LIBRA_CLIENTS", key),
+            ("LIBRA_LISTEN", "0.0.0.0:0"),
+            ("LIBRA_DATA", "off"),
+            ("LIBRA_KEYS", GOOD),
+        ];
         let (code, _, said) = libra(&variables, &[], "");
         assert!(code != 0 && said.contains(expected), "{code} {said}");
         assert!(said.contains("does not start") && !said.contains(key), "{said}");
@@ -323,7 +374,10 @@ async fn the_terminal_does_the_same_on_the_server_and_on_the_store() {
         assert_eq!(code, expected, "{arguments:?}: {shown}{said}");
         format!("{shown}{said}")
     };
-    assert!(run(&["keys", "add", "--project", "team-a"], SPARE, 0).starts_with("1 key added"), "keys are added");
+    assert!(
+        run(&["keys", "add", "--project", "team-a"], SPARE, 0).starts_with("1 key added"),
+        "keys are added"
+    );
     assert!(run(&["keys", "list", "--project", "team-a"], "", 0).contains("team-a"));
     let id = libra_core::secret::ApiKey::new(SPARE).id().to_string();
     assert!(run(&["keys", "label", &id[..12], "the spare one"], "", 0).contains("the spare one"));

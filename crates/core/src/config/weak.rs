@@ -78,7 +78,9 @@ fn is_counted(text: &str) -> bool {
 impl fmt::Display for Weakness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WellKnown => f.write_str("is one that everybody knows, as programs and guides come with it"),
+            Self::WellKnown => {
+                f.write_str("is one that everybody knows, as programs and guides come with it")
+            }
             Self::Short => write!(f, "has fewer than {SHORTEST} characters, and could be guessed"),
             Self::Monotonous => f.write_str("repeats or counts a few characters, and could be guessed"),
         }

@@ -80,8 +80,9 @@ impl Access {
     /// As above.
     pub(crate) fn confirm(&self, token: &str, address: IpAddr, now: Timestamp) -> Result<(), Problem> {
         let shown = ApiKey::new(token);
-        with_guess(&self.confirmations, address, now, || (shown == self.token).then_some(()))
-            .map_err(|problem| if problem.is_unauthorized() { Problem::wrong_confirmation() } else { problem })
+        with_guess(&self.confirmations, address, now, || (shown == self.token).then_some(())).map_err(
+            |problem| if problem.is_unauthorized() { Problem::wrong_confirmation() } else { problem },
+        )
     }
 }
 
@@ -150,7 +151,8 @@ pub(crate) fn token_in(file: &Path) -> io::Result<(ApiKey, bool)> {
     };
     let fits = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
     if !fits || !(SHORTEST..=LONGEST).contains(&token.expose().len()) {
-        let problem = format!("it holds no token of {SHORTEST} to {LONGEST} characters; remove it, and one is made");
+        let problem =
+            format!("it holds no token of {SHORTEST} to {LONGEST} characters; remove it, and one is made");
         return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
     }
     Ok((token, is_new))
@@ -163,8 +165,7 @@ const NO_TOKEN: &str = "This needs the administration's token as Authorization: 
      the file admin-token of the data folder. 需要管理令牌，以 Authorization: Bearer 发送：LIBRA_ADMIN_TOKEN，或数据目录中的 \
      admin-token 文件。";
 
-const WRONG_TOKEN: &str =
-    "This is not the administration's token (LIBRA_ADMIN_TOKEN, or the file admin-token of the data folder). 管理令牌不正确。";
+const WRONG_TOKEN: &str = "This is not the administration's token (LIBRA_ADMIN_TOKEN, or the file admin-token of the data folder). 管理令牌不正确。";
 
 #[cfg(test)]
 mod tests {

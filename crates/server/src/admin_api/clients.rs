@@ -150,7 +150,8 @@ impl AdminApi {
             Some(Value::String(text)) => Some(own_key(&text)?),
             Some(_) => return Err(Problem::wrong_field("key", "key: expected a string.")),
         };
-        let name = fields.get("name").ok_or_else(|| Problem::wrong_field("name", "The field name is missing."))?;
+        let name =
+            fields.get("name").ok_or_else(|| Problem::wrong_field("name", "The field name is missing."))?;
         let name = name.as_str().ok_or_else(|| Problem::wrong_field("name", "name: expected a string."))?;
         named(name)?;
         let settings = settings_of(fields)?;
@@ -158,7 +159,7 @@ impl AdminApi {
         let (client, key) = self
             .blocking(move |administration| administration.add_client(actor, NewClient { key, settings }))
             .await?;
-        Ok(Answer::created(&with_key(&client, &key))?)
+        Answer::created(&with_key(&client, &key))
     }
 
     pub(super) async fn change_client(&self, asked: Asked) -> Result<Answer, Problem> {
@@ -197,7 +198,8 @@ impl AdminApi {
 
     pub(super) async fn rotate_client(&self, asked: Asked) -> Result<Answer, Problem> {
         let (id, actor) = (asked.key_id()?, asked.actor());
-        let (client, key) = self.blocking(move |administration| administration.rotate_client(actor, id)).await?;
+        let (client, key) =
+            self.blocking(move |administration| administration.rotate_client(actor, id)).await?;
         Answer::json(&with_key(&client, &key))
     }
 }
@@ -230,7 +232,10 @@ fn fields_of<T: serde::de::DeserializeOwned>(asked: &Asked) -> Result<Map<String
         && !super::usage::is_day(expires)
         && !super::usage::is_time(expires)
     {
-        return Err(Problem::wrong_field("expires", "expires: expected a time like 2027-01-31T12:00:00Z, or a day."));
+        return Err(Problem::wrong_field(
+            "expires",
+            "expires: expected a time like 2027-01-31T12:00:00Z, or a day.",
+        ));
     }
     Ok(fields)
 }
@@ -246,7 +251,11 @@ pub(crate) fn own_key(text: &str) -> Result<ApiKey, Problem> {
     }
     let Some(weakness) = weakness(&key) else { return Ok(key) };
     let message = format!("The key {weakness}. Leave it out, and one is made.");
-    Err(if text.chars().count() < 12 { Problem::wrong_field("key", message) } else { Problem::impossible(message) })
+    Err(if text.chars().count() < 12 {
+        Problem::wrong_field("key", message)
+    } else {
+        Problem::impossible(message)
+    })
 }
 
 fn client_of(view: &ClientView) -> Client {

@@ -40,7 +40,8 @@ pub(super) fn document(base: &str) -> Value {
     let problem = {
         let mut parts = Vec::new();
         problem::Body::schemas(&mut parts);
-        let (name, schema) = (problem::Body::name().into_owned(), <problem::Body as utoipa::PartialSchema>::schema());
+        let (name, schema) =
+            (problem::Body::name().into_owned(), <problem::Body as utoipa::PartialSchema>::schema());
         add(Described { name, schema, parts })
     };
     let mut paths: BTreeMap<String, Value> = BTreeMap::new();
@@ -93,7 +94,8 @@ fn operation(route: &Route, problem: &Value, add: &mut impl FnMut(Described) -> 
         let meaning = REFUSALS.iter().find(|(known, _)| *known == status).map_or("", |(_, meaning)| meaning);
         let mut response =
             json!({ "description": meaning, "content": { "application/json": { "schema": problem } } });
-        let header = |description: &str, schema: Value| json!({ "description": description, "schema": schema });
+        let header =
+            |description: &str, schema: Value| json!({ "description": description, "schema": schema });
         match status {
             401 => {
                 let schema = json!({ "type": "string" });
@@ -152,8 +154,12 @@ fn refusals(route: &Route) -> Vec<u16> {
 /// What a path is about.
 fn subject(route: &Route) -> Value {
     let (description, schema) = match route.path.split('/').nth(1) {
-        Some("checks") => ("The check.", json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000_000 })),
-        Some("projects") => ("The project's name.", json!({ "type": "string", "minLength": 1, "maxLength": 100 })),
+        Some("checks") => {
+            ("The check.", json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000_000 }))
+        }
+        Some("projects") => {
+            ("The project's name.", json!({ "type": "string", "minLength": 1, "maxLength": 100 }))
+        }
         _ => ("The id.", json!({ "type": "string", "pattern": "^key-[0-9a-f]{16}$" })),
     };
     json!({ "name": "id", "in": "path", "required": true, "description": description, "schema": schema })

@@ -227,7 +227,8 @@ impl AdminApi {
             None => 0,
             Some(after) => fitting.iter().position(|key| key.id == after).map_or(fitting.len(), |at| at + 1),
         };
-        let page: Vec<Key> = fitting[from..].iter().take(asked.limit as usize).map(|key| key_of(key)).collect();
+        let page: Vec<Key> =
+            fitting[from..].iter().take(asked.limit as usize).map(|key| key_of(key)).collect();
         let has_more = from + page.len() < fitting.len();
         let next = page.last().filter(|_| has_more).map(|key| key.id.to_string());
         Answer::json(&Keys { total: fitting.len() as u64, keys: page, next })
@@ -353,7 +354,8 @@ pub(super) fn within(field: &str, text: Option<&str>, most: usize) -> Result<(),
 }
 
 fn key_id(field: &str, text: &str) -> Result<KeyId, Problem> {
-    super::parsed_id(text).ok_or_else(|| Problem::wrong_field(field, format!("{field}: expected the id of a key.")))
+    super::parsed_id(text)
+        .ok_or_else(|| Problem::wrong_field(field, format!("{field}: expected the id of a key.")))
 }
 
 fn key_of(view: &KeyView) -> Key {

@@ -62,15 +62,19 @@ impl Reading {
     fn line(&mut self, line: &str) {
         // A comment begins a line, or stands behind white space: # may be in a key.
         let comment = line.match_indices('#').map(|(at, _)| at);
-        let comment = comment.into_iter().find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace));
+        let comment =
+            comment.into_iter().find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace));
         let line = comment.map_or(line, |at| &line[..at]);
         let is_separator = |c: char| {
-            c.is_whitespace() || matches!(c, ',' | ';' | '，' | '；' | '、' | '|' | '[' | ']' | '\u{200b}' | '\u{feff}')
+            c.is_whitespace()
+                || matches!(c, ',' | ';' | '，' | '；' | '、' | '|' | '[' | ']' | '\u{200b}' | '\u{feff}')
         };
         for word in line.split(is_separator) {
             // NAME=KEY, as files of the environment have it; the = at the end of a word is no such thing.
-            let word = word.split_once('=').map_or(word, |(_, value)| if value.is_empty() { word } else { value });
-            let word = word.trim_matches(|c| matches!(c, '"' | '\'' | '`' | '“' | '”' | '‘' | '’' | '(' | ')'));
+            let word =
+                word.split_once('=').map_or(word, |(_, value)| if value.is_empty() { word } else { value });
+            let word =
+                word.trim_matches(|c| matches!(c, '"' | '\'' | '`' | '“' | '”' | '‘' | '’' | '(' | ')'));
             // Bullets, numbers, "export", and whatever else stands between keys.
             if !word.is_empty() && !is_noise(word) {
                 self.entry(word, None, None);
@@ -86,9 +90,14 @@ impl Reading {
             Value::Array(values) => values.iter().for_each(|value| self.value(value, depth + 1)),
             Value::Object(fields) => {
                 let text = |names: &[&str]| {
-                    names.iter().find_map(|name| fields.get(*name)?.as_str()).filter(|text| !text.trim().is_empty())
+                    names
+                        .iter()
+                        .find_map(|name| fields.get(*name)?.as_str())
+                        .filter(|text| !text.trim().is_empty())
                 };
-                if let Some(key) = text(&["key", "api_key", "apiKey", "api-key", "key_value", "value", "token"]) {
+                if let Some(key) =
+                    text(&["key", "api_key", "apiKey", "api-key", "key_value", "value", "token"])
+                {
                     let (project, label) = (text(&["project"]), text(&["label", "name", "note", "remark"]));
                     self.entry(key.trim(), project, label);
                 }
@@ -129,14 +138,18 @@ fn read_one(text: &str) -> Result<PoolKey, String> {
     })?;
     match (keys.pop(), keys.is_empty()) {
         (Some(key), true) if key.key.expose().len() >= SHORTEST => Ok(key),
-        (Some(_), true) => Err(format!("has fewer than {SHORTEST} characters; Gemini's keys have 39 or more")),
+        (Some(_), true) => {
+            Err(format!("has fewer than {SHORTEST} characters; Gemini's keys have 39 or more"))
+        }
         _ => Err("is no key".to_owned()),
     }
 }
 
 fn is_noise(word: &str) -> bool {
     let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    word.strip_suffix('=').is_some_and(is_name) || word.len() < 8 && word.chars().all(|c| !c.is_alphanumeric() || c.is_ascii_digit()) || word == "export"
+    word.strip_suffix('=').is_some_and(is_name)
+        || word.len() < 8 && word.chars().all(|c| !c.is_alphanumeric() || c.is_ascii_digit())
+        || word == "export"
 }
 
 #[cfg(test)]
@@ -166,7 +179,9 @@ mod tests {
         check(&format!("[\"{A}\",\"{B}\"]"), both, 0, 0);
         check(&format!("API_KEYS=[\"{A}\",\"{B}\"]"), both, 0, 0);
         check(
-            &format!(r#"{{"data":[{{"key":"{A}","project":"p","label":"one"}},{{"api_key":"{B}","status":1}}]}}"#),
+            &format!(
+                r#"{{"data":[{{"key":"{A}","project":"p","label":"one"}},{{"api_key":"{B}","status":1}}]}}"#
+            ),
             &[(A, Some("p"), Some("one")), (B, None, None)],
             0,
             0,

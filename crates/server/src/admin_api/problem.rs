@@ -83,7 +83,8 @@ impl Problem {
     }
 
     pub(crate) fn too_many_guesses(wait: Duration) -> Self {
-        let message = "Too many wrong tokens came from this address: wait a moment. 此地址的错误令牌过多，请稍候。";
+        let message =
+            "Too many wrong tokens came from this address: wait a moment. 此地址的错误令牌过多，请稍候。";
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message);
         Self { retry_after: Some(wait), ..problem }
     }

@@ -108,10 +108,14 @@ pub(crate) struct RequestsAsked {
     #[param(minimum = 0, maximum = 9007199254740991_i64)]
     after: Option<u64>,
     /// Those from this time on.
-    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$")]
+    #[param(
+        pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
+    )]
     since: Option<String>,
     /// Those before this time.
-    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$")]
+    #[param(
+        pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
+    )]
     until: Option<String>,
     /// Those of this client, by its id or name.
     #[param(min_length = 1, max_length = 128)]
@@ -225,7 +229,10 @@ impl AdminApi {
             "client" => Ok(Group::Client),
             "project" => Ok(Group::Project),
             "model" => Ok(Group::Model),
-            _ => Err(Problem::wrong_field("by", "by: expected day, client, project or model, parted by commas.")),
+            _ => Err(Problem::wrong_field(
+                "by",
+                "by: expected day, client, project or model, parted by commas.",
+            )),
         });
         if asked.by.len() > 100 {
             return Err(Problem::wrong_field("by", "by: expected at most 100 characters."));
@@ -283,7 +290,9 @@ impl AdminApi {
         if asked.status.is_some_and(|status| !(100..600).contains(&status)) {
             return Err(Problem::wrong_field("status", "status: expected a number from 100 to 599."));
         }
-        let is_name = |text: &str| text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_name = |text: &str| {
+            text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
         if asked.request.as_deref().is_some_and(|name| !is_name(name)) {
             return Err(Problem::wrong_field("request", "request: expected 16 hexadecimal digits."));
         }
@@ -338,7 +347,8 @@ impl AdminApi {
     async fn names(&self) -> Result<Names, Problem> {
         let gateway = Arc::clone(&self.gateway);
         self.blocking(move |administration| {
-            let clients = administration.clients().into_iter().map(|client| (client.id.as_u64(), client.name));
+            let clients =
+                administration.clients().into_iter().map(|client| (client.id.as_u64(), client.name));
             let view = gateway.view(crate::clock::now());
             let projects = view
                 .each_project
@@ -424,7 +434,15 @@ fn csv_of(rows: &[Used]) -> Result<String, Problem> {
     };
     let failed = |_| Problem::disk("The table cannot be written.");
     let header = [
-        "day", "client", "client_name", "project", "model", "requests", "not_answered", "attempts", "prompt_tokens",
+        "day",
+        "client",
+        "client_name",
+        "project",
+        "model",
+        "requests",
+        "not_answered",
+        "attempts",
+        "prompt_tokens",
         "total_tokens",
     ];
     writer.write_record(header).map_err(failed)?;
@@ -465,7 +483,9 @@ pub(super) fn is_time(text: &str) -> bool {
     let Some(time) = time.strip_suffix('Z') else { return false };
     let parts: Vec<&str> = time.split(':').collect();
     let below = |part: &str, most: u32| {
-        part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse().is_ok_and(|n: u32| n < most)
+        part.len() == 2
+            && part.bytes().all(|byte| byte.is_ascii_digit())
+            && part.parse().is_ok_and(|n: u32| n < most)
     };
     is_day(day) && matches!(parts.as_slice(), [h, m, s] if below(h, 24) && below(m, 60) && below(s, 60))
 }
@@ -476,7 +496,11 @@ mod tests {
 
     #[test]
     fn tables_hold_no_formulas() {
-        let used = Used { client_name: Some("=1+1".to_owned()), model: Some("a,\"b\"".to_owned()), ..Used::default() };
+        let used = Used {
+            client_name: Some("=1+1".to_owned()),
+            model: Some("a,\"b\"".to_owned()),
+            ..Used::default()
+        };
         let table = csv_of(&[used]).expect("a table");
         assert_eq!(table.lines().nth(1), Some(r#",,'=1+1,,"a,""b""",0,0,0,0,0"#));
     }

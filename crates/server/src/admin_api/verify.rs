@@ -105,7 +105,10 @@ impl Jobs {
             return Err(Problem::new(http::StatusCode::CONFLICT, "busy", message));
         }
         while all.len() >= REMEMBERED {
-            let Some(oldest) = all.iter().find(|(_, running)| running.job().is_over).map(|(id, _)| *id) else { break };
+            let Some(oldest) = all.iter().find(|(_, running)| running.job().is_over).map(|(id, _)| *id)
+            else {
+                break;
+            };
             all.remove(&oldest);
         }
         let id = all.keys().next_back().map_or(1, |last| last + 1);

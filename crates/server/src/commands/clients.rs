@@ -30,7 +30,12 @@ pub(crate) async fn clients(
             let text = |client: &Value, name: &str| client[name].as_str().unwrap_or_default().to_owned();
             let clients = all["clients"].as_array().map(Vec::as_slice).unwrap_or_default();
             let rows = clients.iter().map(|client| {
-                [text(client, "name"), text(client, "id"), text(client, "origin"), said_of(&client["settings"])]
+                [
+                    text(client, "name"),
+                    text(client, "id"),
+                    text(client, "origin"),
+                    said_of(&client["settings"]),
+                ]
             });
             say(shown(["NAME", "ID", "FROM", "SETTINGS"], rows.collect()).trim_end());
             done()
@@ -47,7 +52,8 @@ pub(crate) async fn clients(
             if body.is_empty() {
                 return Err("nothing is to be changed: say what with --set NAME=VALUE".into());
             }
-            let answer = reach.ask(Method::PATCH, &format!("/admin/api/clients/{id}"), Some(&body.into())).await?;
+            let answer =
+                reach.ask(Method::PATCH, &format!("/admin/api/clients/{id}"), Some(&body.into())).await?;
             if is_json {
                 say(&answer);
                 return done();
@@ -102,11 +108,15 @@ fn fields(said: &Said) -> Result<Map<String, Value>, StartError> {
         let (name, value) = (name.trim().replace('-', "_"), value.trim());
         let value = match value {
             "" => Value::Null,
-            value if LISTS.contains(&name.as_str()) => value.split(',').map(str::trim).collect::<Vec<_>>().into(),
+            value if LISTS.contains(&name.as_str()) => {
+                value.split(',').map(str::trim).collect::<Vec<_>>().into()
+            }
             value if ["name", "expires", "safety"].contains(&name.as_str()) => value.into(),
             "true" | "yes" | "on" => true.into(),
             "false" | "no" | "off" => false.into(),
-            value => serde_json::from_str::<serde_json::Number>(value).map_or_else(|_| json!(value), Value::Number),
+            value => {
+                serde_json::from_str::<serde_json::Number>(value).map_or_else(|_| json!(value), Value::Number)
+            }
         };
         fields.insert(name, value);
     }
@@ -132,7 +142,8 @@ mod tests {
 
     #[test]
     fn settings_are_said_in_a_word() {
-        let said = |settings: &[&str]| Said { settings: settings.iter().map(|text| (*text).to_owned()).collect() };
+        let said =
+            |settings: &[&str]| Said { settings: settings.iter().map(|text| (*text).to_owned()).collect() };
         let read = fields(&said(&[
             "requests-per-day=1000",
             "models=gemini-*-flash*, gpt-4o",

@@ -73,9 +73,14 @@ pub(crate) async fn import(
     let mut found = found.map_err(|problem| format!("{}: {problem}", file.display()))?;
     found.leave_out_weak();
     let paused = found.keys.iter().filter(|key| key.paused).count();
-    say(&format!("Found      {} keys ({paused} of them not in use), {} clients", found.keys.len(), found.clients.len()));
+    say(&format!(
+        "Found      {} keys ({paused} of them not in use), {} clients",
+        found.keys.len(),
+        found.clients.len()
+    ));
     for client in &found.clients {
-        let said = if client.settings.is_empty() { String::new() } else { format!("  {}", words(&client.settings)) };
+        let said =
+            if client.settings.is_empty() { String::new() } else { format!("  {}", words(&client.settings)) };
         say(&format!("Client     {}{said}", client.name));
     }
     for line in &found.left_out {
@@ -146,11 +151,15 @@ impl Found {
             return;
         }
         if !key.expose().bytes().all(|byte| byte.is_ascii_graphic()) || key.expose().len() < 20 {
-            self.left_out.push("a key that is none of Gemini's: it is too short, or has characters that no key has".to_owned());
+            self.left_out.push(
+                "a key that is none of Gemini's: it is too short, or has characters that no key has"
+                    .to_owned(),
+            );
             return;
         }
         if self.known.insert(key.id()) {
-            let label = label.map(str::trim).filter(|label| !label.is_empty() && label.chars().count() <= 100);
+            let label =
+                label.map(str::trim).filter(|label| !label.is_empty() && label.chars().count() <= 100);
             self.keys.push(FoundKey { key, label: label.map(str::to_owned), paused });
         }
     }
@@ -180,7 +189,8 @@ impl Found {
             Ok(_) => true,
             Err(problem) => {
                 let why = problem.message().trim_end_matches(" Leave it out, and one is made.");
-                left_out.push(format!("client {}: {why} Its users need another: libra clients add", client.name));
+                left_out
+                    .push(format!("client {}: {why} Its users need another: libra clients add", client.name));
                 false
             }
         });
@@ -205,22 +215,24 @@ fn text_of(file: &Path) -> Result<String, String> {
 /// Whether a file is an SQLite database, by its first bytes.
 fn is_database(file: &Path) -> bool {
     let mut start = [0; 16];
-    File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"SQLite format 3\0"
+    File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start == *b"SQLite format 3\0"
 }
 
 /// Opens an SQLite database for reading alone.
 fn database(file: &Path, program: &str) -> Result<Connection, String> {
     if !is_database(file) {
-        return Err(format!("it is no SQLite database; {program} keeps its keys in one where no other is set"));
+        return Err(format!(
+            "it is no SQLite database; {program} keeps its keys in one where no other is set"
+        ));
     }
     Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| error.to_string())
 }
 
 /// The columns that a table has; none: there is no such table.
 fn columns(database: &Connection, table: &str) -> Result<BTreeSet<String>, String> {
-    let mut statement = database
-        .prepare("SELECT name FROM pragma_table_info(?1)")
-        .map_err(|error| error.to_string())?;
+    let mut statement =
+        database.prepare("SELECT name FROM pragma_table_info(?1)").map_err(|error| error.to_string())?;
     let names = statement.query_map([table], |row| row.get(0)).map_err(|error| error.to_string())?;
     names.collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
@@ -237,7 +249,8 @@ fn list(text: &str) -> Vec<String> {
         return list.iter().map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty()).collect();
     }
     let plain = text.trim_start_matches('[').trim_end_matches(']');
-    let entries = plain.split([',', '\n', '\r']).map(|entry| entry.trim().trim_matches(['\'', '"']).to_owned());
+    let entries =
+        plain.split([',', '\n', '\r']).map(|entry| entry.trim().trim_matches(['\'', '"']).to_owned());
     entries.filter(|entry| !entry.is_empty()).collect()
 }
 

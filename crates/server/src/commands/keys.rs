@@ -25,7 +25,11 @@ const LOOKED: Duration = Duration::from_millis(300);
 
 /// # Errors
 /// The gateway or the store refuses; a file cannot be read or written.
-pub(crate) async fn keys(options: &Options, settings: &Settings, asked: &KeysOptions) -> Result<ExitCode, StartError> {
+pub(crate) async fn keys(
+    options: &Options,
+    settings: &Settings,
+    asked: &KeysOptions,
+) -> Result<ExitCode, StartError> {
     let reach = Reach::find(options, settings, &asked.asked)?;
     let is_json = asked.asked.json;
     match &asked.task {
@@ -72,7 +76,11 @@ pub(crate) async fn keys(options: &Options, settings: &Settings, asked: &KeysOpt
     }
 }
 
-async fn list(reach: &Reach, filters: [(&str, &Option<String>); 3], is_json: bool) -> Result<ExitCode, StartError> {
+async fn list(
+    reach: &Reach,
+    filters: [(&str, &Option<String>); 3],
+    is_json: bool,
+) -> Result<ExitCode, StartError> {
     let mut all = Vec::new();
     let mut after = None;
     loop {
@@ -111,7 +119,12 @@ async fn list(reach: &Reach, filters: [(&str, &Option<String>); 3], is_json: boo
     done()
 }
 
-async fn change(reach: &Reach, names: &[String], body: &Value, is_json: bool) -> Result<ExitCode, StartError> {
+async fn change(
+    reach: &Reach,
+    names: &[String],
+    body: &Value,
+    is_json: bool,
+) -> Result<ExitCode, StartError> {
     for id in ids(reach, names).await? {
         let answer = reach.ask(Method::PATCH, &format!("/admin/api/keys/{id}"), Some(body)).await?;
         if is_json {
@@ -132,9 +145,15 @@ async fn ids(reach: &Reach, names: &[String]) -> Result<Vec<String>, StartError>
     for (place, name) in names.iter().enumerate() {
         if ["AIza", "AQ."].iter().any(|start| name.starts_with(start)) {
             let place = place + 1;
-            return Err(format!("name {place} is a key itself; keys go by key-… here, as what is typed may be kept").into());
+            return Err(format!(
+                "name {place} is a key itself; keys go by key-… here, as what is typed may be kept"
+            )
+            .into());
         }
-        let path = format!("/admin/api/keys{}", query(&[("name", Some(name.clone())), ("limit", Some("2".to_owned()))]));
+        let path = format!(
+            "/admin/api/keys{}",
+            query(&[("name", Some(name.clone())), ("limit", Some("2".to_owned()))])
+        );
         let found: Keys = reach.get(&path).await?;
         match found.keys.as_slice() {
             [key] => ids.push(key.id.to_string()),
@@ -153,7 +172,11 @@ async fn verify(reach: &Reach, names: &[String], is_json: bool) -> Result<ExitCo
     let mut line = Line::new();
     loop {
         failures.append(&mut job.failures);
-        line.bar(job.done, job.total, &format!("{} good, {} bad, {} unclear", job.good, job.bad, job.unclear));
+        line.bar(
+            job.done,
+            job.total,
+            &format!("{} good, {} bad, {} unclear", job.good, job.bad, job.unclear),
+        );
         if job.is_over && failures.len() as u64 >= job.bad + job.unclear {
             break;
         }
@@ -168,7 +191,8 @@ async fn verify(reach: &Reach, names: &[String], is_json: bool) -> Result<ExitCo
     } else {
         for failure in &failures {
             let error = failure.error.clone().unwrap_or_default();
-            say(format!("{:<7}  {}  {}  {error}", failure.status.to_uppercase(), failure.id, failure.masked).trim_end());
+            say(format!("{:<7}  {}  {}  {error}", failure.status.to_uppercase(), failure.id, failure.masked)
+                .trim_end());
         }
         say(&format!("{}: {} good, {} bad, {} unclear", counted(job.total), job.good, job.bad, job.unclear));
     }
@@ -184,7 +208,9 @@ async fn export(reach: &Reach, output: Option<&Path>, is_json: bool) -> Result<E
         let exported: Value = read(&answer)?;
         let lines = exported["keys"].as_array().into_iter().flatten().map(|key| {
             let text = key["key"].as_str().unwrap_or_default();
-            key["project"].as_str().map_or_else(|| format!("{text}\n"), |project| format!("{project}:{text}\n"))
+            key["project"]
+                .as_str()
+                .map_or_else(|| format!("{text}\n"), |project| format!("{project}:{text}\n"))
         });
         Zeroizing::new(lines.collect::<String>())
     };

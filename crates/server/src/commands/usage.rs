@@ -54,8 +54,17 @@ pub(crate) async fn usage(
             row.total_tokens.to_string(),
         ]
     });
-    let header =
-        ["DAY", "CLIENT", "PROJECT", "MODEL", "REQUESTS", "NOT ANSWERED", "ATTEMPTS", "INPUT TOKENS", "TOKENS"];
+    let header = [
+        "DAY",
+        "CLIENT",
+        "PROJECT",
+        "MODEL",
+        "REQUESTS",
+        "NOT ANSWERED",
+        "ATTEMPTS",
+        "INPUT TOKENS",
+        "TOKENS",
+    ];
     say(shown(header, rows.collect()).trim_end());
     if usage.is_cut {
         eprintln!("libra: there are more rows; ask for fewer days");
@@ -90,13 +99,15 @@ pub(crate) async fn logs(
     page.requests.reverse();
     let mut last = page.requests.last().map_or(0, |request| request.number);
     tell(&page.requests, asked.asked.json)?;
-    while asked.follow {
+    if !asked.follow {
+        return done();
+    }
+    loop {
         tokio::time::sleep(LOOKED).await;
         let page: Requests = reach.get(&path(Some(last), 1000)).await?;
         last = page.next.unwrap_or(last);
         tell(&page.requests, asked.asked.json)?;
     }
-    done()
 }
 
 /// A line a request.
@@ -123,7 +134,8 @@ fn line(request: &LoggedRequest, zone: &TimeZone) -> String {
     let model = request.model.as_deref().unwrap_or("-");
     let project = request.project.as_deref().unwrap_or("-");
     let tokens = request.total_tokens.map(|tokens| format!(", {tokens} tokens")).unwrap_or_default();
-    let attempts = if request.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", request.attempts) };
+    let attempts =
+        if request.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", request.attempts) };
     format!(
         "{at}  {}  {}  {}  {client}  {}  {model}  {project}  {attempts}, {} ms{tokens}",
         request.request, request.status, request.ending, request.dialect, request.milliseconds

@@ -42,7 +42,9 @@ impl AdminPlace {
             Self::At(address) if address == service && address.port() != 0 => Listens::Same,
             Self::At(address) => Listens::Apart { address, named: true },
             Self::Usual if service.ip().to_canonical().is_loopback() => Listens::Same,
-            Self::Usual => Listens::Apart { address: ([127, 0, 0, 1], next(service.port())).into(), named: false },
+            Self::Usual => {
+                Listens::Apart { address: ([127, 0, 0, 1], next(service.port())).into(), named: false }
+            }
         }
     }
 }
@@ -54,7 +56,10 @@ pub(crate) enum Listens {
     /// Where clients are served.
     Same,
     /// At an address of its own, which somebody has named or not.
-    Apart { address: SocketAddr, named: bool },
+    Apart {
+        address: SocketAddr,
+        named: bool,
+    },
 }
 
 fn next(port: u16) -> u16 {
@@ -76,7 +81,8 @@ mod tests {
             let place = AdminPlace::read(|_| (!set.is_empty()).then(|| set.to_owned())).expect("a place");
             assert_eq!(place.beside(service.parse().expect("an address")), expected, "{set} {service}");
         };
-        let apart = |address: &str, named| Listens::Apart { address: address.parse().expect("an address"), named };
+        let apart =
+            |address: &str, named| Listens::Apart { address: address.parse().expect("an address"), named };
         check("", "127.0.0.1:8080", Listens::Same);
         check("", "[::1]:8080", Listens::Same);
         check("", "0.0.0.0:8080", apart("127.0.0.1:8081", false));

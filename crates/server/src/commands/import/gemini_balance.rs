@@ -25,12 +25,17 @@ pub(super) fn read(file: &Path) -> Result<Found, String> {
     found.client("gemini-balance AUTH_TOKEN", value("AUTH_TOKEN").trim(), Map::new());
     let vertex = list(value("VERTEX_API_KEYS")).len();
     if vertex > 0 {
-        found.left_out.push(format!("{vertex} keys of Vertex AI (VERTEX_API_KEYS): they are for another API"));
+        found
+            .left_out
+            .push(format!("{vertex} keys of Vertex AI (VERTEX_API_KEYS): they are for another API"));
     }
     let paid = value("PAID_KEY").trim();
     if !paid.is_empty() {
         found.key(paid, Some("PAID_KEY"), false);
-        found.notes.push("PAID_KEY is labelled so: say that its project is paid (libra keys label, LIBRA_PROJECTS)".to_owned());
+        found.notes.push(
+            "PAID_KEY is labelled so: say that its project is paid (libra keys label, LIBRA_PROJECTS)"
+                .to_owned(),
+        );
     }
     if value("DATABASE_TYPE").trim().eq_ignore_ascii_case("mysql") {
         found.notes.push(
@@ -47,7 +52,9 @@ fn of_file(file: &Path) -> Result<BTreeMap<String, String>, String> {
     let values = dotenv::parse(&text)?.into_iter().map(|(name, value)| (name.to_owned(), value));
     let values: BTreeMap<String, String> = values.collect();
     if !["API_KEYS", "ALLOWED_TOKENS", "AUTH_TOKEN"].iter().any(|name| values.contains_key(*name)) {
-        return Err("it has none of gemini-balance's settings (API_KEYS, ALLOWED_TOKENS, AUTH_TOKEN)".to_owned());
+        return Err(
+            "it has none of gemini-balance's settings (API_KEYS, ALLOWED_TOKENS, AUTH_TOKEN)".to_owned()
+        );
     }
     Ok(values)
 }
@@ -60,6 +67,7 @@ fn of_database(file: &Path) -> Result<BTreeMap<String, String>, String> {
     let mut statement = database
         .prepare("SELECT key, coalesce(value, '') FROM t_settings")
         .map_err(|error| error.to_string())?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| error.to_string())?;
+    let rows =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| error.to_string())?;
     rows.collect::<Result<_, _>>().map_err(|error| error.to_string())
 }

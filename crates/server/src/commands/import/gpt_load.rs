@@ -14,7 +14,8 @@ pub(super) fn read(file: &Path) -> Result<Found, String> {
         return Err("it is no database of gpt-load's: there are no tables groups and api_keys".to_owned());
     }
     let mut found = Found::default();
-    let sql = format!("SELECT id, name, channel_type, {} FROM groups ORDER BY id", or(&groups, "proxy_keys", "''"));
+    let sql =
+        format!("SELECT id, name, channel_type, {} FROM groups ORDER BY id", or(&groups, "proxy_keys", "''"));
     let each = |row: &rusqlite::Row<'_>| {
         let texts = (row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, Option<String>>(3)?);
         Ok((row.get::<_, i64>(0)?, texts))

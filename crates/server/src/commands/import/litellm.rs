@@ -13,11 +13,14 @@ pub(super) fn read(file: &Path, variable: impl Fn(&str) -> Option<String>) -> Re
         let place = error.location().map(|place| format!(" (line {})", place.line())).unwrap_or_default();
         format!("it is no YAML{place}")
     })?;
-    let models = config["model_list"].as_array().ok_or("it has no model_list, as LiteLLM's config.yaml has one")?;
+    let models =
+        config["model_list"].as_array().ok_or("it has no model_list, as LiteLLM's config.yaml has one")?;
     let mut found = Found::default();
     // `os.environ/NAME` stands for a variable.
     let resolve = |value: &Value| -> Result<Option<String>, String> {
-        let Some(text) = value.as_str().map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = value.as_str().map(str::trim).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
         match text.strip_prefix("os.environ/") {
             None => Ok(Some(text.to_owned())),
             Some(name) => variable(name).map(Some).ok_or_else(|| name.to_owned()),

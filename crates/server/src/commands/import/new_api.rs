@@ -18,7 +18,9 @@ pub(super) fn read(file: &Path) -> Result<Found, String> {
     let database = database(file, "new-api")?;
     let (channels, tokens) = (columns(&database, "channels")?, columns(&database, "tokens")?);
     if !channels.contains("type") || !channels.contains("key") || !tokens.contains("key") {
-        return Err("it is no database of new-api's or one-api's: there are no tables channels and tokens".to_owned());
+        return Err(
+            "it is no database of new-api's or one-api's: there are no tables channels and tokens".to_owned()
+        );
     }
     let mut found = Found::default();
     read_channels(&database, &channels, &mut found).map_err(|error| error.to_string())?;
@@ -115,7 +117,9 @@ fn read_tokens(
         limited += usize::from(number(4)? == 0);
         let models = if number(5)? != 0 { list(&text(6)?) } else { list(&text(7)?) };
         if models.len() > 100 {
-            found.notes.push(format!("token {}: it names more than 100 models, and may use all here", shown(&name)));
+            found
+                .notes
+                .push(format!("token {}: it names more than 100 models, and may use all here", shown(&name)));
         } else if !models.is_empty() {
             settings.insert("models".to_owned(), models.into());
         }

@@ -112,7 +112,11 @@ fn gpt_loads_database_is_read() {
     check(&found, &[A, &format!("!{B}")], &clients);
     assert_eq!(found.keys[0].label.as_deref(), Some("mine"));
     assert!(found.left_out.iter().any(|line| line.contains("1 keys are encrypted")), "{:?}", found.left_out);
-    assert!(found.left_out.iter().any(|line| line.contains("another service (openai)")), "{:?}", found.left_out);
+    assert!(
+        found.left_out.iter().any(|line| line.contains("another service (openai)")),
+        "{:?}",
+        found.left_out
+    );
 }
 
 #[test]
