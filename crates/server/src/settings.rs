@@ -423,7 +423,8 @@ impl Layers {
     }
 
     fn counts(&self, name: &str) -> bool {
-        !(self.demo && is_left_aside_by_a_demo(name)) && !self.left_out.contains(name)
+        let is_left_aside = self.demo && is_left_aside_by_a_demo(name);
+        !is_left_aside && !self.left_out.contains(name)
     }
 
     /// The files that lists are in.

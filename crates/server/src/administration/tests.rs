@@ -1,10 +1,11 @@
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libra_core::config::Tier;
+use libra_core::pool::{ProjectId, StateChange};
 use libra_core::secret::{ApiKey, KeyId};
 use serde_json::json;
 
@@ -328,10 +329,16 @@ fn killed() {
     for number in 0.. {
         let key = format!("{CANARY}-{number:04}");
         administration.add_keys(WHO, vec![new(&key)]).expect("a key");
-        println!("\nkey {key}");
+        told(&format!("key {key}"));
         let (_, key) = administration.add_client(WHO, client(&format!("client {number}"))).expect("a client");
-        println!("\nclient {}", key.expose());
+        told(&format!("client {}", key.expose()));
     }
+}
+
+/// To the process that waits for it, and not to the capture of tests' output.
+fn told(line: &str) {
+    let mut out = std::io::stdout();
+    out.write_all(format!("\n{line}\n").as_bytes()).and_then(|()| out.flush()).expect("somebody listens");
 }
 
 #[test]
@@ -439,4 +446,27 @@ fn thousands_of_keys_are_added_within_seconds() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!((added.added.len(), gateway.pool_size()), (10_000, (10_001, 10_001)));
     assert_eq!(administration.audit(None, 10).map(|entries| entries.len()), Ok(1), "told as one");
+}
+
+#[test]
+fn a_hundred_thousand_keys_change_within_a_moment() {
+    let keys = |numbers: std::ops::Range<u32>| -> Config {
+        let keys = numbers.map(|number| ApiKey::new(&format!("fixture-key-number-{number}")).into());
+        Config { keys: keys.collect(), ..Config::default() }
+    };
+    let gateway = Gateway::new(keys(0..100_000), 1);
+    let until = clock::now() + Duration::from_secs(600);
+    let rest = |number: u32| StateChange::Rest {
+        project: ProjectId::of_key(id(&format!("fixture-key-number-{number}"))),
+        model: Some("gemini-2.5-flash".into()),
+        until,
+    };
+    let rests: Vec<StateChange> = (0..50_000).map(rest).collect();
+    gateway.apply(&rests, clock::now());
+    let other = keys(1..100_001);
+    let began = Instant::now();
+    gateway.reconfigure(other, clock::now());
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "without optimisation, beside other tests: {took:?}");
+    assert_eq!(gateway.pool_size(), (100_000, 100_000));
 }
