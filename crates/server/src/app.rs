@@ -61,23 +61,20 @@ impl App {
     /// Answers a request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let (mut parts, body) = request.into_parts();
-        match admin_api::page_of(&parts, &self.gateway) {
-            Some(page) => match &self.admin {
-                Some(admin) if self.door != Door::Clients => {
-                    return admin.answer(&parts, peer, &page, body).await;
-                }
-                // Without a token there is no such path, whatever it is.
-                None if self.door != Door::Clients && self.gateway.config().admin_token.is_none() => {}
-                _ => {
+        if let Some(page) = self.administration(&parts) {
+            let mut answer = match (page, &self.admin) {
+                (Administered::Page(page), Some(admin)) => admin.answer(&parts, peer, &page, body).await,
+                (Administered::Page(_) | Administered::Elsewhere, _) => {
                     drain(body).await;
-                    return admin_api::elsewhere();
+                    admin_api::elsewhere()
                 }
-            },
-            None if self.door == Door::Administration && !is_about_health(&parts) => {
-                drain(body).await;
-                return admin_api::only_administration();
-            }
-            None => {}
+                (Administered::Only, _) => {
+                    drain(body).await;
+                    admin_api::only_administration()
+                }
+            };
+            self.gateway.mark(answer.headers_mut());
+            return answer;
         }
         let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
         match self.gateway.accept(&head, clock::now()) {
@@ -108,6 +105,22 @@ impl App {
                 answer
             }
         }
+    }
+
+    /// What a request is to the administration, if it is anything.
+    fn administration(&self, parts: &Parts) -> Option<Administered> {
+        match admin_api::page_of(parts, &self.gateway) {
+            // Without a token there is no such path, whatever it is.
+            Some(_) if self.door != Door::Clients && self.admin.is_none() && self.has_no_token() => None,
+            Some(page) if self.door != Door::Clients => Some(Administered::Page(page)),
+            Some(_) => Some(Administered::Elsewhere),
+            None if self.door == Door::Administration && !is_about_health(parts) => Some(Administered::Only),
+            None => None,
+        }
+    }
+
+    fn has_no_token(&self) -> bool {
+        self.gateway.config().admin_token.is_none()
     }
 
     async fn with_body(&self, mut intake: Intake, mut body: Incoming) -> Response<AnswerBody> {
@@ -144,6 +157,16 @@ impl App {
 /// Whether it is asked whether the gateway is alive, which is to be seen from anywhere.
 fn is_about_health(parts: &Parts) -> bool {
     parts.uri.path().ends_with("/health") || parts.uri.path().ends_with("/ready")
+}
+
+/// What a request is to the administration.
+enum Administered {
+    /// A page below `/admin`.
+    Page(String),
+    /// A page that is not here.
+    Elsewhere,
+    /// Something else, where there is nothing else.
+    Only,
 }
 
 enum ReadBody {
