@@ -16,6 +16,7 @@ mod kill_test;
 mod npm;
 mod objects;
 mod pool_report;
+mod soak;
 mod test;
 mod wasm;
 
@@ -39,6 +40,7 @@ Usage: cargo xtask TASK
                                     the same scenarios, shortened, with the real server and a clock that runs fast
   kill-test [TIMES]                 kills a working libra (200 times) and sees that the store keeps what it promised
   admin-fuzz [SECONDS]              schemathesis against the administration and its own description (default: 60 seconds)
+  soak [MINUTES]                    libra at work for an hour, or so long: memory and open files must not grow
   edge                              the edge edition: folders in dist/ for Cloudflare, Deno, Netlify and Vercel
   edge-test [--built] [PLATFORM…]   the same, run by the platforms' own programs, from npm; --built takes dist/ as it is
   fuzz [SECONDS] [TARGET]           the fuzz targets (default: 60 seconds each), with a nightly compiler and cargo-fuzz
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         "pool-report" => pool_report::run(&rest),
         "kill-test" => kill_test::run(&rest),
         "admin-fuzz" => admin_fuzz::run(&rest),
+        "soak" => soak::run(&rest),
         "edge" => edge::run(&rest),
         "edge-test" => edge_test::run(&rest),
         "fuzz" => fuzz::run(&rest),

@@ -12,6 +12,7 @@ mod models;
 mod notice;
 mod prices;
 mod projects;
+mod proxy;
 mod values;
 mod variables;
 mod weak;
@@ -34,8 +35,9 @@ pub use self::prices::Price;
 pub use self::projects::{
     ModelLimits, ProjectSettings, Tier, label as read_label, project_name as read_project_name,
 };
+pub use self::proxy::{ProxyAddress, read_proxies};
 pub(crate) use self::values::networks as read_network;
-pub use self::values::{listen as read_listen, size as read_size};
+pub use self::values::{duration as read_duration, listen as read_listen, size as read_size};
 pub use self::variables::{Group, VARIABLES, Variable, is_live, is_secret, list_of, quoted};
 pub use self::weak::{Weakness, weakness};
 
@@ -57,6 +59,8 @@ pub struct Config {
     /// The clients that may use the pool, and what each may: `LIBRA_CLIENTS`, formerly `TRUSTED_API_KEYS`,
     /// `LIBRA_PAID_CLIENTS` and `LIBRA_SAFETY_CLIENTS`.
     pub clients: Clients,
+    /// Whether no client may take what others may still want of a day that is short: `LIBRA_FAIR_SHARES`.
+    pub fair_shares: bool,
     /// Whether clients may bring keys of their own where a pool is set: `LIBRA_CLIENT_KEYS`.
     pub client_keys: ClientKeys,
     /// How the next key is chosen: `LIBRA_STRATEGY`.
@@ -155,6 +159,7 @@ impl Default for Config {
             projects: Vec::new(),
             prices: Vec::new(),
             clients: Clients::default(),
+            fair_shares: true,
             client_keys: ClientKeys::Allow,
             strategy: Strategy::Headroom,
             affinity: true,
@@ -208,6 +213,13 @@ impl Config {
         own.unwrap_or(self.safety)
     }
 
+    /// What so many tokens of a model cost, in millionths of what prices are in. Nothing, where it has no price.
+    pub fn cost_millionths(&self, model: &str, input_tokens: u64, output_tokens: u64) -> u64 {
+        let price = self.prices.iter().find(|price| price.models.matches(model));
+        // Prices are for a million tokens.
+        price.map_or(0, |price| (price.cost(input_tokens, output_tokens) * 1e6).ceil() as u64)
+    }
+
     /// Reads the settings.
     ///
     /// `lookup` gives a variable's value by its name; a blank value counts as none. `read_file` gives the text
@@ -247,6 +259,7 @@ impl Config {
             projects: keys.projects,
             prices,
             clients: keys.clients,
+            fair_shares: source.value("LIBRA_FAIR_SHARES", values::switch)?.unwrap_or(default.fair_shares),
             client_keys: source
                 .value("LIBRA_CLIENT_KEYS", |text| {
                     values::choice(text, &[("allow", ClientKeys::Allow), ("deny", ClientKeys::Deny)])

@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::clients::Told;
 use crate::mark::RequestId;
 
 /// The protocol a client speaks, and in which it is answered.
@@ -60,6 +61,8 @@ pub enum Kind {
     UnsupportedEncoding,
     /// 429: too much for now; a wait helps.
     RateLimited,
+    /// 429: a budget of the client's is used up.
+    QuotaSpent,
     /// 499 upstream, or the like: the upstream gave the request up.
     Cancelled,
     /// 500: the upstream or the gateway failed.
@@ -85,6 +88,8 @@ pub struct Error {
     pub retry_after: Option<Duration>,
     /// The upstream's own error body, redacted. The Gemini dialect passes it on as it is.
     pub body: Option<UpstreamBody>,
+    /// How far the client's limits are used.
+    pub limits: Option<Box<Told>>,
 }
 
 /// An error body as the upstream wrote it.
@@ -106,7 +111,7 @@ impl Error {
             message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
             message.push('…');
         }
-        Self { kind, message, param: None, retry_after: None, body: None }
+        Self { kind, message, param: None, retry_after: None, body: None, limits: None }
     }
 
     /// A request that is wrong in a field.
@@ -141,9 +146,14 @@ impl Error {
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
+        if let Some(limits) = &self.limits {
+            limits.put(headers, dialect);
+        }
         // The SDKs of OpenAI and Anthropic try again by themselves, and ask this before they do.
         let in_vain = self.retry_after.is_none_or(|wait| wait > SOON);
-        if matches!(self.kind, Kind::RateLimited | Kind::Unavailable) && in_vain && dialect != Dialect::Gemini
+        if matches!(self.kind, Kind::RateLimited | Kind::QuotaSpent | Kind::Unavailable)
+            && in_vain
+            && dialect != Dialect::Gemini
         {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
@@ -228,7 +238,7 @@ impl Kind {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::QuotaSpent => StatusCode::TOO_MANY_REQUESTS,
             Self::Cancelled | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -270,7 +280,7 @@ impl Kind {
             Self::NotFound | Self::ModelNotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "UNIMPLEMENTED",
             Self::RequestTimeout | Self::Timeout => "DEADLINE_EXCEEDED",
-            Self::RateLimited => "RESOURCE_EXHAUSTED",
+            Self::RateLimited | Self::QuotaSpent => "RESOURCE_EXHAUSTED",
             Self::Cancelled => "CANCELLED",
             Self::Internal => "INTERNAL",
             Self::BadGateway | Self::Unavailable => "UNAVAILABLE",
@@ -293,6 +303,7 @@ impl Kind {
             Self::Unauthorized => "authentication_error",
             Self::Forbidden => "permission_error",
             Self::RateLimited => "rate_limit_error",
+            Self::QuotaSpent => "insufficient_quota",
             Self::Cancelled | Self::Internal | Self::BadGateway | Self::Unavailable | Self::Timeout => {
                 "server_error"
             }
@@ -307,6 +318,7 @@ impl Kind {
             Self::PromptTooLong => Some("context_length_exceeded"),
             Self::ModelNotFound => Some("model_not_found"),
             Self::RateLimited => Some("rate_limit_exceeded"),
+            Self::QuotaSpent => Some("insufficient_quota"),
             Self::Unavailable => Some("service_unavailable"),
             Self::Timeout => Some("timeout"),
             Self::ImageUrl => Some("invalid_image_url"),
@@ -337,7 +349,7 @@ impl Kind {
             Self::Forbidden => "permission_error",
             Self::NotFound | Self::ModelNotFound => "not_found_error",
             Self::TooLarge => "request_too_large",
-            Self::RateLimited => "rate_limit_error",
+            Self::RateLimited | Self::QuotaSpent => "rate_limit_error",
             Self::Cancelled | Self::Internal | Self::BadGateway => "api_error",
             Self::Unavailable => "overloaded_error",
             Self::Timeout => "timeout_error",

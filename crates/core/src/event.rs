@@ -1,13 +1,18 @@
 //! What happened, as data. Shells log, count and trace it; core keeps no log.
 
+mod course;
+
 use std::time::Duration;
 
 use http::StatusCode;
 
+pub use self::course::{Attempt, AttemptResult, Course, TraceContext};
+use crate::clients::Limit;
 use crate::error::Dialect;
 use crate::failure::{Class, Why};
 use crate::mark::RequestId;
 use crate::secret::KeyId;
+use crate::time::Timestamp;
 
 /// Something worth telling an operator. Holds no secret and no content.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +71,28 @@ pub enum Event {
         /// By how much it is behind; negative where it is ahead.
         behind_seconds: i64,
     },
+    /// A client has reached a limit, for the first time in the limit's window.
+    ClientLimited {
+        /// The client.
+        client: KeyId,
+        /// The limit.
+        limit: Limit,
+        /// How much it may use; money in millionths.
+        of: u64,
+        /// When it may go on; none: not by waiting.
+        until: Option<Timestamp>,
+    },
+    /// A client has used four fifths of what it may, for the first time in the limit's window.
+    ClientNearLimit {
+        /// The client.
+        client: KeyId,
+        /// The limit.
+        limit: Limit,
+        /// How much it has used, and holds for what is under way; money in millionths.
+        used: u64,
+        /// How much it may use; money in millionths.
+        of: u64,
+    },
     /// A key is in use again.
     Restored {
         /// The key.
@@ -99,6 +126,62 @@ pub struct Finished {
     pub stand_ins: u32,
     /// From the request's arrival.
     pub elapsed: Duration,
+    /// How it went.
+    pub course: Course,
+}
+
+/// What requests ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Operation {
+    /// An answer of the model: text, and whatever else it makes.
+    #[default]
+    Generate,
+    /// What asking would cost.
+    CountTokens,
+    /// Vectors.
+    Embed,
+    /// Images, by a call made for them.
+    Image,
+    /// Speech of a text.
+    Speech,
+    /// A text of speech.
+    Transcribe,
+    /// Which models there are.
+    Models,
+    /// Files, caches, batches and other objects.
+    Objects,
+    /// A session of the Live API.
+    Live,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Generate,
+        Self::CountTokens,
+        Self::Embed,
+        Self::Image,
+        Self::Speech,
+        Self::Transcribe,
+        Self::Models,
+        Self::Objects,
+        Self::Live,
+    ];
+
+    /// Its name where requests are counted.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Generate => "generate",
+            Self::CountTokens => "count_tokens",
+            Self::Embed => "embed",
+            Self::Image => "image",
+            Self::Speech => "speech",
+            Self::Transcribe => "transcribe",
+            Self::Models => "models",
+            Self::Objects => "objects",
+            Self::Live => "live",
+        }
+    }
 }
 
 /// The end of a session of the Live API.
@@ -126,6 +209,8 @@ pub struct LiveEnded {
     pub usage: Option<Usage>,
     /// From the request's arrival.
     pub elapsed: Duration,
+    /// How it went.
+    pub course: Course,
 }
 
 /// Who ended a session.
@@ -168,4 +253,21 @@ pub struct Usage {
     pub prompt: u64,
     /// `totalTokenCount`.
     pub total: u64,
+    /// `candidatesTokenCount`: what was answered.
+    pub output: u64,
+    /// `thoughtsTokenCount`: what was thought before.
+    pub thoughts: u64,
+    /// `cachedContentTokenCount`: how much of the prompt was cached.
+    pub cached: u64,
+}
+
+impl Usage {
+    /// Adds what another answer has used.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.prompt = self.prompt.saturating_add(other.prompt);
+        self.total = self.total.saturating_add(other.total);
+        self.output = self.output.saturating_add(other.output);
+        self.thoughts = self.thoughts.saturating_add(other.thoughts);
+        self.cached = self.cached.saturating_add(other.cached);
+    }
 }

@@ -54,6 +54,7 @@ pub(crate) use self::steps::Client;
 use self::steps::Steps;
 use crate::affinity::address::Called;
 use crate::auth::Access;
+use crate::clients::Charge;
 use crate::event::Event;
 use crate::gateway::Gateway;
 use crate::mark::Mark;
@@ -166,6 +167,8 @@ pub(crate) struct Admitted {
     pub(crate) arrived: Timestamp,
     /// For the head of the answer.
     pub(crate) mark: Mark,
+    /// What it takes of what its client may use. None: it is no client's of the pool, or a part of something larger.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// One request of a client.

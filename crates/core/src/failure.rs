@@ -23,7 +23,7 @@ use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
 pub use self::classify::{Answer, BODY_LIMIT, classify, classify_event};
-pub use self::redact::{redact, redact_text};
+pub use self::redact::{redact, redact_body, redact_text};
 use crate::error::{Error, Kind, UpstreamBody};
 use crate::time::Timestamp;
 

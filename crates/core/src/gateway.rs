@@ -3,12 +3,14 @@
 //! A request's way begins in [`accept`](Gateway::accept).
 
 mod admit;
+mod clients;
 mod intake;
+mod sizes;
 mod verification;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,8 +19,10 @@ use http::header::HeaderMap;
 use http::{Method, Response, Uri};
 
 pub use self::admit::Accepted;
+pub(crate) use self::clients::{is_current, permits, permits_model};
 pub use self::intake::{BodyFault, Intake};
 pub(crate) use self::intake::{held_values, no_room, too_large};
+pub use self::sizes::Size;
 use self::verification::Strangers;
 use crate::affinity::conversations::Conversations;
 use crate::affinity::name::ObjectName;
@@ -27,10 +31,12 @@ use crate::affinity::placed::Placed;
 use crate::affinity::spool::{self, Spool};
 use crate::auth::Access;
 use crate::check::Check;
-use crate::config::{Config, DEFAULT_MEMORY, Notice};
+use crate::clients::{AccountView, Client, Ledger, WrongKeys};
+use crate::config::{Config, DEFAULT_MEMORY, Notice, ProxyAddress};
 use crate::contents::Content;
 use crate::error::Error;
 use crate::event::Event;
+use crate::exchange::Lease;
 use crate::fetch::{self, Kept};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::live;
@@ -38,7 +44,8 @@ use crate::mark::RequestId;
 use crate::memory::{Held, Memory};
 use crate::openai::responses::store::Answers;
 use crate::pool::{
-    Due, Explanation, Pool, PoolSettings, PoolView, ProjectCounts, ProjectId, StateChange, Ticket,
+    Due, Explanation, IncidentView, Measure, Named, Pool, PoolSettings, PoolView, ProjectCounts, ProjectId,
+    STRETCH, StateChange, Ticket,
 };
 use crate::project_probe::Relations;
 use crate::repair::Repairs;
@@ -77,10 +84,14 @@ pub struct Gateway {
     memory: Arc<Memory>,
     media: Mutex<Kept>,
     google_clock: GoogleClock,
+    ledger: Arc<Ledger>,
+    wrong_keys: Mutex<WrongKeys>,
     /// How many sessions of the Live API there are.
     live_sessions: Arc<AtomicUsize>,
     /// For the pool, and for clients' own keys.
     retries: [Mutex<CommonBudget>; 2],
+    /// Whether attempts tell how much room there was.
+    tells_room: AtomicBool,
     seed: u64,
     drawn: AtomicU64,
 }
@@ -130,8 +141,11 @@ impl Gateway {
             memory: Memory::new(memory),
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
+            ledger: Arc::default(),
+            wrong_keys: Mutex::default(),
             live_sessions: Arc::default(),
             retries,
+            tells_room: AtomicBool::new(false),
             seed,
             drawn: AtomicU64::new(0),
         })
@@ -178,6 +192,7 @@ impl Gateway {
             self.retries(guests).set_share(config.retry_budget);
         }
         locked(&self.lists).clear();
+        self.ledger.retain(&config.clients);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         notices
     }
@@ -253,7 +268,7 @@ impl Gateway {
     }
 
     /// An empty share of the common memory.
-    pub(crate) fn share(&self) -> Held {
+    pub fn share(&self) -> Held {
         self.memory.share()
     }
 
@@ -261,6 +276,13 @@ impl Gateway {
     pub fn pool_size(&self) -> (usize, usize) {
         let pool = self.pool(false);
         (pool.len(), pool.usable())
+    }
+
+    /// Which way to Google requests with a key take: the number of its project, by which a shell with several ways keeps
+    /// to one, and the proxy that the user has named for the project. For keys that clients bring, the key's own number.
+    pub fn way(&self, key: KeyId) -> (u64, Option<ProxyAddress>) {
+        let way = self.pool(false).way(key);
+        way.map_or((key.as_u64(), None), |(project, proxy)| (project.as_u64(), proxy))
     }
 
     /// How many projects the keys belong to, as far as is known.
@@ -271,6 +293,58 @@ impl Gateway {
     /// The state of the pool.
     pub fn view(&self, now: Timestamp) -> PoolView {
         self.pool(false).view(now).by_google(self.skew())
+    }
+
+    /// The pool in numbers, for whoever watches it. It is looked at in stretches, between which it serves.
+    pub fn measure(&self, named: &Named<'_>, now: Timestamp) -> Measure {
+        let mut measure = self.pool(false).measure(now);
+        let mut from = 0;
+        while self.pool(false).measure_stretch(&mut measure, from, named, now) {
+            from += STRETCH;
+        }
+        measure
+    }
+
+    /// What is paused because many projects failed alike.
+    pub fn incidents(&self, now: Timestamp) -> Vec<IncidentView> {
+        self.pool(false).incidents(now)
+    }
+
+    /// How many bytes of the common memory are held, and how many there are.
+    pub fn memory_held(&self) -> (u64, u64) {
+        (self.memory.held(), self.memory.limit())
+    }
+
+    /// How many sessions of the Live API there are.
+    pub fn live_sessions(&self) -> usize {
+        self.live_sessions.load(Ordering::Relaxed)
+    }
+
+    /// The name of the project that a key of the pool belongs to.
+    pub fn project_name(&self, key: KeyId) -> Option<String> {
+        self.pool(false).project_name(key)
+    }
+
+    /// Whether this is a key of the pool, of a client, or the administration's.
+    pub fn is_secret(&self, text: &str) -> bool {
+        let key = ApiKey::new(text);
+        let config = self.config();
+        self.pool(false).key(key.id()).is_some()
+            || config.clients.contains(&key)
+            || config.admin_token.as_ref().is_some_and(|token| token.id() == key.id())
+    }
+
+    /// From now on, attempts tell how much room their projects had. It costs a look at the pool for each.
+    pub fn tell_room(&self) {
+        self.tells_room.store(true, Ordering::Relaxed);
+    }
+
+    /// How much room the project of a lease has, if attempts tell that.
+    pub(crate) fn room_told(&self, lease: &Lease, model: Option<&str>, now: Timestamp) -> Option<u64> {
+        if !self.tells_room.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.pool(lease.is_guests()).room_left(lease.key().id(), model?, now)
     }
 
     /// Whom the pool would choose for a request, and what of every project. The model may go by an alias.
@@ -301,7 +375,18 @@ impl Gateway {
     pub fn take_changes(&self) -> Vec<StateChange> {
         let mut changes = self.pool(false).take_changes();
         changes.append(&mut self.objects(false).take_changes());
+        changes.append(&mut self.ledger.take_changes());
         changes
+    }
+
+    /// What an operator wants to know of clients and their limits, since this was last asked.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.ledger.take_events()
+    }
+
+    /// What a client has used of what it may.
+    pub fn account(&self, client: &Client, now: Timestamp) -> AccountView {
+        self.ledger.view(client, now)
     }
 
     /// Takes in what another instance, or this one before a restart, has learned.
@@ -317,6 +402,11 @@ impl Gateway {
                 StateChange::Forgotten { object } => {
                     if let Some(name) = ObjectName::stored(object) {
                         self.objects(false).forget(&name);
+                    }
+                }
+                StateChange::ClientSpent { client, period, ends, spent } => {
+                    if self.config().clients.find(*client).is_some() {
+                        self.ledger.restore(*client, (*period, *ends), *spent, now);
                     }
                 }
                 change => self.pool(false).apply(change, now),

@@ -12,6 +12,7 @@ use crate::answers;
 use crate::anthropic::messages::{self, MessagesRequest};
 use crate::config::AliasFor;
 use crate::error::{Dialect, Error};
+use crate::event::Operation;
 use crate::gateway::Gateway;
 use crate::gemini::large::Large;
 use crate::gemini::remote::{Media, Remote, Written};
@@ -119,6 +120,21 @@ pub(crate) enum Encoder {
 }
 
 impl Form {
+    /// What it asks for, where requests are counted.
+    pub(crate) const fn operation(self) -> Operation {
+        match self {
+            Self::Chat | Self::Responses | Self::Messages => Operation::Generate,
+            Self::ResponseTokens | Self::MessageTokens => Operation::CountTokens,
+            Self::Endpoint(endpoint) => match endpoint {
+                Endpoint::Embeddings => Operation::Embed,
+                Endpoint::ImageGeneration | Endpoint::ImageEdit => Operation::Image,
+                Endpoint::Speech => Operation::Speech,
+                Endpoint::Transcription | Endpoint::Translation => Operation::Transcribe,
+                Endpoint::Completion => Operation::Generate,
+            },
+        }
+    }
+
     /// The dialect of its errors.
     pub(crate) fn dialect(self) -> Dialect {
         match self {

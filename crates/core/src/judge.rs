@@ -155,7 +155,13 @@ pub fn usage(json: &[u8]) -> Option<Usage> {
         std::str::from_utf8(digits).ok()?.parse().ok()
     };
     let prompt = number(b"\"promptTokenCount\"").unwrap_or(0);
-    Some(Usage { prompt, total: number(b"\"totalTokenCount\"").unwrap_or(prompt) })
+    Some(Usage {
+        prompt,
+        total: number(b"\"totalTokenCount\"").unwrap_or(prompt),
+        output: number(b"\"candidatesTokenCount\"").unwrap_or(0),
+        thoughts: number(b"\"thoughtsTokenCount\"").unwrap_or(0),
+        cached: number(b"\"cachedContentTokenCount\"").unwrap_or(0),
+    })
 }
 
 /// A quick look that finds most good answers without parsing them: a text that is not empty.
@@ -320,11 +326,12 @@ mod tests {
     #[test]
     fn usage_is_found_without_parsing() {
         let json =
-            br#"{"usageMetadata": {"promptTokenCount": 11,"totalTokenCount": 304, "x":[{"tokenCount":1}]}}"#;
-        assert_eq!(usage(json), Some(Usage { prompt: 11, total: 304 }));
+            br#"{"usageMetadata": {"promptTokenCount": 11,"totalTokenCount": 304, "x":[{"tokenCount":1}],
+                "candidatesTokenCount": 200, "thoughtsTokenCount" :93,"cachedContentTokenCount":7}}"#;
+        assert_eq!(usage(json), Some(Usage { prompt: 11, total: 304, output: 200, thoughts: 93, cached: 7 }));
         assert_eq!(
             usage(br#"{"usageMetadata":{"promptTokenCount":8}}"#),
-            Some(Usage { prompt: 8, total: 8 })
+            Some(Usage { prompt: 8, total: 8, ..Usage::default() })
         );
         assert_eq!(usage(b"{}"), None);
     }

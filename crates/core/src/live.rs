@@ -47,10 +47,11 @@ use self::setup::Setup;
 use self::who::Who;
 use crate::affinity::name::ObjectName;
 use crate::auth::Access;
+use crate::clients::Charge;
 use crate::config::AliasFor;
-use crate::event::{Event, LiveEndedBy, Traffic, Usage};
+use crate::event::{Course, Event, LiveEndedBy, Traffic, Usage};
 use crate::failure::Failure;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, permits_model};
 use crate::judge;
 use crate::mark::Mark;
 use crate::memory::Held;
@@ -58,6 +59,7 @@ use crate::pool::ProjectId;
 use crate::retry::Budget;
 use crate::secret::{ApiKey, KeyId};
 use crate::time::Timestamp;
+use crate::tokens;
 
 /// The largest message that a client may send: a picture or some minutes of sound fit in.
 pub const MAX_FROM_CLIENT: usize = 16 << 20;
@@ -91,6 +93,8 @@ pub struct Session {
     who: Who,
     /// The key of a client of the pool.
     trusted: Option<ApiKey>,
+    /// What it takes of what its client may use.
+    charge: Option<Charge>,
     /// What of the client's header goes up.
     headers: HeaderMap,
     mark: Mark,
@@ -127,6 +131,7 @@ pub struct Session {
     /// The names of this session that are remembered; older ones are forgotten.
     names: VecDeque<ObjectName>,
     key: Option<KeyId>,
+    course: Course,
     traffic: [Traffic; 2],
     usage: Option<Usage>,
     end: Option<(LiveEndedBy, u16)>,
@@ -315,7 +320,11 @@ impl Session {
         let gateway = Arc::clone(&self.gateway);
         let serve = |asked: &str| {
             let served = gateway.served_model(asked, AliasFor::Chat);
-            served.map_err(|error| Close::of_error(&error, Some(asked)))
+            let permitted = served.and_then(|model| match &self.who {
+                Who::Keys(access) => permits_model(access, asked, &model).map(|()| model),
+                Who::Token { .. } => Ok(model),
+            });
+            permitted.map_err(|error| Close::of_error(&error, Some(asked)))
         };
         let setup = match Setup::read(frame, serve) {
             Ok(setup) => setup,
@@ -323,6 +332,12 @@ impl Session {
         };
         if setup.model.is_none() && matches!(self.who, Who::Keys(_)) {
             return self.refuse(Close::new(INVALID_DATA, "setup.model is missing."), now);
+        }
+        if let (Some(charge), Some(model)) = (&mut self.charge, &setup.model) {
+            let tokens = tokens::estimate(&setup.frame.payload);
+            if let Err(error) = self.gateway.charge_model(charge, model, 0, tokens, now) {
+                return self.refuse(Close::new(TRY_AGAIN_LATER, error.message), now);
+            }
         }
         if !self.held.grow(setup.frame.payload.len()) {
             let close = Close::new(TRY_AGAIN_LATER, "The gateway holds too much at the moment.");
@@ -358,8 +373,13 @@ impl Session {
         }
         self.heard = now;
         self.traffic[1].add(&frame);
-        self.look_at(&frame.payload, now);
+        let has_used = self.look_at(&frame.payload, now);
         self.down.push_back(frame);
+        let used_up = self.charge.as_ref().filter(|_| has_used).and_then(|charge| charge.used_up(now));
+        if let Some(limit) = used_up {
+            let reason = format!("This client's limit is used up: {}.", limit.name());
+            self.end_both(Close::new(TRY_AGAIN_LATER, reason), now);
+        }
     }
 
     /// Google is ready: from here nothing fails over.

@@ -5,6 +5,7 @@ use std::fmt;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Dialect;
+use crate::event::TraceContext;
 use crate::secret::ApiKey;
 
 /// The name of the request, for whoever asks the operator about it.
@@ -39,6 +40,8 @@ pub struct Mark {
     origins: bool,
     /// What the client speaks.
     dialect: Dialect,
+    /// The trace that the request belongs to.
+    trace: Option<TraceContext>,
 }
 
 impl RequestId {
@@ -78,12 +81,17 @@ impl Mark {
     ) -> Self {
         let shown = headers.get(ADMIN).and_then(|shown| shown.to_str().ok());
         let admin = matches!((token, shown), (Some(token), Some(shown)) if ApiKey::new(shown) == *token);
-        Self { id, admin, origins, dialect }
+        Self { id, admin, origins, dialect, trace: TraceContext::find(headers) }
     }
 
     /// The name of the request.
     pub fn id(&self) -> RequestId {
         self.id
+    }
+
+    /// The trace that the request belongs to, if its head names one.
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        self.trace
     }
 
     /// Whether an administrator asks, who may be told about attempts and projects.
@@ -151,8 +159,8 @@ mod tests {
 
     #[test]
     fn administrators_are_told_more() {
-        let mark =
-            Mark { id: RequestId::new(0xabc), admin: true, origins: false, dialect: Dialect::Anthropic };
+        let (id, dialect) = (RequestId::new(0xabc), Dialect::Anthropic);
+        let mark = Mark { id, admin: true, origins: false, dialect, trace: None };
         let mut headers = HeaderMap::new();
         mark.put_served(&mut headers, 2, Some("team-a"));
         assert_eq!(headers["x-libra-request-id"], "0000000000000abc");

@@ -17,6 +17,7 @@ mod kinship;
 mod learn;
 mod lease;
 mod least_used;
+mod measure;
 mod minutes;
 mod queue;
 mod reconfigure;
@@ -36,6 +37,8 @@ use self::health::SetAside;
 use self::incident::Incident;
 pub use self::kinship::Kept;
 use self::kinship::Kinship;
+pub(crate) use self::measure::STRETCH;
+pub use self::measure::{Measure, Named, Quota, Room};
 use self::minutes::Minutes;
 use self::queue::Queue;
 pub use self::queue::Ticket;
@@ -47,7 +50,7 @@ pub use self::view::{
 };
 use self::window::Charge;
 pub use self::within::Only;
-use crate::config::{PoolKey, Price, ProjectSettings, Strategy, Tier};
+use crate::config::{PoolKey, Price, ProjectSettings, ProxyAddress, Strategy, Tier};
 use crate::failure::{Class, Consequence, Failure, Why};
 use crate::google_clock::Skew;
 use crate::secret::{ApiKey, KeyId};
@@ -400,9 +403,29 @@ impl Pool {
         self.keys.is_empty()
     }
 
+    /// How large its tables are, and may be: what grows with what clients ask for and Google answers.
+    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 6] {
+        let cells = self.tables.values().map(Table::len).max().unwrap_or(0);
+        [
+            ("models", self.tables.len(), MAX_MODELS),
+            ("projects of a model", cells, MAX_CELLS),
+            ("families", self.families.len(), MAX_MODELS),
+            ("incidents", self.overloads.len(), MAX_MODELS),
+            ("changes", self.changes.len(), MAX_CHANGES),
+            ("pairs of keys", self.together.len(), together::PAIRS),
+        ]
+    }
+
     /// How many keys are neither set aside nor paused.
     pub fn usable(&self) -> usize {
         self.usable.len()
+    }
+
+    /// The project of a key, and the proxy that the user has named for it. None for a key that is not of this pool.
+    pub fn way(&self, key: KeyId) -> Option<(ProjectId, Option<ProxyAddress>)> {
+        let project = &self.projects[self.keys[*self.by_id.get(&key)?].project as usize];
+        let proxy = project.settings.as_ref().and_then(|settings| settings.proxy.clone());
+        Some((project.id, proxy))
     }
 
     /// How many projects the keys belong to, as far as is known: each key counts as one until it is known better.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
+use crate::clients::Charge;
 use crate::error::{Dialect, Error, Kind};
-use crate::event::{Ending, Event, Finished};
+use crate::event::{Course, Ending, Event, Finished};
 use crate::exchange::{Lease, Outcome, Times, learn_continuation};
 use crate::failure::{Class, Consequence, Elsewhere, Failure, Why};
 use crate::gateway::Gateway;
@@ -71,6 +72,10 @@ pub(crate) struct Origin {
     pub times: Times,
     /// How many were made for the request, with this one.
     pub attempts: u32,
+    /// What it takes of what its client may use.
+    pub charge: Option<Charge>,
+    /// How it went so far.
+    pub course: Course,
 }
 
 #[derive(Debug)]
@@ -140,6 +145,12 @@ impl Relay {
         }
     }
 
+    /// It takes its place among a client's requests until it ends.
+    pub(crate) fn charged_to(mut self, charge: Option<Charge>) -> Self {
+        self.origin.charge = charge.or(self.origin.charge);
+        self
+    }
+
     /// The head of the response, and the first bytes: what was held back. To be asked for once, first.
     pub fn begin(&mut self, now: Timestamp) -> (Response<()>, Piece) {
         let mut response = Response::new(());
@@ -151,7 +162,7 @@ impl Relay {
         let mut held = std::mem::take(&mut self.held);
         let whole = if held.len() == 1 { held.remove(0) } else { Bytes::from(held.concat()) };
         let piece = if whole.is_empty() { Piece::more(Bytes::new()) } else { self.push(whole, now) };
-        self.begun = self.begun || !piece.bytes.is_empty();
+        self.note_begun(&piece, now);
         if self.all_held && piece.next == Next::More {
             let last = self.finish(&BodyEnd::Complete, now);
             let bytes = [piece.bytes, last.bytes].concat().into();
@@ -181,8 +192,15 @@ impl Relay {
     pub fn push(&mut self, chunk: Bytes, now: Timestamp) -> Piece {
         self.heard = now;
         let piece = self.take(chunk, now);
-        self.begun = self.begun || !piece.bytes.is_empty();
+        self.note_begun(&piece, now);
         piece
+    }
+
+    fn note_begun(&mut self, piece: &Piece, now: Timestamp) {
+        if !self.begun && !piece.bytes.is_empty() {
+            self.begun = true;
+            self.origin.course.first_byte = Some(now.since(self.origin.times.arrived));
+        }
     }
 
     fn take(&mut self, chunk: Bytes, now: Timestamp) -> Piece {
@@ -458,6 +476,16 @@ impl Relay {
             }
             _ => {}
         }
+        // What was sent before it was cut, or left, was used, too.
+        let (usage, model) = (judge::usage(&self.last), self.origin.model.as_deref());
+        self.origin.gateway.settle(self.origin.charge.as_mut(), model, usage, now);
+        self.origin.charge = None;
+        let mut course = std::mem::take(&mut self.origin.course);
+        // The whole of a short answer may come with its end.
+        if ending == Ending::Complete || !bytes.is_empty() {
+            course.first_byte.get_or_insert_with(|| now.since(self.origin.times.arrived));
+        }
+        course.end(Some(key), now);
         self.events.push(Event::Finished(Finished {
             request: self.origin.request,
             client: self.origin.client,
@@ -467,9 +495,10 @@ impl Relay {
             ending,
             attempts: self.origin.attempts,
             key,
-            usage: judge::usage(&self.last),
+            usage,
             stand_ins: self.origin.stand_ins,
             elapsed: now.since(self.origin.times.arrived),
+            course,
         }));
         Piece { bytes, next }
     }

@@ -95,6 +95,11 @@ impl Forms {
 }
 
 impl Repairs {
+    /// How many schemas are known, and how many may be.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.order.len().max(self.forms.0.len()), SCHEMAS)
+    }
+
     /// What is known now.
     pub fn forms(&self) -> Forms {
         self.forms.clone()

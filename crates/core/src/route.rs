@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::affinity::address::Called;
 use crate::affinity::name::is_collection;
+use crate::clients::Page;
 use crate::error::{Dialect, Error, Kind};
 use crate::generation::Form;
 use crate::live;
@@ -49,6 +50,8 @@ pub enum Operation {
     Live(live::Call),
     /// `POST /verify`.
     Verify { format: VerifyFormat },
+    /// What a client sees of itself: `GET /me`, `GET /v1/dashboard/billing/…`.
+    Own(Page),
     /// `GET /`.
     Home,
     /// `GET /health`: the process is alive.
@@ -150,6 +153,13 @@ impl Route {
         let (route, allowed) = match parts.as_slice() {
             [] if path.version.is_none() && path.named.is_none() => {
                 (Self::other(Operation::Home), &[Method::GET, Method::HEAD][..])
+            }
+            ["me"] => (Self::other(Operation::Own(Page::Me)), &[Method::GET][..]),
+            ["dashboard", "billing", "subscription"] => {
+                (Self::other(Operation::Own(Page::Subscription)), &[Method::GET][..])
+            }
+            ["dashboard", "billing", "usage"] => {
+                (Self::other(Operation::Own(Page::Usage)), &[Method::GET][..])
             }
             ["health"] => (Self::other(Operation::Health), &[Method::GET, Method::HEAD][..]),
             ["ready"] => (Self::other(Operation::Ready), &[Method::GET, Method::HEAD][..]),

@@ -213,6 +213,11 @@ struct Entry {
 }
 
 impl Signatures {
+    /// How many calls are remembered, and how many bytes they take, and may.
+    pub(crate) fn sizes(&self) -> [(usize, usize); 2] {
+        [(self.calls.len(), self.most_calls), (self.bytes, self.most_bytes)]
+    }
+
     /// An empty memory, within a quarter of `memory` bytes.
     pub fn new(memory: u64) -> Self {
         let quarter = usize::try_from(memory / 4).unwrap_or(usize::MAX);

@@ -10,8 +10,10 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use crate::anthropic;
+use crate::clients::ModelPatterns;
 use crate::config::Config;
 use crate::error::{Dialect, Error};
+use crate::event::Operation;
 use crate::exchange::Phase;
 use crate::gateway::Gateway;
 use crate::gemini::catalogue::{trimmed, with_suffixes};
@@ -23,7 +25,7 @@ use crate::judge::{self, Verdict};
 use crate::openai::models;
 use crate::openai::responses::store::Answer;
 use crate::resource::{self, Kind, Resource};
-use crate::route::{ModelCall, Version, model_path};
+use crate::route::{ModelCall, ModelMethod, Version, model_path};
 use crate::signatures::Issued;
 use crate::sse::Framing;
 use crate::time::Timestamp;
@@ -40,8 +42,8 @@ pub(crate) enum Task {
     Generation(Box<Generation>),
     /// A call about an object: bytes up, bytes down, addresses turned.
     Resource(Box<Resource>),
-    /// The list of models.
-    ModelList { dialect: Dialect, version: Version, query: Option<String> },
+    /// The list of models; `only` those where the client may not use all.
+    ModelList { dialect: Dialect, version: Version, query: Option<String>, only: ModelPatterns },
     /// One model. `asked` is the name that the client used.
     ModelGet { dialect: Dialect, version: Version, model: String, asked: String },
 }
@@ -83,6 +85,20 @@ impl Task {
         }
     }
 
+    /// What is asked for, where requests are counted.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Native { call, .. } => match call.method {
+                ModelMethod::GenerateContent | ModelMethod::StreamGenerateContent(_) => Operation::Generate,
+                ModelMethod::CountTokens => Operation::CountTokens,
+                ModelMethod::EmbedContent | ModelMethod::BatchEmbedContents => Operation::Embed,
+            },
+            Self::Generation(generation) => generation.form().operation(),
+            Self::Resource(_) => Operation::Objects,
+            Self::ModelList { .. } | Self::ModelGet { .. } => Operation::Models,
+        }
+    }
+
     /// How the upstream's answer is divided, if it is a stream.
     pub(crate) fn framing(&self) -> Option<Framing> {
         match self {
@@ -99,6 +115,16 @@ impl Task {
             Self::Native { call, .. } => call.method.generates(),
             Self::Generation(generation) => generation.generates(),
             Self::Resource(_) | Self::ModelList { .. } | Self::ModelGet { .. } => false,
+        }
+    }
+
+    /// Whether tokens are used for the answer: not to count them, nor to name a model.
+    pub(crate) fn uses_tokens(&self) -> bool {
+        match self {
+            Self::Native { call, .. } => call.method != ModelMethod::CountTokens,
+            Self::Generation(generation) => generation.method() != "countTokens",
+            Self::Resource(resource) => resource.counted().is_some(),
+            Self::ModelList { .. } | Self::ModelGet { .. } => false,
         }
     }
 
@@ -229,7 +255,7 @@ impl Task {
                 let (method, path) = resource.method_and_path();
                 (method, path.into())
             }
-            Self::ModelList { dialect: Dialect::Gemini, version, query } => {
+            Self::ModelList { dialect: Dialect::Gemini, version, query, .. } => {
                 let mark = if query.is_some() { "?" } else { "" };
                 let query = query.as_deref().unwrap_or("");
                 (Method::GET, format!("/{}/models{mark}{query}", version.as_str()).into())
@@ -347,7 +373,14 @@ impl Task {
         now: Timestamp,
     ) -> Result<(Response<Bytes>, Vec<Issued>), Error> {
         let config = gateway.config();
-        let keep = |model: &str| config.model_allowed(config.parted(model).0);
+        let only = match self {
+            Self::ModelList { only, .. } => only.clone(),
+            _ => ModelPatterns::default(),
+        };
+        let keep = |model: &str| {
+            let plain = config.parted(model).0;
+            config.model_allowed(plain) && (only.contains(model) || only.contains(plain))
+        };
         let created = now.as_secs();
         let mut content_type = "application/json";
         let mut fragment = None;
@@ -369,7 +402,11 @@ impl Task {
                     body
                 }
             }
-            Self::ModelList { dialect: Dialect::Gemini, .. } if config.lists_all_models() => body,
+            Self::ModelList { dialect: Dialect::Gemini, .. }
+                if config.lists_all_models() && only.is_empty() =>
+            {
+                body
+            }
             Self::ModelList { dialect: Dialect::Gemini, .. } => trimmed(&body, &keep)?,
             Self::ModelList { dialect: Dialect::OpenAi, .. } => models::list(&body, &keep, created)?,
             Self::ModelList { dialect: Dialect::Anthropic, .. } => anthropic::models::list(&body, &keep)?,
@@ -403,6 +440,7 @@ impl Task {
     /// Under which name a good answer may be kept for a while; none for what is asked anew each time.
     pub(crate) fn cached_as(&self) -> Option<String> {
         match self {
+            Self::ModelList { only, .. } if !only.is_empty() => None,
             Self::ModelList { .. } => Some(format!("{:?} {}", self.dialect(), self.method_and_path().1)),
             Self::Native { .. } | Self::Generation(_) | Self::Resource(_) | Self::ModelGet { .. } => None,
         }

@@ -70,6 +70,20 @@ impl Timestamp {
         now.map_or_else(String::new, |now| now.to_zoned_datetime(PACIFIC.clone()).date().to_string())
     }
 
+    /// The next beginning of a calendar month in America/Los_Angeles.
+    pub fn next_pacific_month(self) -> Self {
+        let next = i64::try_from(self.0)
+            .ok()
+            .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
+            .and_then(|now| {
+                now.to_zoned_datetime(PACIFIC.clone()).date().first_of_month().checked_add(1.month()).ok()
+            })
+            .and_then(|first| first.to_zoned_datetime(PACIFIC.clone()).ok())
+            .and_then(|first| u64::try_from(first.timestamp().as_millisecond()).ok());
+        // Outside jiff's calendar a month is 30 days.
+        next.map_or_else(|| self + Duration::from_secs(30 * 86_400), Self)
+    }
+
     /// The next midnight in America/Los_Angeles, when Google's daily quotas start again.
     ///
     /// Source: "RPD quotas reset at midnight Pacific time" (ai.google.dev, rate limits). Daylight saving is
@@ -123,6 +137,20 @@ mod tests {
         check("2026-07-01T12:00:00Z", "2026-07-02T07:00:00Z"); // summer: UTC-7
         check("2026-03-08T08:30:00Z", "2026-03-09T07:00:00Z"); // 23 hours: clocks go forward on 8 March
         check("2026-11-01T07:30:00Z", "2026-11-02T08:00:00Z"); // 25 hours: clocks go back on 1 November
+    }
+
+    #[test]
+    fn months_begin_at_pacific_midnight() {
+        let check = |now: &str, month: &str| {
+            let at = |text: &str| Timestamp::from_rfc3339(text).expect("a time");
+            assert_eq!(at(now).next_pacific_month().rfc3339(), month, "after {now}");
+            assert_eq!(at(now).rfc3339(), now);
+        };
+        check("2026-11-24T06:36:16Z", "2026-12-01T08:00:00Z");
+        check("2026-12-01T07:59:59Z", "2026-12-01T08:00:00Z");
+        check("2026-12-01T08:00:00Z", "2027-01-01T08:00:00Z");
+        check("2026-06-30T12:00:00Z", "2026-07-01T07:00:00Z");
+        assert_eq!(Timestamp::from_rfc3339("2026-06-30T12:00:00"), None, "without a zone");
     }
 
     #[test]

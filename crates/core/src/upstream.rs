@@ -78,7 +78,8 @@ fn sift(from: &HeaderMap, allowed: &[HeaderName]) -> HeaderMap {
 
 /// A request of the gateway's own to Gemini.
 ///
-/// `path` begins with a slash; `body` is None for a body that the shell streams.
+/// `path` begins with a slash; `body` is None for a body that the shell streams. What stands for the key is among the
+/// request's extensions (a [`KeyId`](crate::secret::KeyId)), for shells that choose a way to Google by it.
 pub fn to_gemini(
     origin: &Uri,
     method: Method,
@@ -94,6 +95,7 @@ pub fn to_gemini(
     }
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let mut request = Request::new(body);
+    request.extensions_mut().insert(key.id());
     *request.method_mut() = method;
     *request.uri_mut() = at(origin, path);
     *request.headers_mut() = headers;
@@ -135,6 +137,9 @@ pub fn to_live(
         }
     }
     let mut request = Request::new(());
+    if let Credential::Key(key) = credential {
+        request.extensions_mut().insert(key.id());
+    }
     *request.uri_mut() = at(origin, &path);
     *request.headers_mut() = headers;
     request

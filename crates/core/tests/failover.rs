@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use harness::{Call, Canned, End, Harness, START, config};
 use libra_core::config::{ClientKeys, CustomLlm};
-use libra_core::event::{Ending, Event};
-use libra_core::failure::Why;
+use libra_core::event::{AttemptResult, Ending, Event};
+use libra_core::failure::{Class, Why};
 use libra_core::secret::ApiKey;
 
 const GOOD: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hello"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":1,"totalTokenCount":2}}"#;
@@ -424,4 +424,25 @@ fn every_end_is_an_event() {
     let text = stream.chunks[0].slice(..);
     let cut = String::from_utf8(text.to_vec()).expect("UTF-8").replace(r#","finishReason":"STOP""#, "");
     assert_eq!(ending(&harness.send(&Call::native_stream(), |_| Canned::sse(cut.clone()))), Ending::Cut);
+}
+
+#[test]
+fn an_end_tells_how_it_went() {
+    let mut harness = Harness::new(config(&["first", "second"]));
+    let stream = Canned::sse(format!("data: {GOOD}\r\n\r\n"));
+    let mut asked = 0;
+    let seen = harness.send(&Call::native_stream(), |_| {
+        asked += 1;
+        if asked == 1 { minute() } else { stream.clone() }
+    });
+    let Some(Event::Finished(end)) = seen.events.last() else { panic!("{:?}", seen.events) };
+    let course = &end.course;
+    assert!(course.streams && course.first_byte.is_some_and(|first| first <= end.elapsed), "{course:?}");
+    let [failed, served] = course.attempts.as_slice() else { panic!("{course:?}") };
+    assert!(
+        matches!(failed.result, AttemptResult::Failed { class: Class::QuotaMinute, rests: Some(_), .. }),
+        "{failed:?}"
+    );
+    assert_eq!((served.result, served.key), (AttemptResult::Served, end.key));
+    assert!(failed.ended <= Some(served.began) && served.ended.is_some(), "{course:?}");
 }

@@ -136,6 +136,7 @@ fn parts_wait_in_the_queue_for_their_turn() {
         max_requests_per_day: None,
         max_cost_per_day: None,
         limits: vec![limits],
+        proxy: None,
     };
     let mut config =
         Config { queue_wait: Duration::from_secs(90), strategy: Strategy::Headroom, ..config(&["one"]) };
@@ -192,7 +193,7 @@ fn images_are_as_many_requests() {
         answer["data"],
         json!([{ "b64_json": "AAA1" }, { "b64_json": "AAA2" }, { "b64_json": "AAA3" }])
     );
-    assert_eq!(finished(&seen).usage, Some(Usage { prompt: 12, total: 30 }));
+    assert_eq!(finished(&seen).usage, Some(Usage { prompt: 12, total: 30, output: 18, ..Usage::default() }));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use libra_core::event::{Ending, Event};
 use libra_core::failure::Why;
+use libra_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::js;
@@ -71,6 +72,20 @@ fn line(event: &Event) -> Value {
             "event": "key set aside",
             "key": key.to_string(),
             "why": shown(*why),
+        }),
+        Event::ClientLimited { client, limit, of, until } => json!({
+            "event": "client has reached a limit",
+            "client": client.to_string(),
+            "limit": limit.name(),
+            "of": of,
+            "until": until.map(Timestamp::rfc3339),
+        }),
+        Event::ClientNearLimit { client, limit, used, of } => json!({
+            "event": "client is near a limit",
+            "client": client.to_string(),
+            "limit": limit.name(),
+            "used": used,
+            "of": of,
         }),
         Event::Restored { key } => json!({ "event": "key in use again", "key": key.to_string() }),
     }

@@ -17,6 +17,7 @@ use wasm_bindgen::prelude::JsValue;
 use wasm_bindgen_futures::future_to_promise;
 
 use crate::checks;
+use crate::log;
 use crate::waiting::{Wait, Waiting};
 
 /// So many keys are tried within one request at most: platforms limit how many calls a request may make (Cloudflare's free
@@ -50,6 +51,7 @@ impl Shell {
                 DueNow::Wake(ticket) => self.waiting.mark(ticket),
             }
         }
+        log::record(self.gateway.take_events());
         // Nothing here stores or shares them.
         drop(self.gateway.take_changes());
         probes.truncate(PROBES);

@@ -17,7 +17,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::{Asked, PoolChange, PoolOptions, Question};
-use crate::settings::{Listens, Proxies, Settings, read_file, reason};
+use crate::settings::{Listens, Outward, Settings, read_file, reason};
+use crate::trust;
 use crate::upstream::Upstream;
 use crate::{BAD_USAGE, StartError, checks, say};
 
@@ -114,12 +115,14 @@ impl Gateway {
     /// Where it is, or how to be let in, is not known.
     pub(crate) fn found(settings: &Settings, asked: &Asked) -> Result<Self, String> {
         let token = token_of(settings)?;
+        let tls =
+            trust::client_config(settings.outward.ca_file.as_deref()).map_err(|error| error.to_string())?;
         let (base, upstream) = match &asked.url {
-            Some(url) => (base_of(url)?, Upstream::new(&settings.proxies)),
+            Some(url) => (base_of(url)?, Upstream::new(&settings.outward, &tls, None)),
             // This machine is not behind a proxy.
             None => {
                 let listen = settings.config.listen;
-                let address = match settings.admin.beside(listen) {
+                let address = match settings.administration() {
                     Listens::Nowhere => {
                         return Err("there is no administration (LIBRA_ADMIN_LISTEN=off)".to_owned());
                     }
@@ -127,7 +130,7 @@ impl Gateway {
                     Listens::Apart { address, .. } => address,
                 };
                 let base = format!("{}{}", local(address), settings.config.base_path);
-                (base, Upstream::new(&Proxies::default()))
+                (base, Upstream::new(&Outward::default(), &tls, None))
             }
         };
         Ok(Self { base, token, upstream })

@@ -276,9 +276,13 @@ impl Administration {
             .map_err(|error| Refusal::Wrong(error.to_string()))?;
         let config = effective(&settings, &state.found, &state.kept, state.hash_key.as_ref());
         let mut told = notices(&settings, &config);
-        let restart: [(&str, bool); 5] = [
+        let restart: [(&str, bool); 6] = [
             ("LIBRA_LOG", settings.log != state.settings.log),
-            ("HTTPS_PROXY, ALL_PROXY or NO_PROXY", settings.proxies != state.settings.proxies),
+            ("a proxy for all, or LIBRA_CA_FILE", settings.outward != state.settings.outward),
+            (
+                "a further address, TLS's files, LIBRA_DRAIN or a limit of connections",
+                settings.serving != state.settings.serving,
+            ),
             ("LIBRA_DATA", settings.store.place != state.settings.store.place),
             ("LIBRA_SECRET", settings.store.secret != state.settings.store.secret),
             ("LIBRA_FETCH_ALLOW", settings.config.fetch_allow != state.settings.config.fetch_allow),

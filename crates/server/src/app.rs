@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HeaderValue};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, UPGRADE,
+};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 use libra_core::gateway::{Accepted, BodyFault, Gateway, Head, Intake};
 use tokio::sync::watch;
 
@@ -21,7 +25,9 @@ use crate::clock;
 use crate::drive::{drive, poll_data};
 use crate::fetch::Fetcher;
 use crate::live;
-use crate::telemetry;
+use crate::metrics::METRICS;
+use crate::metrics::page::Guarded;
+use crate::telemetry::{self, bodies};
 use crate::upstream::{ClientBody, Upstream};
 use crate::waiting::Waiting;
 
@@ -39,6 +45,8 @@ pub(crate) struct App {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) waiting: Arc<Waiting>,
+    /// Who may see the metrics.
+    pub(crate) metrics: Guarded,
     /// True once the process is to end. Every connection and every session listens.
     pub(crate) stopping: Arc<watch::Sender<bool>>,
     /// The administration, where there is one.
@@ -60,7 +68,20 @@ pub(crate) enum Door {
 impl App {
     /// Answers a request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+        let answer = self.answered(peer, request).await;
+        METRICS.count_answer(answer.status());
+        answer
+    }
+
+    async fn answered(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let (mut parts, body) = request.into_parts();
+        let is_two = parts.version == Version::HTTP_2;
+        if is_two {
+            as_of_one(&mut parts);
+        }
+        if let Some(page) = self.metrics.answer(&parts, &self.gateway).await {
+            return page.map(AnswerBody::whole);
+        }
         if let Some(page) = self.administration(&parts) {
             let mut answer = match (page, &self.admin) {
                 (Administered::Page(page), Some(admin)) => admin.answer(&parts, peer, &page, body).await,
@@ -83,6 +104,9 @@ impl App {
                 if !parts.headers.contains_key(EXPECT) {
                     drain(body).await;
                 }
+                if *self.stopping.borrow() && self.is_about_readiness(&parts.uri) {
+                    return ending();
+                }
                 reply.map(AnswerBody::whole)
             }
             Accepted::Stream(exchange) => {
@@ -93,9 +117,22 @@ impl App {
             Accepted::Upgrade(session) => match parts.extensions.remove() {
                 Some(client) => {
                     let stopping = self.stopping.subscribe();
-                    live::answer(*session, client, &parts.headers, &self.upstream, stopping)
+                    let answer = live::answer(
+                        *session,
+                        client,
+                        &parts.headers,
+                        &self.gateway,
+                        &self.upstream,
+                        stopping,
+                    );
+                    if is_two { of_two(answer) } else { answer }
                 }
-                // Every connection of HTTP/1.1 can be upgraded.
+                // Every connection of HTTP/1.1 can be upgraded, and of HTTP/2 what was asked for with CONNECT.
+                None if is_two => {
+                    let mut answer = Response::new(AnswerBody::whole(Bytes::new()));
+                    *answer.status_mut() = StatusCode::BAD_REQUEST;
+                    answer
+                }
                 None => Response::new(AnswerBody::whole(Bytes::new())),
             },
             Accepted::Verify(verification) => {
@@ -123,13 +160,24 @@ impl App {
         self.gateway.config().admin_token.is_none()
     }
 
+    /// Whether an address asks whether there is something to serve with.
+    fn is_about_readiness(&self, uri: &Uri) -> bool {
+        let config = self.gateway.config();
+        uri.path().strip_prefix(config.base_path.as_str()).is_some_and(|path| path == "/ready")
+    }
+
     async fn with_body(&self, mut intake: Intake, mut body: Incoming) -> Response<AnswerBody> {
         let limit = intake.body_limit();
         let (patience, administers) = (self.gateway.config().deadline, intake.administers());
         let read = tokio::time::timeout(patience, read(&mut body, &mut intake)).await;
         let read = read.unwrap_or(ReadBody::Faulty(BodyFault::TooSlow));
+        let mut asked = None;
         let (exchange, streamed) = match read {
-            ReadBody::Whole(bytes) => (intake.whole(bytes, clock::now()), None),
+            ReadBody::Whole(bytes) => {
+                // What is kept of it is looked at once the answer has a name.
+                asked = bodies::asked(&bytes).filter(|_| !administers);
+                (intake.whole(bytes, clock::now()), None)
+            }
             ReadBody::Larger(prefix) => match intake.streamed() {
                 Ok(exchange) => (Ok(exchange), Some(ClientBody::new(Some(prefix), body, limit))),
                 Err(refusal) => {
@@ -142,7 +190,7 @@ impl App {
                 return intake.refuse(fault).map(AnswerBody::whole);
             }
         };
-        match exchange {
+        let mut answer = match exchange {
             Ok(exchange) => drive(exchange, &self.upstream, &self.fetcher, &self.waiting, streamed).await,
             Err(answer) => {
                 if administers && answer.status().is_success() {
@@ -150,7 +198,11 @@ impl App {
                 }
                 answer.map(AnswerBody::whole)
             }
+        };
+        if !administers {
+            bodies::show_exchange(asked, &mut answer, &self.gateway);
         }
+        answer
     }
 }
 
@@ -231,6 +283,45 @@ async fn read(body: &mut Incoming, intake: &mut Intake) -> ReadBody {
         }
     }
     ReadBody::Whole(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Makes of a request's head over HTTP/2 what it would be over HTTP/1.1: there is one way to read it.
+///
+/// The host stands in a pseudo-header, and a WebSocket is asked for with CONNECT (RFC 8441).
+fn as_of_one(parts: &mut Parts) {
+    if !parts.headers.contains_key(HOST)
+        && let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(HOST, host);
+    }
+    let is_websocket =
+        parts.extensions.get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
+    if parts.method == Method::CONNECT && is_websocket {
+        parts.method = Method::GET;
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        // Nobody looks at what is made of it: HTTP/2 needs no proof that the server has understood.
+        parts.headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="));
+    }
+}
+
+/// The answer to an upgrade as HTTP/2 gives it.
+fn of_two(mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        *answer.status_mut() = StatusCode::OK;
+    }
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT] {
+        answer.headers_mut().remove(name);
+    }
+    answer
+}
+
+/// Whoever shares out requests is to send no more of them here.
+fn ending() -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::whole(Bytes::from_static(b"ending")));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 /// Marks a stream of events.

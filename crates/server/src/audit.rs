@@ -26,7 +26,7 @@ use crate::cli::AuditOptions;
 use crate::progress::Line;
 use crate::settings::Settings;
 use crate::upstream::Upstream;
-use crate::{BAD_USAGE, StartError, checks, clock, demo, say};
+use crate::{BAD_USAGE, StartError, checks, clock, demo, say, trust};
 
 /// The longest name of a model, in bytes. Google's have some 40.
 const MAX_NAME_BYTES: usize = 128;
@@ -72,7 +72,8 @@ pub(crate) async fn run(mut settings: Settings, options: &AuditOptions) -> Resul
     for notice in &pool.notices {
         tracing::warn!("{notice}");
     }
-    let upstream = Upstream::new(&settings.proxies);
+    let upstream =
+        Upstream::new(&settings.outward, &trust::client_config(settings.outward.ca_file.as_deref())?, None);
     let mut requests =
         Requests { most: most_requests(pool.keys.len(), models.len()), sent: 0, given_up: false };
     if options.probe_projects {

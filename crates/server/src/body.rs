@@ -12,7 +12,8 @@ use libra_core::relay::{BodyEnd, Next, Piece, Relay};
 
 use crate::clock;
 use crate::drive::{Drive, Operation, Turn};
-use crate::telemetry;
+use crate::metrics::{METRICS, Underway};
+use crate::telemetry::{self, bodies::Said};
 
 /// The body of an answer.
 pub(crate) enum AnswerBody {
@@ -120,6 +121,9 @@ pub(crate) struct RelayBody {
     gathered: Gathered,
     /// How often in vain was asked for another piece since the last one.
     in_vain: u8,
+    _underway: Underway,
+    /// For the log, where bodies are in it.
+    said: Option<Said>,
 }
 
 /// Pieces that go out in one write.
@@ -163,7 +167,22 @@ impl RelayBody {
     pub(crate) fn new(relay: Relay, first: Piece, upstream: Option<Operation>) -> Self {
         let silence = Box::pin(clock::Sleep::default());
         let first = (!first.bytes.is_empty() || first.next != Next::More).then_some(first);
-        Self { relay, first, upstream, silence, next: Next::More, gathered: Gathered::default(), in_vain: 0 }
+        Self {
+            relay,
+            first,
+            upstream,
+            silence,
+            next: Next::More,
+            gathered: Gathered::default(),
+            in_vain: 0,
+            _underway: METRICS.stream_begins(),
+            said: None,
+        }
+    }
+
+    /// From now on, what goes to the client is told.
+    pub(crate) fn watch(&mut self, said: Said) {
+        self.said = Some(said);
     }
 
     /// What goes out next. Pieces that have come together go out together, as every write costs a system call:
@@ -188,6 +207,9 @@ impl RelayBody {
             if self.next != Next::More {
                 telemetry::record(self.relay.take_events());
                 self.upstream = None;
+            }
+            if let Some(said) = &mut self.said {
+                said.hear(&piece.bytes);
             }
             self.gathered.add(piece.bytes);
         }

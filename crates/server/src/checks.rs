@@ -124,6 +124,7 @@ pub(crate) async fn look_after_pool(
             // Turns of requests that wait go on meanwhile.
             tokio::spawn(stream::iter(checks).for_each_concurrent(CONCURRENT, probe));
         }
+        telemetry::record(gateway.take_events());
         if !is_stored {
             drop(gateway.take_changes());
         }

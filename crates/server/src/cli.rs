@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Logs(LogsOptions),
     /// Take over the keys and the clients of another program, so that no client has to change anything.
     Import(ImportOptions),
+    /// Say by the exit code whether the gateway of this machine lives: for a container's health check.
+    Health,
     /// Copy the store into a file, also while the gateway runs.
     Backup {
         /// The file, which must not be there.
@@ -235,6 +237,10 @@ pub(crate) struct Options {
     /// What is logged (LIBRA_LOG): off, error, warn, info, debug or trace.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) log: Option<String>,
+
+    /// How lines of the log are written (LIBRA_LOG_FORMAT): pretty or json.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
 }
 
 /// The settings, by group, as the end of `--help`.

@@ -28,6 +28,7 @@ use crate::administration::Administration;
 use crate::cli::{Asked, Options};
 use crate::settings::Settings;
 use crate::store::{Reports, StoreError};
+use crate::trust;
 use crate::upstream::Upstream;
 
 /// What is administered.
@@ -59,7 +60,8 @@ impl Reach {
         let folder = settings.store.folder()?;
         eprintln!("libra: no gateway runs; this is the store at {}", folder.display());
         let core = Core::new(administration.config(), crate::seed());
-        let upstream = Arc::new(Upstream::new(&settings.proxies));
+        let trusted = trust::client_config(settings.outward.ca_file.as_deref())?;
+        let upstream = Arc::new(Upstream::new(&settings.outward, &trusted, Some(&core)));
         // Nobody else hears of it: it is what is shown where a token is asked for once more.
         let token = ApiKey::new(&format!("local-{:016x}", crate::seed()));
         let access = Access::new(token.clone(), None);

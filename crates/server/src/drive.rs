@@ -17,6 +17,7 @@ use libra_core::exchange::{Exchange, Op, OpId, Operations, Outcome, Step};
 use crate::body::{AnswerBody, OpenBody, RelayBody};
 use crate::clock;
 use crate::fetch::{Fetch, Fetcher};
+use crate::metrics::{METRICS, Underway};
 use crate::telemetry;
 use crate::upstream::{Answer, ClientBody, SendError, Upstream};
 use crate::waiting::Waiting;
@@ -31,7 +32,7 @@ pub(crate) async fn drive(
     body: Option<ClientBody>,
 ) -> Response<AnswerBody> {
     let mut drive = Drive {
-        exchange: Watched(Some(exchange)),
+        exchange: Watched { exchange: Some(exchange), _underway: METRICS.request_begins() },
         operations: Operations::default(),
         upstream: Arc::clone(upstream),
         fetcher: Arc::clone(fetcher),
@@ -74,7 +75,9 @@ impl Drive {
         let mut sleep = pin!(clock::Sleep::default());
         let operations = &mut self.operations;
         loop {
-            let Some(running) = &mut self.exchange.0 else { unreachable!("the loop ends with the exchange") };
+            let Some(running) = &mut self.exchange.exchange else {
+                unreachable!("the loop ends with the exchange")
+            };
             match running.poll(clock::now()) {
                 Step::Start(op, Op::Upstream(request)) => {
                     let answer = self.upstream.send(request, &mut self.body);
@@ -137,11 +140,14 @@ fn poll_next(
 }
 
 /// An exchange whose end is logged, also when the client leaves and the loop is dropped.
-struct Watched(Option<Exchange>);
+struct Watched {
+    exchange: Option<Exchange>,
+    _underway: Underway,
+}
 
 impl Watched {
     fn take(&mut self) -> Option<Exchange> {
-        let mut exchange = self.0.take()?;
+        let mut exchange = self.exchange.take()?;
         telemetry::record(exchange.take_events());
         Some(exchange)
     }
@@ -149,7 +155,7 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if let Some(exchange) = &mut self.0 {
+        if let Some(exchange) = &mut self.exchange {
             exchange.abandon(clock::now());
             telemetry::record(exchange.take_events());
         }

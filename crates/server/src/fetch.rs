@@ -24,6 +24,7 @@ use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use libra_core::fetch::guard::{Guard, Refused};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tower_service::Service;
@@ -49,14 +50,14 @@ pub(crate) struct Fetcher {
 pub(crate) struct Fetch(ResponseFuture);
 
 impl Fetcher {
-    pub(crate) fn new(proxies: &Proxies, guard: Guard) -> Self {
-        Self::with(matcher(proxies), guard, system_lookup())
+    pub(crate) fn new(proxies: &Proxies, tls: &ClientConfig, guard: Guard) -> Self {
+        Self::with(matcher(proxies), tls, guard, system_lookup())
     }
 
-    fn with(matcher: Matcher, guard: Guard, lookup: Lookup) -> Self {
+    fn with(matcher: Matcher, tls: &ClientConfig, guard: Guard, lookup: Lookup) -> Self {
         let dialer = Dialer { guard: Arc::new(guard), matcher: Arc::new(matcher), lookup };
         let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
+            .with_tls_config(tls.clone())
             .https_or_http()
             .enable_http1()
             .wrap_connector(dialer);

@@ -3,6 +3,8 @@
 //! hyper does the handshakes on both sides, so that proxies, TLS and error bodies are those of every other request;
 //! tungstenite does the frames and answers pings. Each session is a task, and each direction waits for itself alone.
 
+mod counted;
+
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -21,9 +23,11 @@ use http::{Request, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use libra_core::failure::BODY_LIMIT;
+use libra_core::gateway::Gateway;
 use libra_core::live::{
     Close, Ended, Fault, Frame, Input, MAX_FROM_CLIENT, MAX_FROM_UPSTREAM, Outgoing, Session, Step,
 };
+use libra_core::memory::Held;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
@@ -33,6 +37,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes, error::ProtocolError};
 
+use self::counted::Counted;
 use crate::body::AnswerBody;
 use crate::clock;
 use crate::drive::poll_data;
@@ -45,13 +50,14 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// What a connection reads at once: most messages are shorter, and there may be a thousand sessions.
 const READ_BUFFER: usize = 16 << 10;
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 
 /// The answer to a client's upgrade. The session goes on by itself.
 pub(crate) fn answer(
     session: Session,
     client: OnUpgrade,
     asked: &HeaderMap,
+    gateway: &Arc<Gateway>,
     upstream: &Arc<Upstream>,
     stopping: watch::Receiver<bool>,
 ) -> Response<AnswerBody> {
@@ -63,7 +69,7 @@ pub(crate) fn answer(
         head.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
     let relay = Relay { session: Watched(session), client: None, upstream: Upward::None };
-    tokio::spawn(relay.run(client, Arc::clone(upstream), stopping));
+    tokio::spawn(relay.run(client, Arc::clone(gateway), Arc::clone(upstream), stopping));
     head.map(|()| AnswerBody::whole(Bytes::new()))
 }
 
@@ -104,9 +110,15 @@ enum Dialled {
 }
 
 impl Relay {
-    async fn run(mut self, client: OnUpgrade, upstream: Arc<Upstream>, mut stopping: watch::Receiver<bool>) {
+    async fn run(
+        mut self,
+        client: OnUpgrade,
+        gateway: Arc<Gateway>,
+        upstream: Arc<Upstream>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
         let Ok(client) = client.await else { return };
-        self.client = Some(End::new(socket(client, Role::Server, MAX_FROM_CLIENT).await));
+        self.client = Some(End::new(socket(client, Role::Server, MAX_FROM_CLIENT, gateway.share()).await));
         let mut sleep = pin!(clock::Sleep::default());
         let mut stop = pin!(async move {
             // An error is the end of whoever would say so.
@@ -117,7 +129,7 @@ impl Relay {
             telemetry::record(self.session.0.take_events());
             match self.session.0.poll(clock::now()) {
                 Step::Connect(request) => {
-                    let dialling = Box::pin(dial(Arc::clone(&upstream), *request));
+                    let dialling = Box::pin(dial(Arc::clone(&upstream), *request, gateway.share()));
                     self.upstream = Upward::Dialling(dialling);
                 }
                 Step::Disconnect => self.upstream = Upward::None,
@@ -270,7 +282,11 @@ impl End {
                 Reading::Leftovers => return self.poll_leftovers(context),
                 Reading::Nothing => return Poll::Pending,
             }
-            let got = match self.socket.poll_next_unpin(context) {
+            let next = self.socket.poll_next_unpin(context);
+            if matches!(next, Poll::Ready(Some(Ok(_)))) {
+                self.socket.get_mut().taken();
+            }
+            let got = match next {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(Message::Text(text)))) => {
                     Got::Frame(Frame { payload: text.into(), is_text: true })
@@ -352,16 +368,16 @@ fn message(outgoing: Outgoing) -> Option<Message> {
     })
 }
 
-async fn socket(upgraded: Upgraded, role: Role, most: usize) -> Socket {
+async fn socket(upgraded: Upgraded, role: Role, most: usize, held: Held) -> Socket {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .max_message_size(Some(most))
         .max_frame_size(Some(most));
-    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), role, Some(config)).await
+    WebSocketStream::from_raw_socket(Counted::new(TokioIo::new(upgraded), held), role, Some(config)).await
 }
 
 /// Asks Google for a WebSocket.
-async fn dial(upstream: Arc<Upstream>, request: Request<()>) -> Dialled {
+async fn dial(upstream: Arc<Upstream>, request: Request<()>, held: Held) -> Dialled {
     let key = generate_key();
     let mut request = request.map(|()| Some(Bytes::new()));
     put_upgrade(request.headers_mut());
@@ -395,7 +411,7 @@ async fn dial(upstream: Arc<Upstream>, request: Request<()>) -> Dialled {
     }
     match hyper::upgrade::on(response).await {
         Ok(upgraded) => {
-            Dialled::Open(headers, Box::new(socket(upgraded, Role::Client, MAX_FROM_UPSTREAM).await))
+            Dialled::Open(headers, Box::new(socket(upgraded, Role::Client, MAX_FROM_UPSTREAM, held).await))
         }
         Err(error) => {
             let message = format!("the connection to the upstream failed: {error}");

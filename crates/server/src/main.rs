@@ -16,18 +16,24 @@ mod clock;
 mod commands;
 mod demo;
 mod drive;
+mod egress;
 mod fetch;
+mod health;
 mod live;
 mod local_time;
 mod machine;
+mod metrics;
+mod notify;
 mod patient;
 mod progress;
 mod serve;
 mod settings;
+mod signals;
 mod simulate;
 mod store;
 mod table;
 mod telemetry;
+mod trust;
 mod upstream;
 mod waiting;
 
@@ -37,23 +43,29 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use libra_core::check::{KeyProjects, KeyStatus};
 use libra_core::config::{Notice, parse_keys};
 use libra_core::fetch::guard::Guard;
 use libra_core::gateway::Gateway;
 use libra_core::secret::ApiKey;
-use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
 
 use crate::admin_api::{Access, AdminApi, token_in};
 use crate::administration::{Administration, watch};
 use crate::app::{App, Door};
 use crate::cli::{Cli, Command, ConfigTask, KeysTask, Options};
 use crate::fetch::Fetcher;
-use crate::settings::{Listens, Settings};
+use crate::metrics::page::Guarded;
+use crate::settings::{Listens, SeeingSettings, Settings};
+use crate::signals::Signals;
 use crate::store::{Opened, Reports};
+use crate::telemetry::webhook::Webhook;
 use crate::upstream::Upstream;
+
+/// The one of musl takes a lock for everything, and static builds have it.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What ends a start: a setting, a port that is taken.
 type StartError = Box<dyn std::error::Error>;
@@ -82,7 +94,8 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
-    log_to_stderr(&settings.log);
+    // Until the end: what waits is written then.
+    let _log = telemetry::log::begin(&settings.log, settings.seeing.log_format);
     // An audit tells what is about its own pool, which may be another than the one that is set; and the running
     // gateway has settings of its own.
     if matches!(cli.task(), Command::Verify { .. }) {
@@ -107,6 +120,11 @@ fn main() -> ExitCode {
                 Command::Audit(options) => audit::run(settings, options).await,
                 Command::Pool(options) => admin::pool(&settings, options).await,
                 Command::Explain(question) => admin::explain(&settings, question).await,
+                Command::Health => {
+                    let config = &settings.config;
+                    health::ask(config.listen, &config.base_path, settings.serving.tls.is_some())?;
+                    Ok(ExitCode::SUCCESS)
+                }
                 Command::Backup { file } => stored(store::backup(&settings.store, file)),
                 Command::Restore { file } => stored(store::restore(&settings.store, file)),
             }
@@ -129,15 +147,17 @@ fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 
 async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError> {
     // A connection is a file, two with the upstream's; the usual soft limit is 1,024.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+    let files = rlimit::increase_nofile_limit(u64::MAX);
+    if let Err(error) = &files {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
     if settings.demo {
         demo::prepare(&mut settings.config)?;
     }
-    settings.config.memory = settings.config.memory.or_else(|| Some(machine::memory()? / 4));
-    let listens = settings.admin.beside(settings.config.listen);
-    if !settings.config.listen.ip().to_canonical().is_loopback() {
+    let memory = machine::memory();
+    settings.config.memory = settings.config.memory.or_else(|| Some(memory? / 4));
+    let listens = settings.administration();
+    if settings.is_public() {
         refuse_weak(&settings)?;
     }
     let opened = store::open(&settings.store)?;
@@ -148,23 +168,38 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
         (Listens::Nowhere, _) | (_, None) => None,
         (_, Some(token)) => Some(Access::new(token, settings.config.admin_read_token.clone())),
     };
-    let (demo, proxies) = (settings.demo, settings.proxies.clone());
+    let (demo, outward, serving) = (settings.demo, settings.outward.clone(), settings.serving.clone());
+    let seeing = settings.seeing.clone();
     let administration = Arc::new(Administration::begin(options, settings, opened.as_ref())?);
     for notice in administration.notices() {
         tracing::warn!("{notice}");
     }
     let config = administration.config();
+    let tls = serving.tls.as_ref().map(serve::Tls::open).transpose()?;
+    let acceptor = tls.as_ref().map(serve::Tls::acceptor);
     let listen = config.listen;
-    let listener = serve::listen(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    let address = listener.local_addr()?;
+    let (address, mut listeners) = serve::listen(listen, acceptor.as_ref())
+        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    for place in &serving.also {
+        listeners.push(serve::listen_also(place, acceptor.as_ref())?);
+    }
     let apart = match listens {
-        Listens::Apart { address, named } if admin_access.is_some() => listen_apart(address, named)?,
+        Listens::Apart { address, named } if admin_access.is_some() => {
+            listen_apart(address, named, acceptor.as_ref())?
+        }
         _ => None,
     };
+    let places = serve::Places::new(serving.connections, serving.of_address, files.ok(), memory);
+    let trusted = trust::client_config(outward.ca_file.as_deref())?;
+    let fetcher = Fetcher::new(&outward.proxies, &trusted, Guard::new(&config.fetch_allow));
+    let tokens = [&config.admin_token, &config.admin_read_token, &seeing.metrics_token].into_iter().flatten().cloned();
+    let metrics = Guarded::new(tokens, &config.base_path);
+    let gateway = Gateway::new(config, seed());
     let mut app = App {
-        upstream: Arc::new(Upstream::new(&proxies)),
-        fetcher: Arc::new(Fetcher::new(&proxies, Guard::new(&config.fetch_allow))),
-        gateway: Gateway::new(config, seed()),
+        metrics,
+        upstream: Arc::new(Upstream::new(&outward, &trusted, Some(&gateway))),
+        fetcher: Arc::new(fetcher),
+        gateway,
         waiting: Arc::default(),
         stopping: Arc::default(),
         admin: None,
@@ -178,6 +213,7 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     // Whoever waits for a key may have one now.
     let waiting = Arc::clone(&app.waiting);
     administration.govern(Arc::clone(&app.gateway), move || waiting.look_again());
+    see(&seeing, || Upstream::new(&outward, &trusted, None), &app)?;
     let store = opened.map(|opened| opened.begin(&app.gateway)).transpose()?;
     if let Some(store) = &store {
         telemetry::keep_in(Arc::clone(store));
@@ -193,21 +229,26 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     }
     tokio::spawn(watch(Arc::clone(&administration)));
     // Whoever hears that it is there may end it at once, and in good order.
-    let stop = stop_signal().shared();
-    say(&format!("Libra is listening on http://{address}"));
+    let signals = Signals::listen();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    say(&format!("Libra is listening on {scheme}://{address}"));
+    tracing::debug!("there are places for {} connections", places.most());
+    if let Some(tls) = tls {
+        tokio::spawn(tls.look_after());
+    }
+    tokio::spawn(notify::live());
+    notify::ready();
     tracing::info!("{}", app.gateway.project_counts().summary);
     if demo {
         say(&demo::lines(address));
     }
-    let administration = match apart {
-        Some(listener) => {
-            say(&format!("Its administration is at http://{}/admin", listener.local_addr()?));
-            let app = App { door: Door::Administration, ..app.clone() };
-            serve::serve(listener, app, stop.clone()).boxed()
-        }
-        None => std::future::ready(()).boxed(),
-    };
-    tokio::join!(serve::serve(listener, app, stop).boxed(), administration);
+    let (at, administration) = apart.unwrap_or_default();
+    if let Some(at) = at {
+        say(&format!("Its administration is at {at}/admin"));
+    }
+    let service = serve::Service { app, administration, places, drain: serving.drain, memory };
+    serve::serve(listeners, service, signals).await;
+    telemetry::end();
     if let Some(store) = store {
         store.end();
     }
@@ -232,13 +273,19 @@ fn admin_token(settings: &Settings, opened: Option<&Opened>) -> Result<Option<Ap
     Ok(Some(token))
 }
 
-/// The administration's own listener. Where nobody has named its address, the gateway does without.
-fn listen_apart(address: SocketAddr, named: bool) -> Result<Option<TcpListener>, StartError> {
-    match serve::listen(address) {
-        Ok(listener) => Ok(Some(listener)),
+/// The administration's own listeners, and where they are. Where nobody has named the address, the gateway does without.
+/// What leaves this machine is over TLS, where there is TLS.
+fn listen_apart(
+    address: SocketAddr,
+    named: bool,
+    acceptor: Option<&serve::Acceptor>,
+) -> Result<Option<(Option<String>, Vec<serve::Listener>)>, StartError> {
+    let acceptor = acceptor.filter(|_| !address.ip().to_canonical().is_loopback());
+    let scheme = if acceptor.is_some() { "https" } else { "http" };
+    match serve::listen(address, acceptor) {
+        Ok((address, listeners)) => Ok(Some((Some(format!("{scheme}://{address}")), listeners))),
         Err(error) if named => {
-            Err(format!("cannot listen on {address} for the administration (LIBRA_ADMIN_LISTEN): {error}")
-                .into())
+            Err(format!("cannot listen on {address} for the administration (LIBRA_ADMIN_LISTEN): {error}").into())
         }
         Err(error) => {
             tracing::warn!(
@@ -270,6 +317,39 @@ fn rekey(settings: &Settings) -> Result<ExitCode, StartError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Begins to show what happens to whoever is to see it.
+fn see(seeing: &SeeingSettings, upstream: impl Fn() -> Upstream, app: &App) -> Result<(), StartError> {
+    if let Some(listen) = seeing.metrics_listen {
+        let listener = serve::open(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+        tracing::info!("metrics are on http://{}/metrics", listener.local_addr()?);
+        tokio::spawn(metrics::listener::serve(listener, Arc::clone(&app.gateway)));
+    }
+    if let Some(most) = seeing.log_bodies {
+        tracing::warn!(
+            "LIBRA_LOG_BODIES is set: what clients say, and what they are answered, is written into this log (up to {most} bytes of each)"
+        );
+        telemetry::bodies::show(most);
+    }
+    let webhook = seeing.webhook.clone();
+    let webhook = webhook.map(|address| Webhook::begin(address, &app.gateway, upstream()));
+    #[cfg(feature = "otlp")]
+    let otlp = match &seeing.otlp {
+        // What it is told may leave the machine: not with an error's words, which may have the address in them.
+        Some(collector) => Some(
+            telemetry::otlp::Otlp::begin(collector, &app.gateway, upstream())
+                .map_err(|_| "LIBRA_OTLP: the exporter cannot be made for this address")?,
+        ),
+        None => None,
+    };
+    telemetry::listen(telemetry::Listeners {
+        webhook,
+        #[cfg(feature = "otlp")]
+        otlp,
+        stories: telemetry::stories(&app.gateway),
+    });
+    Ok(())
+}
+
 /// What came of a command about the store.
 fn stored(done: Result<(), store::StoreError>) -> Result<ExitCode, StartError> {
     Ok(done.map(|()| ExitCode::SUCCESS)?)
@@ -291,8 +371,9 @@ async fn verify(
     if keys.is_empty() {
         return Err("no keys to check: name them, or set LIBRA_KEYS".into());
     }
-    let upstream = Arc::new(Upstream::new(&settings.proxies));
+    let trusted = trust::client_config(settings.outward.ca_file.as_deref())?;
     let gateway = Gateway::new(settings.config, seed());
+    let upstream = Arc::new(Upstream::new(&settings.outward, &trusted, Some(&gateway)));
     let checks = keys.iter().map(|key| gateway.check(key.clone())).collect();
     let mut results = checks::results(checks, Arc::clone(&upstream)).boxed();
     let mut all_good = true;
@@ -325,45 +406,4 @@ fn seed() -> u64 {
 fn say(line: &str) {
     // A closed standard output is no reason to fail.
     let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn log_to_stderr(directives: &str) {
-    // A bare level is about Libra; its libraries only warn.
-    let directives = match directives.parse::<tracing::Level>() {
-        Ok(level) => format!("warn,libra={level},libra_core={level}"),
-        Err(_) => directives.to_owned(),
-    };
-    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
-}
-
-/// Ready at the first SIGTERM or SIGINT from now on.
-fn stop_signal() -> impl Future<Output = ()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{Signal, SignalKind, signal};
-        let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-        async move {
-            let [terminated, interrupted] = signals;
-            // Where the system has no handler to give, the signal ends the process by itself.
-            let heard = async |signal: std::io::Result<Signal>| match signal {
-                Ok(mut signal) => {
-                    signal.recv().await;
-                }
-                Err(_) => std::future::pending().await,
-            };
-            tokio::select! {
-                () = heard(terminated) => {}
-                () = heard(interrupted) => {}
-            }
-        }
-    }
-    #[cfg(not(unix))]
-    async {
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }

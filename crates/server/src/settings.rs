@@ -6,6 +6,9 @@
 mod admin;
 pub(crate) mod dotenv;
 mod file;
+mod outward;
+mod seeing;
+mod serving;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +23,9 @@ use libra_core::config::{
 };
 
 pub(crate) use self::admin::{AdminPlace, Listens};
+pub(crate) use self::outward::Outward;
+pub(crate) use self::seeing::SeeingSettings;
+pub(crate) use self::serving::{ListenAt, Serving, TlsFiles};
 pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
 
@@ -35,12 +41,16 @@ pub(crate) struct Settings {
     /// Whether to run with the simulator. Keys, projects, clients, upstream, proxies and custom service are then as if
     /// not set: no real key meets the simulator.
     pub(crate) demo: bool,
-    /// The proxies to reach the upstream through.
-    pub(crate) proxies: Proxies,
+    /// How the network is reached.
+    pub(crate) outward: Outward,
+    /// How clients reach the gateway beyond its first address, and how it ends.
+    pub(crate) serving: Serving,
     /// What outlives a restart, and where.
     pub(crate) store: StoreSettings,
     /// Where the administration is.
     pub(crate) admin: AdminPlace,
+    /// What is shown of the gateway, and to whom.
+    pub(crate) seeing: SeeingSettings,
     /// Every setting there is, and where it is set.
     pub(crate) shown: Vec<Shown>,
     /// The files that settings come from, whether they are there or not, as they were before they were read.
@@ -124,6 +134,11 @@ impl SettingsError {
         Self { text, variable: None, is_of_store: false }
     }
 
+    /// Anything else, as the line that ends the start.
+    pub(crate) fn new(line: String) -> Self {
+        Self { text: line, variable: None, is_of_store: false }
+    }
+
     /// The variable that cannot be used, if the store holds it.
     pub(crate) fn stored(&self) -> Option<&str> {
         self.variable.as_deref().filter(|_| self.is_of_store)
@@ -145,6 +160,21 @@ impl From<ConfigError> for SettingsError {
 }
 
 impl Settings {
+    /// Whether others than this machine can reach the service.
+    pub(crate) fn is_public(&self) -> bool {
+        let also = self.serving.also.iter().filter_map(|place| match place {
+            ListenAt::Plain(address) | ListenAt::Secure(address) => Some(*address),
+            ListenAt::Unix(_) => None,
+        });
+        let mut all = std::iter::once(self.config.listen).chain(also);
+        all.any(|address| !address.ip().to_canonical().is_loopback())
+    }
+
+    /// Where the administration is.
+    pub(crate) fn administration(&self) -> Listens {
+        self.admin.beside(self.config.listen, self.is_public())
+    }
+
     /// Reads all settings, with the process's environment and working folder.
     ///
     /// # Errors
@@ -210,14 +240,13 @@ impl Settings {
         let log = layers.lookup("LIBRA_LOG").map_or_else(|| Ok("info".to_owned()), |log| directives(&log));
         let log = log.map_err(|problem| layers.place(ConfigError::new("LIBRA_LOG", problem)))?;
         notices.extend(layers.unknown());
-        let proxies = layers.proxies();
-        for (variable, proxy) in [("HTTPS_PROXY", &proxies.https), ("ALL_PROXY", &proxies.all)] {
-            if proxy.as_deref().is_some_and(|proxy| !proxy.is_empty() && !is_proxy(proxy)) {
-                let problem =
-                    "is no proxy; write http://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT";
-                return Err(layers.place(ConfigError::new(variable, problem)));
-            }
-        }
+        let outward = if options.demo {
+            Ok(Outward::default())
+        } else {
+            Outward::read(layers.proxies(), |name| layers.lookup(name))
+        };
+        let outward = outward.map_err(|error| layers.place(error))?;
+        let serving = Serving::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
         let store = StoreSettings::read(
             options.demo || options.ephemeral,
             |name| layers.lookup(name),
@@ -225,9 +254,10 @@ impl Settings {
         )
         .map_err(|error| layers.place(error))?;
         let admin = AdminPlace::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
+        let seeing = SeeingSettings::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
         let shown = layers.shown();
         let files = layers.files.clone().into_iter().chain(layers.list_files()).collect();
-        Ok(Self { config, notices, log, demo: options.demo, proxies, store, admin, shown, files })
+        Ok(Self { config, notices, log, demo: options.demo, outward, serving, store, admin, seeing, shown, files })
     }
 }
 
@@ -235,14 +265,6 @@ impl Settings {
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-}
-
-/// Whether an address is one of a proxy that can be used. Without a scheme it is an HTTP proxy's, as elsewhere.
-fn is_proxy(address: &str) -> bool {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
-    let known = ["http", "socks5", "socks5h"].contains(&scheme.to_ascii_lowercase().as_str());
-    let parsed = format!("http://{rest}").parse::<http::Uri>();
-    known && parsed.is_ok_and(|address| address.host().is_some_and(|host| !host.is_empty()))
 }
 
 /// Reads a file of at most [`MAX_LIST_BYTES`].
@@ -315,6 +337,7 @@ impl Layer {
             ("LIBRA_LISTEN", &options.listen),
             ("LIBRA_UPSTREAM", &options.upstream),
             ("LIBRA_LOG", &options.log),
+            ("LIBRA_LOG_FORMAT", &options.log_format),
             ("LIBRA_DATA", &options.data),
         ];
         let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
@@ -474,9 +497,6 @@ impl Layers {
     }
 
     fn proxies(&self) -> Proxies {
-        if self.demo {
-            return Proxies::default();
-        }
         // Tools disagree about the case; where both are set, curl takes the lower-case one.
         let proxy = |name: &str| {
             let lower = name.to_ascii_lowercase();

@@ -36,6 +36,7 @@ pub(crate) use self::book::{Book, Entry as Change, Kept, KeptClient, KeptKey, No
 use self::entry::Entry;
 use self::folder::Folder;
 pub(crate) use self::folder::private;
+pub(crate) use self::queue::Figures;
 use self::queue::Queue;
 pub(crate) use self::reports::{Group, LogFilter, LogRow, Reports, UsageFilter, UsageRow};
 pub(crate) use self::retention::Retention;
@@ -312,6 +313,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// How it is doing.
+    pub(crate) fn figures(&self) -> Figures {
+        self.queue.figures()
+    }
+
     /// Notes what happened.
     pub(crate) fn record(&self, event: &Event) {
         if let Some(entry) = Entry::of(event, clock::now()) {

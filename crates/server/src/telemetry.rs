@@ -1,18 +1,56 @@
-//! Core's events as log lines, and as rows of the store where there is one.
+//! Where core's events go: log lines, counters, the store, traces, and the webhook.
+//!
+//! All of it is process-wide, and none of it waits: what goes elsewhere goes through a queue with a bound.
+
+pub(crate) mod bodies;
+mod lines;
+pub(crate) mod log;
+#[cfg(feature = "otlp")]
+pub(crate) mod otlp;
+mod story;
+pub(crate) mod webhook;
 
 use std::sync::{Arc, OnceLock};
 
-use libra_core::event::{Ending, Event, LiveEndedBy};
+use libra_core::event::Event;
 
-use crate::store::Store;
+use self::story::Stories;
+use self::webhook::Webhook;
+use crate::metrics::METRICS;
+use crate::store::{Figures, Store};
 
 /// The store of this process: as the log, it is for whatever happens anywhere in it.
 static STORE: OnceLock<Arc<Store>> = OnceLock::new();
+
+/// Who else wants to know.
+static LISTENERS: OnceLock<Listeners> = OnceLock::new();
+
+/// Who wants to know what happens.
+pub(crate) struct Listeners {
+    pub(crate) webhook: Option<Webhook>,
+    #[cfg(feature = "otlp")]
+    pub(crate) otlp: Option<otlp::Otlp>,
+    /// For whoever reads the log at debug level.
+    pub(crate) stories: Option<Stories>,
+}
 
 /// From now on, events are stored, too.
 pub(crate) fn keep_in(store: Arc<Store>) {
     // There is one, opened once.
     let _ = STORE.set(store);
+}
+
+/// From now on, they hear of events.
+pub(crate) fn listen(listeners: Listeners) {
+    let _ = LISTENERS.set(listeners);
+}
+
+/// Sends what is left. To be called once, when nothing is served any more.
+pub(crate) fn end() {
+    #[cfg(feature = "otlp")]
+    if let Some(otlp) = LISTENERS.get().and_then(|listeners| listeners.otlp.as_ref()) {
+        otlp.end();
+    }
 }
 
 /// Waits until what was learned so far is stored, where it is; never for long.
@@ -22,116 +60,31 @@ pub(crate) async fn flushed() {
     }
 }
 
-/// Writes events to the log. Nothing secret is in them.
+/// How the store is doing, if there is one.
+pub(crate) fn store_figures() -> Option<Figures> {
+    STORE.get().map(|store| store.figures())
+}
+
+/// Takes in what happened. Nothing secret is in it.
 pub(crate) fn record(events: Vec<Event>) {
+    let listeners = LISTENERS.get();
     for event in events {
+        METRICS.count(&event);
         if let Some(store) = STORE.get() {
             store.record(&event);
         }
-        match event {
-            Event::AttemptFailed { request, key, model, class, status, message, elapsed } => {
-                let key = key.map(tracing::field::display);
-                let status = status.map(|status| status.as_u16());
-                tracing::info!(
-                    %request,
-                    key,
-                    model,
-                    status,
-                    ?class,
-                    ms = elapsed.as_millis() as u64,
-                    "attempt failed: {message}"
-                );
-            }
-            Event::FetchFailed { request, host, message } => {
-                tracing::info!(%request, host, "a file cannot be fetched: {message}");
-            }
-            Event::Finished(end) => {
-                let key = end.key.map(tracing::field::display);
-                let (status, attempts, ms) =
-                    (end.status.as_u16(), end.attempts, end.elapsed.as_millis() as u64);
-                let (request, tokens) = (end.request, end.usage.map(|usage| usage.total));
-                let (dialect, model, ending) = (end.dialect, end.model, end.ending);
-                if end.stand_ins > 0 {
-                    tracing::warn!(
-                        %request,
-                        model,
-                        calls = end.stand_ins,
-                        "thought signatures were lost; the model did not see its own reasoning"
-                    );
-                }
-                match ending {
-                    Ending::Complete | Ending::ClientLeft => tracing::debug!(
-                        %request,
-                        ?dialect,
-                        model,
-                        status,
-                        ?ending,
-                        attempts,
-                        key,
-                        tokens,
-                        ms,
-                        "answered"
-                    ),
-                    Ending::Refused | Ending::Cut => tracing::info!(
-                        %request,
-                        ?dialect,
-                        model,
-                        status,
-                        ?ending,
-                        attempts,
-                        key,
-                        tokens,
-                        ms,
-                        "not answered"
-                    ),
-                }
-            }
-            Event::LiveEnded(end) => {
-                let key = end.key.map(tracing::field::display);
-                let tokens = end.usage.map(|usage| usage.total);
-                let (up, down, ms) = (end.up, end.down, end.elapsed.as_millis() as u64);
-                let (request, model, by, code, attempts) =
-                    (end.request, end.model, end.by, end.code, end.attempts);
-                let is_good = !matches!(by, LiveEndedBy::Gateway) && matches!(code, 1000 | 1001 | 1005);
-                // An event has one level.
-                macro_rules! tell {
-                    ($level:ident) => {
-                        tracing::$level!(
-                            %request,
-                            model,
-                            ?by,
-                            code,
-                            attempts,
-                            key,
-                            tokens,
-                            frames_up = up.frames,
-                            bytes_up = up.bytes,
-                            frames_down = down.frames,
-                            bytes_down = down.bytes,
-                            ms,
-                            "a live session has ended"
-                        )
-                    };
-                }
-                if is_good { tell!(debug) } else { tell!(info) }
-            }
-            Event::Hedged { request, key } => {
-                tracing::debug!(%request, %key, "a second attempt, as the first keeps silent");
-            }
-            Event::RetriesUsedUp { request } => tracing::info!(
-                %request,
-                "no other key was tried: the retry budget is used up"
-            ),
-            Event::ClockOff { behind_seconds: 0 } => {
-                tracing::info!("the local clock is right again, by the date of Google's answers");
-            }
-            Event::ClockOff { behind_seconds } => tracing::warn!(
-                "the local clock is {} s {} Google's: days are taken to end by Google's",
-                behind_seconds.abs(),
-                if behind_seconds > 0 { "behind" } else { "ahead of" },
-            ),
-            Event::SetAside { key, why } => tracing::warn!(%key, ?why, "key set aside"),
-            Event::Restored { key } => tracing::info!(%key, "key in use again"),
+        if let Some(webhook) = listeners.and_then(|listeners| listeners.webhook.as_ref()) {
+            webhook.hear(&event);
+        }
+        lines::tell(&event, listeners.and_then(|listeners| listeners.stories.as_ref()));
+        #[cfg(feature = "otlp")]
+        if let Some(otlp) = listeners.and_then(|listeners| listeners.otlp.as_ref()) {
+            otlp.offer(event);
         }
     }
+}
+
+/// For whoever reads the log at debug level: how requests went, in words.
+pub(crate) fn stories(gateway: &Arc<libra_core::gateway::Gateway>) -> Option<Stories> {
+    tracing::enabled!(tracing::Level::DEBUG).then(|| Stories::new(gateway))
 }

@@ -1,4 +1,5 @@
-//! The connections to the upstream: HTTP/1.1 with a large pool, TLS, and through a proxy where one is set.
+//! The connections to the upstream: HTTP/1.1 with a large pool, TLS, and through a proxy where one is set; where several
+//! are, through the one that [`egress`](crate::egress) chooses.
 //!
 //! HTTP/1.1 and not 2: one HTTP/2 connection hides a stream limit behind which requests queue.
 
@@ -24,12 +25,17 @@ use hyper_util::client::legacy::connect::{
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use libra_core::config::ProxyAddress;
+use libra_core::gateway::Gateway;
+use libra_core::secret::KeyId;
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::app::drain;
 use crate::drive::poll_data;
-use crate::settings::Proxies;
+use crate::egress::{Egress, Way};
+use crate::settings::{Outward, Proxies};
 
 /// Longer than any healthy handshake, shorter than a person's patience.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,9 +43,17 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Google closes idle connections after some four minutes.
 const IDLE_CONNECTION: Duration = Duration::from_secs(90);
 
+/// The largest head of an answer, and what is read at a time.
+const READ_BUFFER: usize = 128 << 10;
+
+/// Requests over connections that are kept.
+pub(crate) type HttpClient = Client<HttpsConnector<Dialer>, UpstreamBody>;
+
 /// What sends requests upstream.
 pub(crate) struct Upstream {
-    client: Client<HttpsConnector<Dialer>, UpstreamBody>,
+    client: HttpClient,
+    /// The ways to Gemini, where there are several.
+    egress: Option<Egress>,
 }
 
 /// The client's body, streamed into one attempt, up to a limit.
@@ -64,6 +78,15 @@ pub(crate) struct Answer {
     response: ResponseFuture,
     connection: CaptureConnection,
     too_large: Option<Arc<AtomicBool>>,
+    way: Option<Arc<Way>>,
+    /// The same request once more, for the next way.
+    again: Option<Box<Again>>,
+}
+
+/// A request whose body is kept, and the ways that it can still take.
+struct Again {
+    request: Request<Bytes>,
+    ways: std::vec::IntoIter<Arc<Way>>,
 }
 
 /// Why there is no answer.
@@ -75,31 +98,26 @@ pub(crate) enum SendError {
 }
 
 impl Upstream {
-    /// # Errors
-    /// A proxy address that cannot be used.
-    pub(crate) fn new(proxies: &Proxies) -> Self {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        http.set_keepalive(Some(Duration::from_secs(60)));
-        let dialer = Dialer { http, matcher: Arc::new(matcher(proxies)) };
-        let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(dialer);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .build(https);
-        Self { client }
+    /// With what the user has set; `gateway` says which way is whose, where there are several.
+    pub(crate) fn new(outward: &Outward, tls: &ClientConfig, gateway: Option<&Arc<Gateway>>) -> Self {
+        let trusted = tls.clone();
+        let through =
+            move |address: &ProxyAddress| client(&trusted, Matcher::builder().all(address.expose()).build());
+        let egress = gateway.map(|gateway| Egress::new(gateway, &outward.several, through));
+        Self { client: client(tls, matcher(&outward.proxies)), egress }
     }
 
     /// Sends a request. One without a body takes the client's streamed one.
     pub(crate) fn send(&self, request: Request<Option<Bytes>>, streamed: &mut Option<ClientBody>) -> Answer {
+        let ways = match (&self.egress, request.extensions().get::<KeyId>()) {
+            (Some(egress), Some(key)) => egress.ways(*key),
+            _ => Vec::new(),
+        };
+        let mut ways = ways.into_iter();
+        let way = ways.next();
         let mut too_large = None;
-        let mut request = request.map(|whole| match (whole, streamed.take()) {
+        let mut again = None;
+        let request = request.map(|whole| match (whole, streamed.take()) {
             (None, Some(body)) => {
                 too_large = Some(Arc::clone(&body.too_large));
                 UpstreamBody::Streamed(body)
@@ -109,51 +127,107 @@ impl Upstream {
                 UpstreamBody::Whole(whole.unwrap_or_default())
             }
         });
-        let connection = capture_connection(&mut request);
-        Answer { response: self.client.request(request), connection, too_large }
+        if ways.len() > 0
+            && let UpstreamBody::Whole(body) = request.body()
+        {
+            again = Some(Box::new(Again { request: copy(&request, body.clone()), ways }));
+        }
+        let client = way.as_ref().map_or(&self.client, |way| &way.client);
+        Answer { too_large, again, ..Answer::begin(client, request, way.clone()) }
     }
 }
 
+fn client(tls: &ClientConfig, matcher: Matcher) -> HttpClient {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    http.set_keepalive(Some(Duration::from_secs(60)));
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(tls.clone())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(Dialer { http, matcher: Arc::new(matcher) });
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .http1_max_buf_size(READ_BUFFER)
+        .build(https)
+}
+
+/// The same request without what only its first sending needs.
+fn copy(request: &Request<UpstreamBody>, body: Bytes) -> Request<Bytes> {
+    let mut copy = Request::new(body);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
 impl Answer {
+    fn begin(client: &HttpClient, mut request: Request<UpstreamBody>, way: Option<Arc<Way>>) -> Self {
+        if let Some(way) = &way {
+            way.begin();
+        }
+        let connection = capture_connection(&mut request);
+        Self { response: client.request(request), connection, too_large: None, way, again: None }
+    }
+
     pub(crate) fn poll_head(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Response<Incoming>, SendError>> {
-        match ready!(Pin::new(&mut self.response).poll(context)) {
-            Ok(response) => {
-                if let Some(ServedBefore(served)) = response.extensions().get() {
-                    served.store(true, Ordering::Relaxed);
+        loop {
+            let error = match ready!(Pin::new(&mut self.response).poll(context)) {
+                Ok(response) => {
+                    if let Some(ServedBefore(served)) = response.extensions().get() {
+                        served.store(true, Ordering::Relaxed);
+                    }
+                    if let Some(way) = &self.way {
+                        way.worked();
+                    }
+                    return Poll::Ready(Ok(response));
                 }
-                Poll::Ready(Ok(response))
+                Err(error) => error,
+            };
+            if self.too_large.as_ref().is_some_and(|too_large| too_large.load(Ordering::Relaxed)) {
+                return Poll::Ready(Err(SendError::BodyTooLarge));
             }
-            Err(error) => {
-                if self.too_large.as_ref().is_some_and(|too_large| too_large.load(Ordering::Relaxed)) {
-                    return Poll::Ready(Err(SendError::BodyTooLarge));
-                }
-                let mut extensions = http::Extensions::new();
-                if let Some(connected) = &*self.connection.connection_metadata() {
-                    connected.get_extras(&mut extensions);
-                }
-                let served = extensions
-                    .get::<ServedBefore>()
-                    .is_some_and(|ServedBefore(it)| it.load(Ordering::Relaxed));
-                let stale = served && !error.is_connect();
-                // The error's own text has the address in it, its cause says what happened.
-                let mut cause = error.source();
-                while let Some(deeper) = cause.and_then(|cause| cause.source()) {
-                    cause = Some(deeper);
-                }
-                let what = if error.is_connect() {
-                    "cannot connect to the upstream"
-                } else {
-                    "the connection to the upstream failed"
-                };
-                let message = match cause {
-                    Some(cause) => format!("{what}: {cause}"),
-                    None => what.to_owned(),
-                };
-                Poll::Ready(Err(SendError::Network { stale, message }))
+            let mut extensions = http::Extensions::new();
+            if let Some(connected) = &*self.connection.connection_metadata() {
+                connected.get_extras(&mut extensions);
             }
+            let served =
+                extensions.get::<ServedBefore>().is_some_and(|ServedBefore(it)| it.load(Ordering::Relaxed));
+            let stale = served && !error.is_connect();
+            // The error's own text has the address in it, its cause says what happened.
+            let mut cause = error.source();
+            while let Some(deeper) = cause.and_then(|cause| cause.source()) {
+                cause = Some(deeper);
+            }
+            let what = if error.is_connect() {
+                "cannot connect to the upstream"
+            } else {
+                "the connection to the upstream failed"
+            };
+            let message = match cause {
+                Some(cause) => format!("{what}: {cause}"),
+                None => what.to_owned(),
+            };
+            if error.is_connect()
+                && let Some(way) = &self.way
+            {
+                way.failed(&message);
+                if let Some(mut again) = self.again.take()
+                    && let Some(next) = again.ways.next()
+                {
+                    let request = again.request.clone().map(UpstreamBody::Whole);
+                    let client = next.client.clone();
+                    *self = Self { again: Some(again), ..Self::begin(&client, request, Some(next)) };
+                    continue;
+                }
+            }
+            return Poll::Ready(Err(SendError::Network { stale, message }));
         }
     }
 }
@@ -242,7 +316,7 @@ pub(crate) fn matcher(proxies: &Proxies) -> Matcher {
 
 /// Opens connections: straight, or through the proxy that the address calls for.
 #[derive(Clone)]
-struct Dialer {
+pub(crate) struct Dialer {
     http: HttpConnector,
     matcher: Arc<Matcher>,
 }
@@ -253,7 +327,7 @@ struct Dialer {
 struct ServedBefore(Arc<AtomicBool>);
 
 /// A connection that remembers whether it has served.
-struct Stream {
+pub(crate) struct Stream {
     inner: TokioIo<TcpStream>,
     served: ServedBefore,
 }

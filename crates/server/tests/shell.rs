@@ -309,7 +309,7 @@ async fn an_empty_body_and_noise_are_answered() {
     }
     let mut bare =
         TcpStream::connect(running.base.trim_start_matches("http://")).await.expect("a connection");
-    bare.write_all(b"\x16\x03\x01 not http\r\n\r\n").await.expect("sent");
+    bare.write_all(b"\x00\x01 not http\r\n\r\n").await.expect("sent");
     let mut answer = Vec::new();
     bare.read_to_end(&mut answer).await.expect("an end");
     assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));

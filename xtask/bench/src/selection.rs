@@ -151,7 +151,7 @@ impl Busy {
             }
         }
         let picked = began.elapsed();
-        let usage = Usage { prompt: TOKENS + 20, total: TOKENS + 300 };
+        let usage = Usage { prompt: TOKENS + 20, total: TOKENS + 300, ..Usage::default() };
         for (lease, key) in leased.iter().flatten() {
             self.pool.used(*lease, MODEL, usage, self.now);
             self.pool.succeeded(*key, Some(MODEL), self.now);

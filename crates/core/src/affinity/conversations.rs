@@ -61,6 +61,11 @@ impl Conversation {
 }
 
 impl Conversations {
+    /// How many are known, and how many may be.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.projects.len(), CONVERSATIONS)
+    }
+
     /// The project that served a conversation last.
     pub(crate) fn project(&self, conversation: Conversation, now: Timestamp) -> Option<ProjectId> {
         let (project, until) = self.projects.get(&conversation)?;

@@ -64,6 +64,11 @@ struct Entry {
 }
 
 impl Objects {
+    /// How many objects, homes and changes there are, and may be.
+    pub(crate) fn sizes(&self) -> [(usize, usize); 3] {
+        [(self.entries.len(), self.most), (self.homes.len(), HOMES), (self.changes.len(), MAX_CHANGES)]
+    }
+
     /// A memory of at most so many objects.
     pub(crate) fn new(most: usize) -> Self {
         Self { most, entries: HashMap::new(), homes: HashMap::new(), changes: Vec::new() }

@@ -21,6 +21,11 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
+    /// How many places are known, and how many may be.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.places.len(), MOST)
+    }
+
     /// The address of something in a project.
     pub(crate) fn find(&self, what: &str, project: ProjectId, now: Timestamp) -> Option<&str> {
         let (address, until) = self.places.get(&(what.into(), project))?;

@@ -46,6 +46,11 @@ enum Kept {
 }
 
 impl Spool {
+    /// How many things are kept, and how many bytes they take, and may.
+    pub(crate) fn sizes(&self) -> [(usize, usize); 2] {
+        [(self.kept.len().max(self.order.len()), MOST), (self.size, self.limit)]
+    }
+
     /// A spool of so many bytes.
     pub(crate) fn new(limit: u64) -> Self {
         Self {

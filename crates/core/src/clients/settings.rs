@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wildmatch::WildMatch;
 
+use super::limit::Limit;
 use crate::config::{model_pattern, quoted, read_network};
 use crate::error::Dialect;
 use crate::gemini::tuning::Safety;
@@ -183,6 +184,11 @@ impl ClientSettings {
     /// As data, for a store or an answer: an object with the fields that are set.
     pub fn written(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Whether there is anything that is counted against a limit.
+    pub fn is_limited(&self) -> bool {
+        Limit::COUNTED.into_iter().any(|limit| limit.of(self).is_some())
     }
 
     /// What of the settings needs prices, where there are none.

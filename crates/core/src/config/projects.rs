@@ -10,6 +10,7 @@ use wildmatch::WildMatch;
 
 use super::keys::Entry;
 use super::lists::{MAX_LIST_BYTES, Source, json_error};
+use super::proxy::ProxyAddress;
 use super::variables::quoted;
 use super::{ConfigError, Notice, models, values};
 
@@ -43,6 +44,8 @@ pub struct ProjectSettings {
     pub max_cost_per_day: Option<f64>,
     /// Known limits of models. The first whose pattern matches counts; models without one are learned.
     pub limits: Vec<ModelLimits>,
+    /// The proxy that its requests go through, and no other.
+    pub proxy: Option<ProxyAddress>,
 }
 
 impl ProjectSettings {
@@ -69,6 +72,9 @@ impl ProjectSettings {
         let Value::Object(mut table) = fields else { return Err(format!("needs a table of {SETTINGS}")) };
         let said = Said::take(&mut table)?;
         nothing_left(&table, SETTINGS)?;
+        if said.proxy.is_some() {
+            return Err("proxy is said in the settings alone: its address may hold a password".to_owned());
+        }
         let other = self.clone();
         Ok(Self {
             name: other.name,
@@ -77,6 +83,7 @@ impl ProjectSettings {
             max_requests_per_day: said.max_requests_per_day.or(other.max_requests_per_day),
             max_cost_per_day: said.max_cost_per_day.or(other.max_cost_per_day),
             limits: said.limits.unwrap_or(other.limits),
+            proxy: other.proxy,
         })
     }
 
@@ -151,10 +158,11 @@ pub(super) struct Said {
     max_requests_per_day: Option<u64>,
     max_cost_per_day: Option<f64>,
     limits: Option<Vec<ModelLimits>>,
+    proxy: Option<ProxyAddress>,
 }
 
 /// The names of [`Said`]'s settings, for messages.
-pub(super) const SETTINGS: &str = "tier, priority, max_per_day and limits";
+pub(super) const SETTINGS: &str = "tier, priority, max_per_day, limits and proxy";
 
 impl Said {
     /// Takes the settings of a project out of a table, and leaves in it what else it holds.
@@ -166,6 +174,7 @@ impl Said {
             max_requests_per_day: requests,
             max_cost_per_day: cost,
             limits: taken(table, "limits", limits)?,
+            proxy: taken(table, "proxy", |value| ProxyAddress::parse(value.as_str().unwrap_or_default()))?,
         })
     }
 
@@ -180,6 +189,7 @@ impl Said {
         agree(&mut self.max_requests_per_day, other.max_requests_per_day)
             .map_err(|()| "max_per_day.requests")?;
         agree(&mut self.max_cost_per_day, other.max_cost_per_day).map_err(|()| "max_per_day.cost")?;
+        agree(&mut self.proxy, other.proxy).map_err(|()| "proxy")?;
         agree(&mut self.limits, other.limits).map_err(|()| "limits")
     }
 
@@ -191,6 +201,7 @@ impl Said {
             max_requests_per_day: self.max_requests_per_day,
             max_cost_per_day: self.max_cost_per_day,
             limits: self.limits.unwrap_or_default(),
+            proxy: self.proxy,
         }
     }
 }

@@ -34,7 +34,10 @@ const MAX_NETWORKS: usize = 1000;
 const MAX_PATH_BYTES: usize = 256;
 
 /// `45s`, `500ms`, `2m`, `1h`; a number alone is seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// A text that is no time, or one that is not within bounds, in words.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = number_and_unit(text);
     let scale = match unit.as_str() {
         "ms" => 1,
@@ -159,6 +162,9 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
 }
 
 /// `127.0.0.1:8080`, `[::]:8080`, `localhost:8080`, `:8080` (all addresses), `8080` (this machine only).
+///
+/// # Errors
+/// A text that is no address, in words.
 pub fn listen(text: &str) -> Result<SocketAddr, String> {
     let problem = || {
         format!(

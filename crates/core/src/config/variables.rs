@@ -28,6 +28,8 @@ pub enum Group {
     Models,
     /// What the server offers, and where.
     Server,
+    /// What is shown of the running gateway.
+    Seeing,
     /// The OpenAI-compatible service that takes over.
     CustomLlm,
     /// How the network is reached.
@@ -36,8 +38,15 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order in which they are shown.
-    pub const ALL: [Self; 6] =
-        [Self::Keys, Self::Attempts, Self::Models, Self::Server, Self::CustomLlm, Self::Network];
+    pub const ALL: [Self; 7] = [
+        Self::Keys,
+        Self::Attempts,
+        Self::Models,
+        Self::Server,
+        Self::Seeing,
+        Self::CustomLlm,
+        Self::Network,
+    ];
 
     /// The group's heading.
     pub const fn title(self) -> &'static str {
@@ -46,6 +55,7 @@ impl Group {
             Self::Attempts => "Choosing keys and failing over",
             Self::Models => "Models",
             Self::Server => "Server",
+            Self::Seeing => "Seeing what happens",
             Self::CustomLlm => "A service that takes over",
             Self::Network => "Network",
         }
@@ -62,15 +72,26 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 70] = [
+pub const VARIABLES: &[Variable] = &[
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
     variable(Group::Keys, "BACKUP_API_KEYS_FILE", "", "the same as LIBRA_KEYS_FILE"),
-    variable(Group::Keys, "LIBRA_CLIENTS", "", "the client keys that may use the pool"),
+    variable(
+        Group::Keys,
+        "LIBRA_CLIENTS",
+        "",
+        "the client keys that may use the pool, each as KEY or a table with its limits",
+    ),
     variable(Group::Keys, "LIBRA_CLIENTS_FILE", "", "a file with client keys, a line a key, # comments"),
     variable(Group::Keys, "TRUSTED_API_KEYS", "", "the same as LIBRA_CLIENTS, under its former name"),
     variable(Group::Keys, "TRUSTED_API_KEYS_FILE", "", "the same as LIBRA_CLIENTS_FILE"),
+    variable(
+        Group::Keys,
+        "LIBRA_FAIR_SHARES",
+        "on",
+        "whether no client may take what others may still want of a day that is short: on, off",
+    ),
     variable(
         Group::Keys,
         "LIBRA_PAID_CLIENTS",
@@ -256,6 +277,37 @@ pub const VARIABLES: [Variable; 70] = [
     ),
     variable(
         Group::Server,
+        "LIBRA_LISTEN_ALSO",
+        "",
+        "more addresses, parted by commas: HOST:PORT (never with TLS), tls:HOST:PORT or unix:/PATH",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_TLS_CERT",
+        "",
+        "a file with the certificate and its chain (PEM): LIBRA_LISTEN then speaks TLS; read again when it changes",
+    ),
+    variable(Group::Server, "LIBRA_TLS_KEY", "", "the file with the certificate's private key (PEM)"),
+    variable(
+        Group::Server,
+        "LIBRA_DRAIN",
+        "30s",
+        "how long answers under way may go on after SIGTERM; a second signal ends at once",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_CONNECTIONS",
+        "",
+        "connections of clients at a time, 10 to 1000000; not set: as many as files and memory allow",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_CONNECTIONS_PER_ADDRESS",
+        "",
+        "of these from one address; 0: all; not set: 1000, and all where the address is a private one",
+    ),
+    variable(
+        Group::Server,
         "LIBRA_BASE_PATH",
         "",
         "the path under which a reverse proxy serves the gateway, like /gemini",
@@ -346,10 +398,68 @@ pub const VARIABLES: [Variable; 70] = [
         "how long a session of the Live API may last; 0: as long as Google lets it",
     ),
     variable(
-        Group::Server,
+        Group::Seeing,
         "LIBRA_LOG",
         "info",
         "what is logged: error, warn, info, debug, trace or off, also by module (info,libra=debug)",
+    ),
+    variable(Group::Seeing, "LIBRA_LOG_FORMAT", "pretty", "pretty or json: how lines of the log are written"),
+    variable(
+        Group::Seeing,
+        "LIBRA_LOG_BODIES",
+        "off",
+        "on, off or a size up to 16KiB: how much of requests and answers is logged, without keys and media",
+    ),
+    variable(
+        Group::Seeing,
+        "LIBRA_METRICS_TOKEN",
+        "",
+        "a token that opens /metrics and nothing else; LIBRA_ADMIN_TOKEN opens it, too",
+    ),
+    variable(
+        Group::Seeing,
+        "LIBRA_METRICS_LISTEN",
+        "",
+        "an address and port where /metrics is open to whoever can reach it",
+    ),
+    variable(
+        Group::Seeing,
+        "LIBRA_OTLP",
+        "",
+        "an OpenTelemetry collector that is sent traces and metrics: http://HOST:4318",
+    ),
+    variable(Group::Seeing, "LIBRA_TRACE_RATIO", "1", "the share of requests that are traced, 0 to 1"),
+    variable(Group::Seeing, "OTEL_EXPORTER_OTLP_ENDPOINT", "", "the same as LIBRA_OTLP"),
+    variable(
+        Group::Seeing,
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "",
+        "headers for the collector: name=value,name=value",
+    ),
+    variable(
+        Group::Seeing,
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        "which requests are traced, in OpenTelemetry's words",
+    ),
+    variable(Group::Seeing, "OTEL_TRACES_SAMPLER_ARG", "", "the share of them, for samplers that have one"),
+    variable(
+        Group::Seeing,
+        "LIBRA_WEBHOOK",
+        "",
+        "an address that is told when keys are set aside, projects run out for the day, and incidents begin",
+    ),
+    variable(
+        Group::Seeing,
+        "LIBRA_WEBHOOK_FORMAT",
+        "json",
+        "json, slack, discord, feishu or dingtalk: how those messages look",
+    ),
+    variable(
+        Group::Seeing,
+        "LIBRA_WEBHOOK_SECRET",
+        "",
+        "signs them: X-Libra-Signature: sha256=HMAC of the body, in hex",
     ),
     variable(
         Group::CustomLlm,
@@ -398,6 +508,18 @@ pub const VARIABLES: [Variable; 70] = [
     ),
     variable(Group::Network, "ALL_PROXY", "", "the proxy for every address that has no other"),
     variable(Group::Network, "NO_PROXY", "", "the hosts that are reached without a proxy"),
+    variable(
+        Group::Network,
+        "LIBRA_PROXIES",
+        "",
+        "several proxies for Gemini: each project keeps to one, and goes on with another while that one fails",
+    ),
+    variable(
+        Group::Network,
+        "LIBRA_CA_FILE",
+        "",
+        "a file with certificates (PEM) that are trusted besides the system's, as companies' proxies need it",
+    ),
 ];
 
 /// The names of lists that may also come as `NAME_1` to `NAME_100` and as `NAME_FILE`, each with the plain name

@@ -24,8 +24,9 @@ use crate::affinity::address::Called;
 use crate::affinity::name::ObjectName;
 use crate::affinity::objects::COPY;
 use crate::auth::Access;
+use crate::clients::Charge;
 use crate::error::{Dialect, Error, Kind};
-use crate::event::{Ending, Event, Finished};
+use crate::event::{Course, Ending, Event, Finished, Operation};
 use crate::gateway::Gateway;
 use crate::mark::Mark;
 use crate::memory::Held;
@@ -63,6 +64,8 @@ pub(super) struct Listing {
     mark: Mark,
     arrived: Timestamp,
     held: Held,
+    /// Its place among those of its client.
+    charge: Option<Charge>,
     /// The query without what is said of pages.
     query: Vec<String>,
     page: usize,
@@ -84,6 +87,7 @@ pub(super) struct Listing {
     next_op: u32,
     calls: u32,
     attempts: u32,
+    course: Course,
     events: Vec<Event>,
 }
 
@@ -117,8 +121,18 @@ impl Listing {
     /// # Errors
     /// A token that was not made here.
     pub(super) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
-        let Admitted { task, access, headers, called, body: _, further_models: _, held, arrived, mark } =
-            admitted;
+        let Admitted {
+            task,
+            access,
+            headers,
+            called,
+            body: _,
+            further_models: _,
+            held,
+            arrived,
+            mark,
+            charge,
+        } = admitted;
         let Task::Resource(resource) = task else { unreachable!("only resources are listed") };
         let query = resource.call().query.clone().unwrap_or_default();
         let mut page = PAGE;
@@ -154,6 +168,7 @@ impl Listing {
             mark,
             arrived,
             held,
+            charge,
             query: kept,
             page,
             places: VecDeque::new(),
@@ -169,6 +184,7 @@ impl Listing {
             next_op: 0,
             calls: 0,
             attempts: 0,
+            course: Course::new(Operation::Objects, false, mark.trace()),
             events: Vec::new(),
         };
         match token.map(|token| Token::read(&token)) {
@@ -275,6 +291,7 @@ impl Listing {
             held: self.gateway.share(),
             arrived: now,
             mark: self.mark,
+            charge: None,
         };
         self.calls += 1;
         let single = Single::new(Arc::clone(&self.gateway), admitted);
@@ -416,6 +433,7 @@ impl Listing {
             let _ = self.gateway.pool(false).join_keys(key, other, By::Google, now);
         }
         self.drop_asked();
+        self.charge = None;
         self.tell_end(response.status(), ending, now);
         self.mark.put_served(response.headers_mut(), self.attempts, None);
         self.reply = Some(response);
@@ -433,7 +451,8 @@ impl Listing {
     fn hear(&mut self, events: Vec<Event>) {
         for event in events {
             match event {
-                Event::Finished(Finished { attempts, .. }) => {
+                Event::Finished(Finished { attempts, course, .. }) => {
+                    self.course.absorb(course);
                     self.attempts = self.attempts.saturating_add(attempts);
                 }
                 event => self.events.push(event),
@@ -442,6 +461,11 @@ impl Listing {
     }
 
     fn tell_end(&mut self, status: StatusCode, ending: Ending, now: Timestamp) {
+        let mut course = std::mem::take(&mut self.course);
+        course.end(None, now);
+        if ending == Ending::Complete {
+            course.first_byte = Some(now.since(self.arrived));
+        }
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
             client: self.access.client(),
@@ -454,6 +478,7 @@ impl Listing {
             usage: None,
             stand_ins: 0,
             elapsed: now.since(self.arrived),
+            course,
         }));
     }
 

@@ -15,8 +15,9 @@ use super::inner::Operations;
 use super::{Admitted, CLIENT_LEFT, OpId, Outcome, Single, Step};
 use crate::affinity::address::Called;
 use crate::auth::Access;
+use crate::clients::Charge;
 use crate::error::{Error, Kind};
-use crate::event::{Ending, Event, Finished, Usage};
+use crate::event::{Course, Ending, Event, Finished, Usage};
 use crate::gateway::{Gateway, no_room};
 use crate::generation::{Fragment, Generation};
 use crate::mark::{MODEL, Mark};
@@ -42,6 +43,8 @@ pub(super) struct Parts {
     deadline: Timestamp,
     /// The share of the common memory that the request and the answered parts take.
     held: Held,
+    /// What it takes of what its client may use, and its parts have not taken over.
+    charge: Option<Charge>,
     /// The number of the next part to begin.
     next: usize,
     running: Vec<Part>,
@@ -57,6 +60,7 @@ pub(super) struct Parts {
     usage: Option<Usage>,
     /// The key that served last.
     key: Option<KeyId>,
+    course: Course,
     /// The model that served in the place of the one asked for, if one did.
     other_model: Option<HeaderValue>,
     events: Vec<Event>,
@@ -73,11 +77,11 @@ struct Part {
 impl Parts {
     /// `admitted` is about a generation: nothing else has parts.
     pub(super) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
-        let Admitted { task, access, headers, called, body: _, further_models, held, arrived, mark } =
+        let Admitted { task, access, headers, called, body: _, further_models, held, arrived, mark, charge } =
             admitted;
         let Task::Generation(whole) = task else { unreachable!("nothing else has parts") };
         let deadline = arrived + gateway.config().deadline;
-        let parts = whole.parts();
+        let (parts, operation) = (whole.parts(), whole.form().operation());
         Self {
             gateway,
             whole,
@@ -89,6 +93,7 @@ impl Parts {
             arrived,
             deadline,
             held,
+            charge,
             next: 0,
             running: Vec::new(),
             seeker: None,
@@ -99,6 +104,7 @@ impl Parts {
             attempts: 0,
             usage: None,
             key: None,
+            course: Course::new(operation, false, mark.trace()),
             other_model: None,
             events: Vec::new(),
         }
@@ -189,6 +195,8 @@ impl Parts {
         if !held.grow(generation.body().len()) {
             return Err(no_room());
         }
+        let left = (self.fragments.len() - self.next) as u64;
+        let charge = self.charge.as_mut().map(|charge| charge.part(left));
         self.next += 1;
         let admitted = Admitted {
             task: Task::Generation(Box::new(generation)),
@@ -201,6 +209,7 @@ impl Parts {
             // Its patience begins now; its end is the whole's.
             arrived: now,
             mark: self.mark,
+            charge,
         };
         let mut single = Single::new(Arc::clone(&self.gateway), admitted);
         single.times.deadline = self.deadline;
@@ -241,6 +250,14 @@ impl Parts {
         let key = self.key.filter(|_| ending == Ending::Complete);
         self.drop_running();
         self.tell_end(response.status(), ending, key, now);
+        if let Some(mut charge) = self.charge.take() {
+            if let Some(told) = charge.told() {
+                told.put(response.headers_mut(), self.whole.form().dialect());
+            }
+            if ending == Ending::Complete {
+                charge.used_as_held(now);
+            }
+        }
         // The parts may have come from several projects: none is named.
         self.mark.put_served(response.headers_mut(), self.attempts, None);
         self.reply = Some(response);
@@ -259,6 +276,11 @@ impl Parts {
     }
 
     fn tell_end(&mut self, status: StatusCode, ending: Ending, key: Option<KeyId>, now: Timestamp) {
+        let mut course = std::mem::take(&mut self.course);
+        course.end(None, now);
+        if ending == Ending::Complete {
+            course.first_byte = Some(now.since(self.arrived));
+        }
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
             client: self.access.client(),
@@ -272,22 +294,22 @@ impl Parts {
             // Nothing in parts has calls.
             stand_ins: 0,
             elapsed: now.since(self.arrived),
+            course,
         }));
     }
 
     /// Takes in what happened in a part. Its end is not the whole's.
     fn hear(&mut self, events: Vec<Event>) {
         for event in events {
-            let Event::Finished(Finished { attempts, key, usage, .. }) = event else {
+            let Event::Finished(Finished { attempts, key, usage, course, .. }) = event else {
                 self.events.push(event);
                 continue;
             };
             self.attempts = self.attempts.saturating_add(attempts);
             self.key = key.or(self.key);
-            if let Some(Usage { prompt, total }) = usage {
-                let sum = self.usage.get_or_insert_default();
-                sum.prompt = sum.prompt.saturating_add(prompt);
-                sum.total = sum.total.saturating_add(total);
+            self.course.absorb(course);
+            if let Some(usage) = usage {
+                self.usage.get_or_insert_default().add(usage);
             }
         }
     }

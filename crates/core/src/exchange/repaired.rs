@@ -43,6 +43,7 @@ impl Single {
         self.cancel.push(attempt.op);
         self.budget.spend();
         self.note_failure(&attempt, failure, now);
+        self.course.begin(attempt.lease.as_ref().map(|lease| lease.key().id()), None, now);
         attempt.phase = Phase::Stale;
         self.running.push(attempt);
     }

@@ -26,8 +26,9 @@ use crate::affinity::address::Called;
 use crate::affinity::conversations::Conversation;
 use crate::affinity::name::ObjectName;
 use crate::auth::Access;
-use crate::error::{Error, Kind};
-use crate::event::{Ending, Event, Finished, Usage};
+use crate::clients::{Charge, Told};
+use crate::error::{Dialect, Error, Kind};
+use crate::event::{Course, Ending, Event, Finished, Usage};
 use crate::failure::{self, Answer, Class, Elsewhere, Failure};
 use crate::gateway::Gateway;
 use crate::judge::{self, Verdict};
@@ -64,6 +65,8 @@ pub(super) struct Single {
     /// The share of the common memory that body and answers take.
     pub(super) held: Held,
     pub(super) mark: Mark,
+    /// What it takes of what its client may use.
+    pub(super) charge: Option<Charge>,
     pub(super) times: Times,
     /// For a client that waits for a stream.
     pub(super) heartbeat: Option<Heartbeat>,
@@ -123,13 +126,24 @@ pub(super) struct Single {
     /// The signatures were refused: so many stand-ins go up in their place.
     pub(super) unsigned: Option<u32>,
     pub(super) taken_over: bool,
+    pub(super) course: Course,
     pub(super) events: Vec<Event>,
 }
 
 impl Single {
     pub(super) fn new(gateway: Arc<Gateway>, admitted: Admitted) -> Self {
-        let Admitted { task, access, headers, called, body, further_models, held, arrived: now, mark } =
-            admitted;
+        let Admitted {
+            task,
+            access,
+            headers,
+            called,
+            body,
+            further_models,
+            held,
+            arrived: now,
+            mark,
+            charge,
+        } = admitted;
         let config = gateway.config();
         let patience = match task.framing() {
             Some(_) => config.first_byte_timeout,
@@ -178,6 +192,7 @@ impl Single {
         // A gigabyte takes as long as the client's line is slow.
         let streams_up = body.is_none() && task.resource().is_some();
         let patience = if streams_up { config.deadline.max(UPLOAD_PATIENCE) } else { config.deadline };
+        let course = Course::new(task.operation(), task.framing().is_some(), mark.trace());
         let times = Times { arrived: now, deadline: now + patience, attempt, idle: config.idle_timeout };
         Self {
             task,
@@ -187,6 +202,7 @@ impl Single {
             body,
             held,
             mark,
+            charge,
             times,
             heartbeat,
             place: None,
@@ -226,6 +242,7 @@ impl Single {
             repaired: None,
             unsigned: None,
             taken_over: false,
+            course,
             events: Vec::new(),
             gateway,
         }
@@ -234,9 +251,10 @@ impl Single {
     /// What to do next.
     pub(super) fn poll(&mut self, now: Timestamp) -> Step {
         let step = self.advance(now);
-        let mark = self.mark;
+        let (mark, dialect) = (self.mark, self.task.dialect());
+        let told = self.charge.as_ref().and_then(|charge| charge.told().copied());
         match &mut self.heartbeat {
-            Some(heartbeat) => heartbeat.instead_of(step, || event_stream(mark), now),
+            Some(heartbeat) => heartbeat.instead_of(step, || event_stream(mark, told, dialect), now),
             None => step,
         }
     }
@@ -312,6 +330,7 @@ impl Single {
                     if let Some(mut place) = self.place.take() {
                         place.served = true;
                     }
+                    self.course.leave_queue(now);
                     return self.go_with(lease, now);
                 }
                 Pick::CoolingDown { until } if may_wait && until <= self.waits_until() => {
@@ -387,7 +406,10 @@ impl Single {
 
     pub(super) fn begin(&mut self, lease: Lease, now: Timestamp) -> Step {
         self.budget.spend();
+        self.note_sent(now);
         self.tried.push(lease.key.id());
+        let room = self.gateway.room_told(&lease, self.task.model(), now);
+        self.course.begin(Some(lease.key.id()), room, now);
         let op = self.new_op();
         let request = self.request(&lease.key);
         // A body that the client is still sending is not the upstream's silence.
@@ -395,6 +417,13 @@ impl Single {
         let deadline = patience.min(self.times.deadline);
         self.running.push(Attempt { op, lease: Some(lease), started: now, deadline, phase: Phase::Sent });
         Step::Start(op, Op::Upstream(request))
+    }
+
+    /// From now on it counts as a request of its client, whatever becomes of it.
+    pub(super) fn note_sent(&mut self, now: Timestamp) {
+        if let Some(charge) = &mut self.charge {
+            charge.sent(now);
+        }
     }
 
     /// The same key, on a fresh connection: no new attempt. Unless it has been set aside meanwhile.
@@ -590,6 +619,7 @@ impl Single {
         if let Some(lease) = lease {
             lease.succeeded(self.task.model(), usage, now);
         }
+        self.gateway.settle(self.charge.as_mut().filter(|_| usage.is_some()), self.task.model(), usage, now);
         self.refuse(error, now);
     }
 
@@ -609,9 +639,11 @@ impl Single {
 
     /// Operators are told of every attempt that failed.
     pub(super) fn note_failure(&mut self, attempt: &Attempt, failure: &Failure, now: Timestamp) {
+        let key = attempt.lease.as_ref().map(|lease| lease.key.id());
+        self.course.failed(key, failure, now);
         self.events.push(Event::AttemptFailed {
             request: self.mark.id(),
-            key: attempt.lease.as_ref().map(|lease| lease.key.id()),
+            key,
             model: self.task.model().map(str::to_owned),
             class: failure.class,
             status: failure.status,
@@ -692,6 +724,9 @@ impl Single {
             return None;
         }
         let next = self.further_models.pop()?;
+        if self.course.first_model.is_none() {
+            self.course.first_model = self.task.model().map(str::to_owned);
+        }
         if let Err(error) = self.task.turn_to(next) {
             self.refuse(&error, now);
         }
@@ -734,6 +769,11 @@ impl Single {
         usage: Option<Usage>,
         now: Timestamp,
     ) {
+        let mut course = std::mem::take(&mut self.course);
+        course.end(key.map(Some), now);
+        if ending == Ending::Complete {
+            course.first_byte = Some(now.since(self.times.arrived));
+        }
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
             client: self.access.client(),
@@ -746,8 +786,13 @@ impl Single {
             usage,
             stand_ins: self.stand_ins(),
             elapsed: now.since(self.times.arrived),
+            course,
         }));
         self.put_mark(response.headers_mut(), key);
+        if ending == Ending::Complete {
+            self.gateway.settle(self.charge.as_mut(), self.task.model(), usage, now);
+        }
+        self.charge = None;
         self.drop_search();
         self.drop_bringing();
         self.drop_running();
@@ -759,6 +804,9 @@ impl Single {
         let told = key.filter(|_| self.mark.is_admins() && matches!(self.access, Access::Pool { .. }));
         let project = told.and_then(|key| self.gateway.pool(false).project_name(key));
         self.mark.put_served(headers, self.budget.made(), project.as_deref());
+        if let Some(told) = self.charge.as_ref().and_then(Charge::told) {
+            told.put(headers, self.task.dialect());
+        }
         if let (true, Some(_), Some(model)) = (self.turned, key, self.task.model()) {
             Mark::put_model(headers, model);
         }
@@ -813,6 +861,8 @@ impl Single {
             dialect: self.task.dialect(),
             times: self.times,
             attempts: self.budget.made(),
+            charge: self.charge.take(),
+            course: self.course,
         };
         Relay::new((status, headers), mode, origin, held, ended)
     }
@@ -824,7 +874,14 @@ impl Single {
     pub(super) fn abandon(&mut self, now: Timestamp) {
         self.drop_search();
         self.drop_bringing();
+        if !self.running.is_empty() {
+            // What was sent is answered all the same, and nobody hears how much that takes.
+            self.gateway.settle(self.charge.as_mut(), self.task.model(), None, now);
+        }
+        self.charge = None;
         self.running.clear();
+        let mut course = std::mem::take(&mut self.course);
+        course.end(None, now);
         self.events.push(Event::Finished(Finished {
             request: self.mark.id(),
             client: self.access.client(),
@@ -837,6 +894,7 @@ impl Single {
             usage: None,
             stand_ins: self.stand_ins(),
             elapsed: now.since(self.times.arrived),
+            course,
         }));
     }
 }
@@ -845,9 +903,12 @@ impl Single {
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// The head of a response that begins before its answer.
-fn event_stream(mark: Mark) -> Response<()> {
+fn event_stream(mark: Mark, told: Option<Told>, dialect: Dialect) -> Response<()> {
     let mut head = Response::new(());
     put_event_stream(head.headers_mut());
+    if let Some(told) = told {
+        told.put(head.headers_mut(), dialect);
+    }
     mark.put(head.headers_mut());
     head
 }

@@ -12,8 +12,9 @@ use super::inner::Operations;
 use super::{Admitted, CLIENT_LEFT, Exchange, OpId, Outcome, Step};
 use crate::affinity::address::Called;
 use crate::auth::Access;
+use crate::clients::Charge;
 use crate::error::{Dialect, Error, Kind};
-use crate::event::{Ending, Event, Finished};
+use crate::event::{Course, Ending, Event, Finished, Operation};
 use crate::gateway::{Gateway, no_room};
 use crate::mark::Mark;
 use crate::memory::Held;
@@ -36,6 +37,8 @@ pub(crate) struct Client {
     pub(crate) held: Held,
     pub(crate) arrived: Timestamp,
     pub(crate) mark: Mark,
+    /// Its place among those of its client.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// The steps of one call.
@@ -54,6 +57,7 @@ pub(super) struct Steps {
     attempts: u32,
     /// The key that served last.
     key: Option<KeyId>,
+    course: Course,
     events: Vec<Event>,
 }
 
@@ -64,6 +68,7 @@ impl Steps {
             client.headers.remove(name);
         }
         let present = client.exchange(first, client.arrived);
+        let course = Course::new(Operation::Objects, false, client.mark.trace());
         Self {
             client,
             work,
@@ -75,6 +80,7 @@ impl Steps {
             next_op: 0,
             attempts: 0,
             key: None,
+            course,
             events: Vec::new(),
         }
     }
@@ -154,11 +160,17 @@ impl Steps {
     fn finish(&mut self, mut reply: Response<Bytes>, ending: Ending, now: Timestamp) {
         let key = self.key.filter(|_| ending == Ending::Complete);
         self.tell_end(reply.status(), ending, key, now);
+        self.client.charge = None;
         self.client.mark.put_served(reply.headers_mut(), self.attempts, None);
         self.reply = Some(reply);
     }
 
     fn tell_end(&mut self, status: StatusCode, ending: Ending, key: Option<KeyId>, now: Timestamp) {
+        let mut course = std::mem::take(&mut self.course);
+        course.end(None, now);
+        if ending == Ending::Complete {
+            course.first_byte = Some(now.since(self.client.arrived));
+        }
         self.events.push(Event::Finished(Finished {
             request: self.client.mark.id(),
             client: self.client.access.client(),
@@ -171,6 +183,7 @@ impl Steps {
             usage: None,
             stand_ins: 0,
             elapsed: now.since(self.client.arrived),
+            course,
         }));
     }
 
@@ -178,7 +191,8 @@ impl Steps {
     fn hear(&mut self, events: Vec<Event>) {
         for event in events {
             match event {
-                Event::Finished(Finished { attempts, key, .. }) => {
+                Event::Finished(Finished { attempts, key, course, .. }) => {
+                    self.course.absorb(course);
                     self.attempts = self.attempts.saturating_add(attempts);
                     self.key = key.or(self.key);
                 }
@@ -196,7 +210,7 @@ impl Steps {
     /// The bytes of the last step go to the client as they come.
     pub(super) fn commit(self, op: OpId) -> Relay {
         let inner = self.operations.inner(op).unwrap_or(op);
-        self.present.commit(inner)
+        self.present.commit(inner).charged_to(self.client.charge)
     }
 
     pub(super) fn take_events(&mut self) -> Vec<Event> {
@@ -229,6 +243,7 @@ impl Client {
             held: self.gateway.share(),
             arrived: now,
             mark: self.mark,
+            charge: None,
         };
         Exchange::new(Arc::clone(&self.gateway), admitted)
     }

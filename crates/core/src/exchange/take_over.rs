@@ -31,9 +31,11 @@ impl Single {
             return None;
         }
         self.taken_over = true;
+        self.note_sent(now);
         let op = self.new_op();
         let request = self.custom_request();
         let deadline = (now + self.times.attempt).min(self.times.deadline);
+        self.course.begin(None, None, now);
         self.running.push(Attempt { op, lease: None, started: now, deadline, phase: Phase::Sent });
         Some(Step::Start(op, Op::Upstream(request)))
     }

@@ -99,6 +99,7 @@ impl Single {
             self.refuse(&error, now);
             return self.advance(now);
         };
+        self.course.queue(now);
         self.place = Some(Place { gateway: Arc::clone(&self.gateway), ticket, served: false });
         Step::Queued { ticket, until }
     }

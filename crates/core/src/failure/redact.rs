@@ -35,6 +35,12 @@ pub fn redact<'a>(body: &'a [u8], key: &ApiKey) -> Cow<'a, [u8]> {
     if is_json { json(body, Some(key)) } else { plain(body, Some(key), Place::Text) }
 }
 
+/// A body without whatever looks like a secret.
+pub fn redact_body(body: &[u8]) -> Cow<'_, [u8]> {
+    let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    if is_json { json(body, None) } else { plain(body, None, Place::Text) }
+}
+
 /// A sentence without secrets; `key` is the one that was sent, where one was.
 pub fn redact_text<'a>(text: &'a str, key: Option<&ApiKey>) -> Cow<'a, str> {
     match plain(text.as_bytes(), key, Place::Text) {

@@ -33,6 +33,12 @@ struct Entry {
 }
 
 impl Kept {
+    /// How many media are kept, and how many bytes they take, and may.
+    pub(crate) fn sizes(&self) -> [(usize, usize); 2] {
+        let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        [(self.entries.len(), MOST), (bytes(self.size), bytes(self.most))]
+    }
+
     /// Nothing yet, and at most so many bytes.
     pub(crate) fn new(most: u64) -> Self {
         Self { most, ..Self::default() }

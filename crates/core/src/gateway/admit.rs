@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
+use super::clients::permits;
 use super::intake::{Intake, Wanted};
 use super::{Gateway, Head};
 use crate::admin;
@@ -17,8 +18,9 @@ use crate::affinity::address::{OWNER, UploadOwner};
 use crate::answers;
 use crate::auth::{Access, Presented};
 use crate::check::Verification;
+use crate::clients::ModelPatterns;
 use crate::config::AliasFor;
-use crate::error::{Error, Kind};
+use crate::error::{Dialect, Error, Kind};
 use crate::exchange::Exchange;
 use crate::home;
 use crate::live;
@@ -100,28 +102,35 @@ impl Gateway {
             }
             Operation::Home if self.config().home => Ok(Accepted::Reply(home::page(&self.config()))),
             Operation::Home => Err(Error::new(Kind::NotFound, "Not found.")),
+            Operation::Own(page) => self.own(head, page, now).map(Accepted::Reply),
             Operation::Health => Ok(Accepted::Reply(status_page(StatusCode::OK, "alive"))),
             Operation::Ready => Ok(Accepted::Reply(self.ready())),
             Operation::Verify { format } => self.verification(head, format, mark, now),
             Operation::Live(call) => {
                 live::admit(self, head, call, mark, now).map(|session| Accepted::Upgrade(Box::new(session)))
             }
-            Operation::Generation(form) => self.intake(head, Wanted::Generation(form), mark, now),
+            Operation::Generation(form) => {
+                self.intake(head, Wanted::Generation(form), route.dialect, mark, now)
+            }
             Operation::Answer { id, act } => {
-                let access = Presented::find(head.uri, head.headers).access(&self.config())?;
+                let access = self.access(head, route.dialect, now)?;
                 let query = head.uri.query().unwrap_or("");
                 answers::answer(self, access.client(), &id, act, query, now).map(Accepted::Reply)
             }
             Operation::Model(call) => {
                 let task = self.native(call)?;
-                self.intake(head, Wanted::Task(task), mark, now)
+                self.intake(head, Wanted::Task(task), route.dialect, mark, now)
             }
             Operation::Resource(call) => self.resource(head, call, mark, now),
-            Operation::Objects(call) => self.intake(head, Wanted::Objects(call), mark, now),
+            Operation::Objects(call) => self.intake(head, Wanted::Objects(call), route.dialect, mark, now),
             Operation::ModelList { version } => {
-                let access = Presented::find(head.uri, head.headers).access(&self.config())?;
+                let access = self.access(head, route.dialect, now)?;
                 let query = crate::route::without_credentials(head.uri.query().unwrap_or(""));
-                let task = Task::ModelList { dialect: route.dialect, version, query };
+                let only = match &access {
+                    Access::Pool { client } => client.settings.models.clone(),
+                    Access::Own(_) => ModelPatterns::default(),
+                };
+                let task = Task::ModelList { dialect: route.dialect, version, query, only };
                 match self.kept(&task, &access, now) {
                     Some(kept) => Ok(Accepted::Reply(kept)),
                     None => self.intake_for(head, Wanted::Task(task), access, mark, now),
@@ -131,7 +140,7 @@ impl Gateway {
                 let operation = self.config().alias_kind(&asked);
                 let model = self.served_model(&asked, operation)?;
                 let task = Task::ModelGet { dialect: route.dialect, version, model, asked };
-                self.intake(head, Wanted::Task(task), mark, now)
+                self.intake(head, Wanted::Task(task), route.dialect, mark, now)
             }
         }
     }
@@ -165,8 +174,11 @@ impl Gateway {
                 let client = config.clients.find(owner.client);
                 Access::Pool { client: client.cloned().ok_or_else(foreign_upload)? }
             }
-            (access, _) => access?,
+            (access, _) => access.map_err(|error| self.slowed(error, &presented, head, now))?,
         };
+        if let Access::Pool { client } = &access {
+            permits(client, head, Dialect::Gemini, &config, now)?;
+        }
         let own = match &access {
             Access::Pool { .. } => None,
             Access::Own(keys) => Some(keys.as_slice()),

@@ -8,10 +8,12 @@ use http::Response;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING};
 
 use super::admit::{Accepted, MODEL_NAME};
+use super::clients::{permits_batches, permits_model};
 use super::{Gateway, Head};
 use crate::admin;
 use crate::affinity::address::Called;
-use crate::auth::{Access, Presented};
+use crate::auth::Access;
+use crate::clients::Charge;
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY};
 use crate::error::{Dialect, Error, Kind};
 use crate::exchange::{Admitted, Client, Exchange};
@@ -49,6 +51,8 @@ pub struct Intake {
     arrived: Timestamp,
     held: Held,
     mark: Mark,
+    /// What it takes of what its client may use.
+    charge: Option<Charge>,
 }
 
 #[derive(Debug)]
@@ -77,10 +81,11 @@ impl Gateway {
         self: &Arc<Self>,
         head: &Head<'_>,
         wanted: Wanted,
+        dialect: Dialect,
         mark: Mark,
         now: Timestamp,
     ) -> Result<Accepted, Error> {
-        let access = Presented::find(head.uri, head.headers).access(&self.config())?;
+        let access = self.access(head, dialect, now)?;
         self.intake_for(head, wanted, access, mark, now)
     }
 
@@ -111,7 +116,13 @@ impl Gateway {
         let called = Called::of(head.headers);
         let held = self.memory.share();
         let gateway = Arc::clone(self);
-        let intake = Intake { gateway, wanted, tuning, access, headers, called, arrived: now, held, mark };
+        wanted.is_permitted(&access)?;
+        let charge = match &access {
+            Access::Pool { client } => Some(self.charge(client, u64::from(wanted.asks_a_model()), now)?),
+            Access::Own(_) => None,
+        };
+        let intake =
+            Intake { gateway, wanted, tuning, access, headers, called, arrived: now, held, mark, charge };
         if encoded && !intake.can_stream() {
             let message = "A compressed body cannot be translated; send it without Content-Encoding.";
             return Err(Error::new(Kind::UnsupportedEncoding, message));
@@ -162,6 +173,7 @@ impl Gateway {
             Err(_) if custom => asked.model().to_owned(),
             Err(error) => return Err(error),
         };
+        permits_model(access, asked.model(), &model)?;
         let generation = self.translated(asked, model, access.client())?;
         let large: usize = generation.large().iter().map(|large| large.size()).sum();
         if !read.grow(generation.body().len() + large) {
@@ -256,7 +268,8 @@ impl Intake {
 
     fn exchange(self, body: Option<Bytes>, now: Timestamp) -> Result<Exchange, Error> {
         let limit = self.body_limit();
-        let Self { gateway, wanted, tuning, access, headers, called, arrived, mut held, mark } = self;
+        let Self { gateway, wanted, tuning, access, headers, called, arrived, mut held, mark, mut charge } =
+            self;
         if body.is_none() {
             held.release();
         }
@@ -274,7 +287,7 @@ impl Intake {
                 let public = called.public(&gateway.config());
                 let of = Of { gateway: &gateway, client: access.client(), public: &public, now };
                 let begun = Work::begin(call, body, &content_type, of, &mut held)?;
-                let client = Client { gateway, access, headers, called, held, arrived, mark };
+                let client = Client { gateway, access, headers, called, held, arrived, mark, charge };
                 return Ok(Exchange::steps(client, begun));
             }
             (Wanted::Generation(form), Some(body)) => {
@@ -285,6 +298,9 @@ impl Intake {
             // It has to be read whole and was not. What the administration asks for has been answered by now.
             (_, None) | (Wanted::Admin(_), _) => return Err(too_large(limit)),
         };
+        if let Some(charge) = &mut charge {
+            gateway.charge_task(charge, &task, body.as_deref(), now)?;
+        }
         let mut body = body;
         if task.keeps_its_own() {
             // What is needed of the body is in the task.
@@ -296,10 +312,13 @@ impl Intake {
             let config = gateway.config();
             let (asked, _) = config.parted(asked);
             let further = config.further_models(asked, task.model().unwrap_or_default());
-            further_models.extend(further.map(str::to_owned));
+            further_models.extend(
+                further.filter(|model| permits_model(&access, asked, model).is_ok()).map(str::to_owned),
+            );
             further_models.reverse();
         }
-        let admitted = Admitted { task, access, headers, called, body, further_models, held, arrived, mark };
+        let admitted =
+            Admitted { task, access, headers, called, body, further_models, held, arrived, mark, charge };
         Ok(Exchange::new(gateway, admitted))
     }
 
@@ -315,6 +334,39 @@ impl Intake {
 }
 
 impl Wanted {
+    /// Whether a client may ask for it, as far as the head says what it is.
+    fn is_permitted(&self, access: &Access) -> Result<(), Error> {
+        match self {
+            Self::Task(Task::Native { call, model, .. }) => permits_model(access, &call.model, model),
+            Self::Task(Task::ModelGet { model, asked, .. }) => permits_model(access, asked, model),
+            Self::Task(Task::Resource(resource)) => match resource.call().model_method() {
+                Some((model, method)) => {
+                    permits_model(access, model, model)?;
+                    if method.to_ascii_lowercase().contains("batch") {
+                        permits_batches(access)
+                    } else {
+                        Ok(())
+                    }
+                }
+                None => Ok(()),
+            },
+            Self::Objects(Call::CreateBatch) => permits_batches(access),
+            Self::Task(Task::Generation(_) | Task::ModelList { .. })
+            | Self::Generation(_)
+            | Self::Objects(_)
+            | Self::Admin(_) => Ok(()),
+        }
+    }
+
+    /// Whether a model is asked, as far as the head says: what counts as a request of the client's.
+    fn asks_a_model(&self) -> bool {
+        match self {
+            Self::Generation(_) => true,
+            Self::Task(task) => task.model().is_some(),
+            Self::Objects(_) | Self::Admin(_) => false,
+        }
+    }
+
     /// The largest body that is taken at all, in bytes.
     fn body_limit(&self, config: &Config) -> u64 {
         match self {

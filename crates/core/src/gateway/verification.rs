@@ -32,6 +32,13 @@ pub(super) struct Strangers {
     counts: HashMap<IpAddr, u32>,
 }
 
+impl Strangers {
+    /// How many addresses are counted, and how many may be.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.counts.len(), COUNTED_ADDRESSES)
+    }
+}
+
 impl Gateway {
     pub(super) fn verification(
         self: &Arc<Self>,
@@ -113,7 +120,7 @@ impl Strangers {
 }
 
 /// The client's address: the last one in `X-Forwarded-For` that no trusted proxy stands for.
-fn client_address(head: &Head<'_>, config: &Config) -> IpAddr {
+pub(super) fn client_address(head: &Head<'_>, config: &Config) -> IpAddr {
     let is_proxy = |address: &IpAddr| config.trusted_proxies.iter().any(|proxies| proxies.contains(address));
     // A socket for both families shows IPv4 addresses in IPv6's form.
     let mut address = head.peer.to_canonical();

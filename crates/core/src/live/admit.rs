@@ -9,9 +9,9 @@ use http::header::{CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_KEY, UPGRADE
 
 use super::{Call, PING, Phase, Session, Side, Who, known};
 use crate::auth::{Access, Presented};
-use crate::error::{Error, Kind};
-use crate::event::Traffic;
-use crate::gateway::{Gateway, Head};
+use crate::error::{Dialect, Error, Kind};
+use crate::event::{Course, Operation, Traffic};
+use crate::gateway::{Gateway, Head, is_current, permits};
 use crate::mark::Mark;
 use crate::retry::{Budget, DEFAULT_ATTEMPTS};
 use crate::route::without_credentials;
@@ -50,13 +50,30 @@ pub(crate) fn admit(
     now: Timestamp,
 ) -> Result<Session, Error> {
     let config = gateway.config();
-    let who = Who::find(head.uri, head.headers, &config, |token| known::minted(gateway, token, now))?;
+    let who = Who::find(head.uri, head.headers, &config, |token| known::minted(gateway, token, now));
+    let presented = Presented::find(head.uri, head.headers);
+    let who = who.map_err(|error| gateway.slowed(error, &presented, head, now))?;
+    let client = match &who {
+        Who::Keys(Access::Pool { client }) => {
+            permits(client, head, Dialect::Gemini, &config, now)?;
+            Some(client)
+        }
+        Who::Keys(Access::Own(_)) => None,
+        // It is a browser's, wherever that is.
+        Who::Token { owner, .. } => {
+            let maker = owner.as_ref().filter(|owner| !owner.guests).and_then(|owner| owner.maker);
+            let maker = maker.and_then(|maker| config.clients.find(maker));
+            maker.map(|maker| is_current(maker, now)).transpose()?;
+            maker
+        }
+    };
     if !asks_for_websocket(head.headers) {
         return Err(Error::new(Kind::BadRequest, NO_UPGRADE));
     }
     if matches!(who, Who::Keys(Access::Pool { .. })) && gateway.pool_size().1 == 0 {
         return Err(Error::new(Kind::Unavailable, NO_KEYS));
     }
+    let charge = client.map(|client| gateway.charge(client, 1, now)).transpose()?;
     let Some(permit) = gateway.live_permit() else {
         return Err(Error {
             retry_after: Some(Duration::from_secs(10)),
@@ -71,7 +88,8 @@ pub(crate) fn admit(
     let every_key_once = DEFAULT_ATTEMPTS.min(u32::try_from(keys).unwrap_or(u32::MAX));
     Ok(Session {
         call,
-        trusted: Presented::find(head.uri, head.headers).trusted_key(&config).cloned(),
+        trusted: presented.trusted_key(&config).cloned(),
+        charge,
         query: without_credentials(head.uri.query().unwrap_or("")),
         headers: upstream::forwarded(head.headers),
         mark,
@@ -102,6 +120,7 @@ pub(crate) fn admit(
         disconnect: false,
         names: VecDeque::new(),
         key: None,
+        course: Course::new(Operation::Live, true, mark.trace()),
         traffic: [Traffic::default(); 2],
         usage: None,
         end: None,

@@ -95,6 +95,11 @@ impl Session {
             self.gateway.retries(self.is_guests()).earn();
         }
         self.budget.spend();
+        if let Some(charge) = &mut self.charge {
+            charge.sent(now);
+        }
+        let room = lease.as_ref().and_then(|lease| self.gateway.room_told(lease, self.model.as_deref(), now));
+        self.course.begin(lease.as_ref().map(|lease| lease.key().id()), room, now);
         self.tried.extend(lease.as_ref().map(|lease| lease.key().id()));
         let config = self.gateway.config();
         let ends_at = (now + config.first_byte_timeout).min(self.arrived + config.deadline);
@@ -195,9 +200,11 @@ impl Session {
         let failure = self.about_the_handle(failure);
         self.budget.learn(&failure);
         self.adds_to_load = retry::adds_to_load(failure.class);
+        let key = attempt.lease.as_ref().map(|lease| lease.key().id());
+        self.course.failed(key, &failure, now);
         self.events.push(Event::AttemptFailed {
             request: self.mark.id(),
-            key: attempt.lease.as_ref().map(|lease| lease.key().id()),
+            key,
             model: self.model.clone(),
             class: failure.class,
             status: failure.status,

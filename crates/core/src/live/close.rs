@@ -149,6 +149,7 @@ const fn code_of(kind: Kind) -> u16 {
         | Kind::MethodNotAllowed
         | Kind::RequestTimeout
         | Kind::TooLarge => POLICY,
+        Kind::QuotaSpent => TRY_AGAIN_LATER,
         Kind::RateLimited
         | Kind::Cancelled
         | Kind::Internal

@@ -115,11 +115,14 @@ impl Session {
         self.phase = Phase::Over;
         self.drop_attempt(now);
         self.disconnect = false;
+        self.charge = None;
         if std::mem::replace(&mut self.told, true) {
             return;
         }
         // A session that is dropped has lost its client.
         let (by, code) = self.end.unwrap_or((LiveEndedBy::Client, 1006));
+        let mut course = std::mem::take(&mut self.course);
+        course.end(self.key.map(Some), now);
         self.events.push(Event::LiveEnded(LiveEnded {
             request: self.mark.id(),
             client: self.who.client(),
@@ -132,6 +135,7 @@ impl Session {
             down: self.traffic[1],
             usage: self.usage,
             elapsed: now.since(self.arrived),
+            course,
         }));
     }
 

@@ -8,13 +8,13 @@ use crate::judge;
 use crate::time::Timestamp;
 
 impl Session {
-    /// What concerns the gateway in a message of Google's. It passes in any case.
-    pub(super) fn look_at(&mut self, payload: &[u8], now: Timestamp) {
-        if let Some(usage) = judge::usage(payload) {
+    /// What concerns the gateway in a message of Google's. It passes in any case. Whether it says what was used.
+    pub(super) fn look_at(&mut self, payload: &[u8], now: Timestamp) -> bool {
+        let usage = judge::usage(payload);
+        if let Some(usage) = usage {
             let first = self.usage.is_none();
-            let sum = self.usage.get_or_insert_default();
-            sum.prompt = sum.prompt.saturating_add(usage.prompt);
-            sum.total = sum.total.saturating_add(usage.total);
+            self.usage.get_or_insert_default().add(usage);
+            self.gateway.settle(self.charge.as_mut(), self.model.as_deref(), Some(usage), now);
             if let (Some(lease), Some(model)) = (self.lease(), &self.model) {
                 lease.used(model, usage, first, now);
             }
@@ -24,6 +24,7 @@ impl Session {
         {
             self.learn(&handle, now);
         }
+        usage.is_some()
     }
 
     /// The session can be taken up again under this handle, with its project.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::SetAside;
 use super::{MAX_CHANGES, Pool, ProjectId, Today};
+use crate::clients::{Amounts, Period};
 use crate::failure::{LimitKind, Why};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
@@ -88,6 +89,17 @@ pub enum StateChange {
         requests: u64,
         /// What they cost, in millionths of what prices are in.
         cost_millionths: u64,
+    },
+    /// What a client has spent in a period. Of two of the same period each amount counts that is greater.
+    ClientSpent {
+        /// The client.
+        client: KeyId,
+        /// Over which time.
+        period: Period,
+        /// When that ends; of all the time, never.
+        ends: Timestamp,
+        /// How much.
+        spent: Amounts,
     },
     /// An object belongs to the project of a key. Who made it is known for ever, once it is known.
     Object {
@@ -185,8 +197,8 @@ impl Pool {
                     self.replace(number, now);
                 }
             }
-            // Objects are no matter of the pool's.
-            StateChange::Object { .. } | StateChange::Forgotten { .. } => {}
+            // Clients and objects are no matter of the pool's.
+            StateChange::ClientSpent { .. } | StateChange::Object { .. } | StateChange::Forgotten { .. } => {}
             StateChange::Restored { key, at } => {
                 let Some(&slot) = self.by_id.get(key) else { return };
                 if self.keys[slot].set_aside.as_ref().is_some_and(|known| known.since > *at) {
@@ -256,6 +268,7 @@ mod tests {
             max_requests_per_day: Some(3),
             max_cost_per_day: None,
             limits: Vec::new(),
+            proxy: None,
         };
         let settings = PoolSettings {
             projects: std::slice::from_ref(&project),

@@ -1,6 +1,7 @@
 //! Waiting: requests that queue, whose turn it is, and what is due at a time.
 
 use super::{Due, Pool, Ticket};
+use crate::config::Tier;
 use crate::secret::KeyId;
 use crate::time::Timestamp;
 
@@ -24,6 +25,64 @@ impl Pool {
     /// Takes a place among those that wait for a model; none where too many wait.
     pub fn enter_queue(&mut self, model: &str, client: KeyId, tokens: u64, most: usize) -> Option<Ticket> {
         (self.queue.len() < most).then(|| self.queue.enter(model, client, tokens))
+    }
+
+    /// How many requests wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many requests of a model the projects may serve today, and how many of those are left. A project of which
+    /// nobody knows the limit counts like the average of the others, unless it has served as much already, or is paid for:
+    /// then there is no telling. None too where no limit is known at all.
+    pub(crate) fn room_today(&mut self, model: &str, now: Timestamp) -> Option<(u64, u64)> {
+        let family = self.family(model).to_owned();
+        let mut table = self.tables.get_mut(family.as_str());
+        let day_ends = now.next_pacific_midnight();
+        let (mut known, mut capacity, mut left) = (0_u64, 0_u64, 0_u64);
+        // Those without a limit: what they have served, and whether they can serve any more today.
+        let mut unknown: Vec<(u64, bool)> = Vec::new();
+        for &number in &self.order {
+            let project = &self.projects[number as usize];
+            if project.usable.is_empty() {
+                continue;
+            }
+            let cell = table.as_mut().and_then(|table| table.cell_mut(number));
+            let (limit, used, rests) = match cell {
+                Some(cell) => {
+                    let (limit, used) = cell.meter.day_requests(now);
+                    (limit, used, cell.rest_until())
+                }
+                None => {
+                    let limits = project.settings.as_ref().and_then(|settings| settings.limits_of(model));
+                    (limits.and_then(|limits| limits.requests_per_day), 0, Timestamp::EPOCH)
+                }
+            };
+            let is_out = rests.max(project.rest_until) >= day_ends;
+            match limit {
+                Some(limit) => {
+                    known += 1;
+                    capacity = capacity.saturating_add(limit);
+                    if !is_out {
+                        left = left.saturating_add(limit.saturating_sub(used));
+                    }
+                }
+                None if project.settings.as_ref().is_some_and(|settings| settings.tier == Tier::Paid) => {
+                    return None;
+                }
+                None => unknown.push((used, is_out)),
+            }
+        }
+        let average = capacity.checked_div(known)?;
+        for (used, is_out) in unknown {
+            capacity = capacity.saturating_add(average);
+            match is_out {
+                true => {}
+                false if used >= average => return None,
+                false => left = left.saturating_add(average - used),
+            }
+        }
+        Some((capacity, left))
     }
 
     /// Gives a place up; `served`: because its request was given a key.

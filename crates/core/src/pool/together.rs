@@ -37,7 +37,7 @@ const APART: Duration = Duration::from_secs(10);
 const LATE: Duration = Duration::from_secs(2);
 
 /// So many pairs are remembered; beyond, nothing new is learned.
-const PAIRS: usize = 50_000;
+pub(super) const PAIRS: usize = 50_000;
 
 /// So many surprises are watched at once for one model.
 const SURPRISES: usize = 32;
@@ -90,6 +90,11 @@ pub(super) struct Refusal {
 }
 
 impl Together {
+    /// How many pairs are known.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// A project was surprised. The projects that are now known to be the same.
     pub(super) fn surprised(&mut self, refusal: &Refusal, model: &str, now: Timestamp) -> Vec<u32> {
         let Refusal { project, until, served, .. } = *refusal;

@@ -256,6 +256,17 @@ impl Moment {
 }
 
 impl Pool {
+    /// How many keys there are, and how many of them serve.
+    pub(super) fn key_counts(&self) -> KeyCounts {
+        let paused = self.keys.iter().filter(|key| key.paused).count();
+        KeyCounts {
+            all: self.keys.len(),
+            usable: self.usable.len(),
+            set_aside: self.keys.len() - self.usable.len() - paused,
+            paused,
+        }
+    }
+
     /// The state of the pool.
     pub fn view(&mut self, now: Timestamp) -> PoolView {
         let mut views: Vec<ProjectView> = self
@@ -287,13 +298,7 @@ impl Pool {
                 views[project as usize].models.push(cell.view(model, now));
             }
         }
-        let paused = self.keys.iter().filter(|key| key.paused).count();
-        let keys = KeyCounts {
-            all: self.keys.len(),
-            usable: self.usable.len(),
-            set_aside: self.keys.len() - self.usable.len() - paused,
-            paused,
-        };
+        let keys = self.key_counts();
         let in_order = self.order.iter().map(|&number| number as usize);
         let mut views: Vec<Option<ProjectView>> = views.into_iter().map(Some).collect();
         PoolView {
@@ -318,7 +323,7 @@ impl Pool {
         ProjectCounts { count, verified: unknown == 0, unknown, summary }
     }
 
-    fn incidents(&self, now: Timestamp) -> Vec<IncidentView> {
+    pub(crate) fn incidents(&self, now: Timestamp) -> Vec<IncidentView> {
         let view = |model: Option<&str>, until| IncidentView {
             model: model.map(str::to_owned),
             until: Moment::new(until, now),

@@ -274,6 +274,12 @@ impl Meter {
             || (self.day.tokens > 0 && over(self.day.tokens, tokens, limits.tokens_per_day).is_some())
     }
 
+    /// How many requests the running day allows, and how many it has had.
+    pub(super) fn day_requests(&mut self, now: Timestamp) -> (Option<u64>, u64) {
+        self.day.roll(now);
+        (self.limits.requests_per_day, self.day.requests)
+    }
+
     /// Counts minutes as Google is known to count them.
     pub(super) fn count_by(&mut self, fixed: Option<u64>, now: Timestamp) {
         self.minute.count_by(fixed, now);

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, StatusCode};
+use libra_core::clients::{Client, ClientSettings};
 use libra_core::config::{ClientKeys, Config};
 use libra_core::event::LiveEndedBy;
 use libra_core::gateway::Gateway;
 use libra_core::live::{Frame, Input, Outgoing};
+use libra_core::secret::ApiKey;
+use serde_json::json;
 
 use crate::harness::{CLIENT, START, config};
 use crate::play::{LEAKED, PATH, Play, SETUP, accept, five, head, said};
@@ -123,6 +126,54 @@ fn models_are_those_that_are_served_here() {
     check("hello", 1007, "JSON");
     check(r#"{"setup":{}}"#, 1007, "setup.model");
     check(r#"{"setup":{"model":"a/../b"}}"#, 1008, "not served");
+}
+
+#[test]
+fn sessions_count_against_what_their_clients_may() {
+    let gateway = |settings: serde_json::Value| {
+        let settings = ClientSettings::read(settings).expect("good settings");
+        let clients = [Client::new(ApiKey::new(CLIENT), settings)].into_iter().collect();
+        Gateway::new(Config { clients, ..config(&["key-1"]) }, 1)
+    };
+    let asked = |gateway: &Arc<Gateway>| {
+        let asked = accept(gateway, PATH, &head(&[("x-goog-api-key", CLIENT)]), START);
+        asked.err().map(|reply| reply.status().as_u16())
+    };
+    let one_at_a_time = gateway(json!({ "concurrent_requests": 1 }));
+    let mut play = Play::ready(&one_at_a_time);
+    assert_eq!(asked(&one_at_a_time), Some(429));
+    play.tell(Input::UpstreamEnded(said(1000, "")));
+    play.end_after_goodbye();
+    assert_eq!(asked(&one_at_a_time), None, "its place was given back");
+
+    let one_a_day = gateway(json!({ "requests_per_day": 1 }));
+    drop(accept(&one_a_day, PATH, &head(&[("x-goog-api-key", CLIENT)]), START));
+    let _play = Play::ready(&one_a_day);
+    assert_eq!(asked(&one_a_day), Some(429), "one that came to nothing did not count");
+
+    let few_tokens = gateway(json!({ "tokens_per_day": 250 }));
+    let mut play = Play::ready(&few_tokens);
+    let turn = r#"{"usageMetadata":{"promptTokenCount":40,"totalTokenCount":100}}"#;
+    (0..2).for_each(|_| play.google(turn));
+    assert!(play.down.iter().all(|message| matches!(message, Outgoing::Frame(_))), "there is something left");
+    play.google(turn);
+    let (code, reason) = play.closed();
+    assert!(code == 1013 && reason.contains("tokens_per_day"), "{code} {reason}");
+    assert_eq!(play.down.len(), 4, "what was said has come");
+    let client = few_tokens.config().clients.iter().next().cloned().expect("a client");
+    assert_eq!(few_tokens.account(&client, START).periods[0].1.tokens, 300);
+    let mut play = Play::with(&few_tokens);
+    play.client(SETUP);
+    let (code, reason) = play.closed();
+    assert!(code == 1013 && reason.contains("tokens a day"), "{code} {reason}");
+
+    let others = gateway(json!({ "models": "gemini-*-pro" }));
+    let mut play = Play::with(&others);
+    play.client(SETUP);
+    let (code, reason) = play.closed();
+    assert!(code == 1008 && reason.contains("may not use the model"), "{code} {reason}");
+    let openai = gateway(json!({ "dialects": ["openai"] }));
+    assert_eq!(asked(&openai), Some(403));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn frames_pass_as_they_are() {
     assert_eq!((end.by, end.code, end.attempts), (LiveEndedBy::Client, 1000, 1));
     assert_eq!((end.up.frames, end.down.frames), (2, 3));
     assert_eq!(end.down.bytes, (READY.len() + 2 * turn.len()) as u64);
-    assert_eq!(end.usage, Some(Usage { prompt: 22, total: 26 }));
+    assert_eq!(end.usage, Some(Usage { prompt: 22, total: 26, ..Usage::default() }));
     assert!(end.key.is_some());
 }
 

@@ -41,7 +41,8 @@ async fn server(ip: Ipv4Addr, name: &'static str) -> SocketAddr {
 
 fn fetcher(allowed: &[&str], lookup: Lookup) -> Fetcher {
     let allowed: Vec<_> = allowed.iter().map(|network| network.parse().expect("a network")).collect();
-    Fetcher::with(matcher(&Proxies::default()), Guard::new(&allowed), lookup)
+    let tls = crate::trust::client_config(None).expect("roots");
+    Fetcher::with(matcher(&Proxies::default()), &tls, Guard::new(&allowed), lookup)
 }
 
 async fn get(fetcher: &Fetcher, address: &str) -> Result<String, String> {

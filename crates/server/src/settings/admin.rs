@@ -31,17 +31,17 @@ impl AdminPlace {
         }
     }
 
-    /// What it comes to for a service that listens there.
+    /// What it comes to for a service that listens there. `is_public`: others than this machine reach it.
     ///
     /// Where only this machine reaches the service, the administration is at the same address. Where others do, it has one
     /// that they do not reach: the next port, on this machine alone.
-    pub(crate) fn beside(self, service: SocketAddr) -> Listens {
+    pub(crate) fn beside(self, service: SocketAddr, is_public: bool) -> Listens {
         match self {
             Self::Nowhere => Listens::Nowhere,
             Self::Same => Listens::Same,
             Self::At(address) if address == service && address.port() != 0 => Listens::Same,
             Self::At(address) => Listens::Apart { address, named: true },
-            Self::Usual if service.ip().to_canonical().is_loopback() => Listens::Same,
+            Self::Usual if !is_public => Listens::Same,
             Self::Usual => {
                 Listens::Apart { address: ([127, 0, 0, 1], next(service.port())).into(), named: false }
             }
@@ -79,7 +79,8 @@ mod tests {
     fn what_is_public_has_its_administration_elsewhere() {
         let check = |set: &str, service: &str, expected: Listens| {
             let place = AdminPlace::read(|_| (!set.is_empty()).then(|| set.to_owned())).expect("a place");
-            assert_eq!(place.beside(service.parse().expect("an address")), expected, "{set} {service}");
+            let service: SocketAddr = service.parse().expect("an address");
+            assert_eq!(place.beside(service, !service.ip().is_loopback()), expected, "{set} {service}");
         };
         let apart =
             |address: &str, named| Listens::Apart { address: address.parse().expect("an address"), named };

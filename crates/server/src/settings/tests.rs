@@ -55,7 +55,7 @@ fn nothing_set_anywhere_is_fine() {
     let settings = Place::default().good();
     assert_eq!(settings.log, "info");
     assert_eq!(settings.notices, []);
-    assert_eq!(settings.proxies, Proxies::default());
+    assert_eq!(settings.outward.proxies, Proxies::default());
     assert!(!settings.demo);
 }
 
@@ -167,9 +167,9 @@ fn proxies_are_read_in_either_case_and_never_shown() {
     ];
     let files = [(".env", "NO_PROXY=localhost\nall_proxy=http://weaker")];
     let settings = Place { environment: &environment, files: &files, ..Place::default() }.good();
-    assert_eq!(settings.proxies.https.as_deref(), Some("http://user:word-of-the-proxy@lower"));
-    assert_eq!(settings.proxies.all.as_deref(), Some("socks5h://all"));
-    assert_eq!(settings.proxies.none.as_deref(), Some("localhost"));
+    assert_eq!(settings.outward.proxies.https.as_deref(), Some("http://user:word-of-the-proxy@lower"));
+    assert_eq!(settings.outward.proxies.all.as_deref(), Some("socks5h://all"));
+    assert_eq!(settings.outward.proxies.none.as_deref(), Some("localhost"));
     assert!(!format!("{settings:?}").contains("word-of-the-proxy"));
 }
 
@@ -190,7 +190,7 @@ fn a_demo_leaves_real_keys_aside() {
     assert!(settings.demo && settings.config.keys.is_empty() && settings.config.clients.is_empty());
     assert_eq!(settings.config.projects, []);
     assert_eq!(settings.config.upstream, Config::default().upstream);
-    assert_eq!(settings.proxies, Proxies::default());
+    assert_eq!(settings.outward.proxies, Proxies::default());
     assert_eq!(settings.config.strategy, libra_core::config::Strategy::Random);
     assert_eq!(settings.notices, []);
 }
@@ -227,6 +227,13 @@ fn the_documents_examples_are_good() {
             read += 1;
         }
         assert_eq!(read, 8);
+    }
+    for document in
+        [include_str!("../../../../docs/limits.md"), include_str!("../../../../docs/limits.zh-CN.md")]
+    {
+        let example = document.split("```").nth(1).and_then(|block| block.strip_prefix("toml\n"));
+        let settings = Place { files: &[("libra.toml", example.expect("an example"))], ..Place::default() };
+        assert_eq!(settings.good().config.clients.len(), 2);
     }
     let sample = include_str!("../../../../.env.sample");
     let all =

@@ -1,5 +1,6 @@
 //! What a gateway is told at its start. What is over is left out.
 
+use libra_core::clients::{Amounts, Period};
 use libra_core::contents::Content;
 use libra_core::gateway::Gateway;
 use libra_core::pool::{ProjectId, StateChange};
@@ -102,6 +103,14 @@ fn changes(database: &Connection, now: Timestamp) -> Result<Vec<StateChange>, St
         let number = |at| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(at)?).unwrap_or_default());
         let (project, ends) = (project(row, 0)?, time_at(row, 1)?);
         Ok(Some(StateChange::Spent { project, ends, requests: number(2)?, cost_millionths: number(3)? }))
+    })?;
+    // Days that are over say when a client was seen.
+    read("SELECT client, period, ends, requests, tokens, cost FROM client_spent", &|row| {
+        let number = |at| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(at)?).unwrap_or_default());
+        let Some(period) = Period::named(&row.get::<_, Box<str>>(1)?) else { return Ok(None) };
+        let ends = if period == Period::Total { Timestamp::NEVER } else { time_at(row, 2)? };
+        let spent = Amounts { requests: number(3)?, tokens: number(4)?, cost_millionths: number(5)? };
+        Ok(Some(StateChange::ClientSpent { client: key(row, 0)?, period, ends, spent }))
     })?;
     read("SELECT key, restored FROM keys WHERE restored > 0", &|row| {
         Ok(Some(StateChange::Restored { key: key(row, 0)?, at: time_at(row, 1)? }))

@@ -92,6 +92,20 @@ struct State {
     urgent: bool,
     stopping: bool,
     dropped: u64,
+    /// Since the start.
+    all_dropped: u64,
+    write_errors: u64,
+}
+
+/// How a store is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Figures {
+    /// Rows that wait to be written.
+    pub(crate) waiting: usize,
+    /// Rows that fell out of the queue since the start.
+    pub(crate) dropped: u64,
+    /// Attempts to write that failed since the start.
+    pub(crate) write_errors: u64,
 }
 
 /// What the writer is to do.
@@ -144,6 +158,7 @@ impl Queue {
             );
         }
         state.dropped += dropped;
+        state.all_dropped += dropped;
         if was == 0 || (was < ENOUGH && state.batch.len() >= ENOUGH) {
             self.wake.notify_one();
         }
@@ -204,6 +219,16 @@ impl Queue {
         if !state.stopping {
             drop(self.wait(state, pause));
         }
+    }
+
+    /// A batch could not be written.
+    pub(crate) fn note_write_error(&self) {
+        self.locked().write_errors += 1;
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        let state = self.locked();
+        Figures { waiting: state.batch.len(), dropped: state.all_dropped, write_errors: state.write_errors }
     }
 
     /// A batch is on disk.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use libra_core::clients::Amounts;
 use libra_core::contents::Content;
 use libra_core::failure::{LimitKind, Why};
 use libra_core::gateway::Gateway;
@@ -69,6 +70,15 @@ fn write_changes(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Sto
              ends = max(ends, excluded.ends)
          WHERE excluded.ends > ends - 43200000",
     )?;
+    let mut client_spent = transaction.prepare(
+        "INSERT INTO client_spent VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET
+             requests = iif(excluded.ends > ends, excluded.requests, max(requests, excluded.requests)),
+             tokens = iif(excluded.ends > ends, excluded.tokens, max(tokens, excluded.tokens)),
+             cost = iif(excluded.ends > ends, excluded.cost, max(cost, excluded.cost)),
+             ends = excluded.ends
+         WHERE excluded.ends >= ends",
+    )?;
     let mut set_aside = transaction.prepare(
         "INSERT INTO keys (key, why, since) VALUES (?1, ?2, ?3)
          ON CONFLICT DO UPDATE SET why = excluded.why, since = excluded.since WHERE excluded.since > since",
@@ -103,6 +113,18 @@ fn write_changes(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Sto
             StateChange::Spent { project, ends, requests, cost_millionths } => {
                 let (requests, cost) = (count(*requests), count(*cost_millionths));
                 spent.execute(params![id(project.as_u64()), time(*ends), requests, cost])
+            }
+            StateChange::ClientSpent { client, period, ends, spent } => {
+                let Amounts { requests, tokens, cost_millionths: cost } = *spent;
+                let [requests, tokens, cost] = [requests, tokens, cost].map(count);
+                client_spent.execute(params![
+                    key_id(*client),
+                    period.name(),
+                    time(*ends),
+                    requests,
+                    tokens,
+                    cost
+                ])
             }
             StateChange::SetAside { key, why, since } => {
                 set_aside.execute(params![key_id(*key), why_name(*why), time(*since)])

@@ -13,7 +13,7 @@ pub(crate) const APPLICATION: i32 = 0x4c69_6272;
 ///
 /// Identifiers of keys, clients and projects are the 64 bits of their fingerprints (`key-…`), times are milliseconds
 /// since 1970.
-pub(crate) const MIGRATIONS: [&str; 2] = [TABLES, ADMINISTRATION];
+pub(crate) const MIGRATIONS: [&str; 3] = [TABLES, ADMINISTRATION, CLIENT_SPENT];
 
 const TABLES: &str = "
 -- Rests: the later end counts. No model is the whole project.
@@ -107,6 +107,15 @@ CREATE TABLE audit (
     number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
     subject TEXT NOT NULL, before TEXT, after TEXT
 );
+";
+
+const CLIENT_SPENT: &str = "
+-- What clients have spent in the running day, month and altogether: of one period, the greater counts. Cost in millionths.
+CREATE TABLE client_spent (
+    client INTEGER NOT NULL, period TEXT NOT NULL, ends INTEGER NOT NULL,
+    requests INTEGER NOT NULL, tokens INTEGER NOT NULL, cost INTEGER NOT NULL,
+    PRIMARY KEY (client, period)
+) WITHOUT ROWID;
 ";
 
 /// Brings a database to the newest form. What was there is copied beside it first, as `….before-2` for the second.

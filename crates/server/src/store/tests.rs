@@ -3,11 +3,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use http::StatusCode;
-use libra_core::clients::Clients;
+use libra_core::clients::{Amounts, Clients, Period};
 use libra_core::config::{Config, PoolKey};
 use libra_core::contents::Content;
 use libra_core::error::Dialect;
-use libra_core::event::{Ending, Finished, Usage};
+use libra_core::event::{Course, Ending, Finished, Usage};
 use libra_core::failure::{LimitKind, Why};
 use libra_core::mark::RequestId;
 use libra_core::pool::{By, ProjectId, StateChange};
@@ -54,9 +54,10 @@ fn event(number: u64) -> Event {
         ending: Ending::Complete,
         attempts: 2,
         key: Some(ApiKey::new(KEY).id()),
-        usage: Some(Usage { prompt: 3, total: 5 }),
+        usage: Some(Usage { prompt: 3, total: 5, ..Usage::default() }),
         stand_ins: 0,
         elapsed: Duration::from_millis(70),
+        course: Course::default(),
     })
 }
 
@@ -158,6 +159,41 @@ fn what_was_learned_is_there_after_a_restart() {
     store.queue.learned(vec![tomorrow], Vec::new());
     store.end();
     assert_eq!(number(&database, "SELECT requests = 1 AND cost = 0 FROM spent"), 1, "another day");
+}
+
+#[test]
+fn what_clients_have_spent_is_there_after_a_restart() {
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("data");
+    let client = id(CLIENT);
+    let (day, month) = (clock::now().next_pacific_midnight(), clock::now().next_pacific_month());
+    let spent = |period, ends, requests, tokens| StateChange::ClientSpent {
+        client,
+        period,
+        ends,
+        spent: Amounts { requests, tokens, cost_millionths: 1 },
+    };
+    let yesterday = clock::now() - Duration::from_secs(86_400);
+    let store = opened(&folder).begin(&gateway()).expect("a store");
+    let changes = vec![
+        spent(Period::Day, yesterday, 90, 900),
+        spent(Period::Day, day, 7, 70),
+        spent(Period::Month, month, 70, 700),
+        spent(Period::Total, Timestamp::NEVER, 300, 3_000),
+        // Older, and less of one and more of the other.
+        spent(Period::Day, yesterday, 99, 99),
+        spent(Period::Month, month, 60, 701),
+    ];
+    store.queue.learned(changes, Vec::new());
+    store.end();
+
+    let after = gateway();
+    let store = opened(&folder).begin(&after).expect("a store");
+    let client = after.config().clients.find(client).cloned().expect("it is in the settings");
+    let account = after.account(&client, clock::now());
+    let counts = account.periods.map(|(_, spent, _)| (spent.requests, spent.tokens));
+    assert_eq!(counts, [(7, 70), (70, 701), (300, 3_000)]);
+    store.end();
 }
 
 #[test]

@@ -73,6 +73,7 @@ impl Writer {
                 }
                 return true;
             };
+            queue.note_write_error();
             if pause == PAUSE {
                 tracing::warn!("the store cannot be written: {error}; requests are served all the same");
             }

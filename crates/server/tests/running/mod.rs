@@ -53,11 +53,28 @@ impl Running {
         let listener = libra_simulator::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
         let upstream = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(libra_simulator::serve(Arc::clone(&simulator), listener));
-        Self::start_by(simulator, &upstream, settings, arguments)
+        Self::start_by(simulator, &upstream, settings, arguments, &[])
+    }
+
+    /// The same by another program, which becomes libra: `launcher` and, after it, libra as its last argument.
+    pub async fn start_under(
+        simulator: Arc<Simulator>,
+        launcher: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let listener = libra_simulator::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
+        let upstream = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(libra_simulator::serve(Arc::clone(&simulator), listener));
+        Self::start_by(simulator, &upstream, settings, &[], launcher)
+    }
+
+    /// The same with a log that nobody reads.
+    pub async fn start_unread(simulator: Arc<Simulator>, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(simulator, &[settings, &[("TEST_UNREAD", "1")]].concat(), &[]).await
     }
 
     pub fn start_with(simulator: Arc<Simulator>, upstream: &str, settings: &[(&str, &str)]) -> Self {
-        Self::start_by(simulator, upstream, settings, &[])
+        Self::start_by(simulator, upstream, settings, &[], &[])
     }
 
     fn start_by(
@@ -65,9 +82,12 @@ impl Running {
         upstream: &str,
         settings: &[(&str, &str)],
         arguments: &[&str],
+        launcher: &[&str],
     ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_libra"));
+        let mut words = launcher.iter().copied().chain([env!("CARGO_BIN_EXE_libra")]);
+        let mut command = Command::new(words.next().expect("libra at least"));
         command
+            .args(words)
             .args(arguments)
             .env_clear()
             .current_dir(std::env::temp_dir())
@@ -87,7 +107,12 @@ impl Running {
         let mut stderr = child.stderr.take().expect("a pipe");
         std::thread::spawn({
             let log = Arc::clone(&log);
+            let is_read = !settings.contains(&("TEST_UNREAD", "1"));
             move || {
+                if !is_read {
+                    // The pipe stays open, and fills.
+                    std::thread::sleep(Duration::from_secs(300));
+                }
                 let mut buffer = [0; 4096];
                 while let Ok(read) = stderr.read(&mut buffer)
                     && read > 0
@@ -100,7 +125,7 @@ impl Running {
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         stdout.read_line(&mut line).expect("a line");
         let base = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-        assert!(base.starts_with("http://127.0.0.1:"), "{line:?}; {}", log.lock().expect("the log"));
+        assert!(base.contains("://127.0.0.1:"), "{line:?}; {}", log.lock().expect("the log"));
         let http = Client::builder(TokioExecutor::new()).build_http();
         Self { base, simulator, http, child, log }
     }
@@ -139,6 +164,19 @@ impl Running {
 
     pub fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The memory of the process, in bytes, as the system calls it: `VmRSS`, or its peak `VmHWM`. None where it has ended.
+    pub fn memory(&self, what: &str) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(what))?;
+        let kilobytes: u64 = line.trim_start_matches(':').trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kilobytes << 10)
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> Option<usize> {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).ok().map(Iterator::count)
     }
 
     /// Waits for the process to end by itself.

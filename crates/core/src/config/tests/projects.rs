@@ -83,10 +83,10 @@ fn descriptions_that_cannot_be_are_refused() {
     projects(r#"[{"tier": "free"}]"#, "entry 1: needs a text named name");
     projects(r#"{"a b": {}}"#, "entry 1: a project has 1 to 128 visible ASCII characters");
     projects(&format!("{{\"{SECRET}\": {{}}}}"), "entry 1: a project looks like a key; write project:KEY");
-    projects(r#"{"a": 1}"#, "project \"a\": needs a table of tier, priority, max_per_day and limits");
+    projects(r#"{"a": 1}"#, "project \"a\": needs a table of tier, priority, max_per_day, limits and proxy");
     projects(
         r#"{"a": {"teir": "free"}}"#,
-        "project \"a\": there is no setting \"teir\"; tier, priority, max_per_day and limits are known",
+        "project \"a\": there is no setting \"teir\"; tier, priority, max_per_day, limits and proxy are known",
     );
     projects(r#"{"a": {"tier": 1}}"#, "project \"a\": tier: \"\" is not one of free, paid, unknown");
     projects(r#"{"a": {"priority": 256}}"#, "project \"a\": priority: is no number from 0 to 255");
@@ -147,7 +147,7 @@ fn descriptions_that_cannot_be_are_refused() {
     keys(r#"[{"key": "k1"}, 1]"#, "entry 2: is neither a text nor a table");
     keys(
         r#"[{"key": "k1", "teir": "free"}]"#,
-        "entry 1: there is no setting \"teir\"; key, project, label, tier, priority, max_per_day and limits are known",
+        "entry 1: there is no setting \"teir\"; key, project, label, tier, priority, max_per_day, limits and proxy are known",
     );
     keys(r#"[{"key": "k1"},"#, "is not valid JSON (line 1, column 15)");
     keys(&format!("{SECRET}:project"), "entry 1: a project looks like a key; write project:KEY");

@@ -191,6 +191,15 @@ impl Drop for Turn {
 }
 
 impl Answers {
+    /// How many answers are kept and may be, and how many bytes they take, and may.
+    pub(crate) fn sizes(&self) -> [(usize, usize); 2] {
+        let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        [
+            (self.answers.len().max(self.order.len()), self.most),
+            (bytes(self.memory.held()), bytes(self.memory.limit())),
+        ]
+    }
+
     /// An empty store, within an eighth of `memory` bytes.
     pub fn new(memory: u64) -> Self {
         Self::within(ANSWERS, BYTES.min(memory / 8))
