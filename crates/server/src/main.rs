@@ -192,7 +192,8 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     let places = serve::Places::new(serving.connections, serving.of_address, files.ok(), memory);
     let trusted = trust::client_config(outward.ca_file.as_deref())?;
     let fetcher = Fetcher::new(&outward.proxies, &trusted, Guard::new(&config.fetch_allow));
-    let tokens = [&config.admin_token, &config.admin_read_token, &seeing.metrics_token].into_iter().flatten().cloned();
+    let tokens =
+        [&config.admin_token, &config.admin_read_token, &seeing.metrics_token].into_iter().flatten().cloned();
     let metrics = Guarded::new(tokens, &config.base_path);
     let gateway = Gateway::new(config, seed());
     let mut app = App {
@@ -285,7 +286,8 @@ fn listen_apart(
     match serve::listen(address, acceptor) {
         Ok((address, listeners)) => Ok(Some((Some(format!("{scheme}://{address}")), listeners))),
         Err(error) if named => {
-            Err(format!("cannot listen on {address} for the administration (LIBRA_ADMIN_LISTEN): {error}").into())
+            Err(format!("cannot listen on {address} for the administration (LIBRA_ADMIN_LISTEN): {error}")
+                .into())
         }
         Err(error) => {
             tracing::warn!(

@@ -257,7 +257,19 @@ impl Settings {
         let seeing = SeeingSettings::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
         let shown = layers.shown();
         let files = layers.files.clone().into_iter().chain(layers.list_files()).collect();
-        Ok(Self { config, notices, log, demo: options.demo, outward, serving, store, admin, seeing, shown, files })
+        Ok(Self {
+            config,
+            notices,
+            log,
+            demo: options.demo,
+            outward,
+            serving,
+            store,
+            admin,
+            seeing,
+            shown,
+            files,
+        })
     }
 }
 
