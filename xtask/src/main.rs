@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command-line tool: standard output is where its results go")]
 
+mod admin_fuzz;
 mod bench;
 mod conformance;
 mod edge;
@@ -38,6 +39,7 @@ Usage: cargo xtask TASK
   pool-report --loopback [SCENARIO…]
                                     the same scenarios, shortened, with the real server and a clock that runs fast
   kill-test [TIMES]                 kills a working libra (200 times) and sees that the store keeps what it promised
+  admin-fuzz [SECONDS]              schemathesis against the administration and its own description (default: 60 seconds)
   soak [MINUTES]                    libra at work for an hour, or so long: memory and open files must not grow
   edge                              the edge edition: folders in dist/ for Cloudflare, Deno, Netlify and Vercel
   edge-test [--built] [PLATFORM…]   the same, run by the platforms' own programs, from npm; --built takes dist/ as it is
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&rest),
         "pool-report" => pool_report::run(&rest),
         "kill-test" => kill_test::run(&rest),
+        "admin-fuzz" => admin_fuzz::run(&rest),
         "soak" => soak::run(&rest),
         "edge" => edge::run(&rest),
         "edge-test" => edge_test::run(&rest),

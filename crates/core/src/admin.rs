@@ -21,7 +21,10 @@ pub(crate) fn answer(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timest
 }
 
 fn page_of(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timestamp) -> Result<Response<Bytes>, Error> {
-    if !is_admin(head.headers, gateway.config().admin_token.as_ref()) {
+    let config = gateway.config();
+    let may_look = is_admin(head.headers, config.admin_token.as_ref())
+        || Change::at(page).is_none() && is_admin(head.headers, config.admin_read_token.as_ref());
+    if !may_look {
         let message = "This needs the administration's token (LIBRA_ADMIN_TOKEN) as Authorization: Bearer. \
                        需要管理令牌（LIBRA_ADMIN_TOKEN），以 Authorization: Bearer 发送。";
         return Err(Error::new(Kind::Unauthorized, message));
@@ -44,6 +47,15 @@ fn page_of(gateway: &Gateway, head: &Head<'_>, page: &str, now: Timestamp) -> Re
         }
     };
     json(&gateway.explain(&question.model, question.tokens, now)?)
+}
+
+impl Gateway {
+    /// What becomes of a change that whoever may administer this gateway asks for: `projects/join` and `projects/split`,
+    /// with a JSON body. None: there is no such change.
+    pub fn administer(&self, page: &str, body: &[u8], now: Timestamp) -> Option<Result<Bytes, Error>> {
+        let change = Change::at(page)?;
+        Some(change.answer(self, body, now).map(Response::into_body))
+    }
 }
 
 /// Whether the bearer is the administration's token, compared in constant time.

@@ -15,6 +15,7 @@ mod projects;
 mod proxy;
 mod values;
 mod variables;
+mod weak;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -38,6 +39,7 @@ pub use self::proxy::{ProxyAddress, read_proxies};
 pub(crate) use self::values::networks as read_network;
 pub use self::values::{duration as read_duration, listen as read_listen, size as read_size};
 pub use self::variables::{Group, VARIABLES, Variable, is_live, is_secret, list_of, quoted};
+pub use self::weak::{Weakness, weakness};
 
 use self::lists::Source;
 use crate::clients::Clients;
@@ -126,6 +128,8 @@ pub struct Config {
     pub verify_model: String,
     /// What opens `/admin`: `LIBRA_ADMIN_TOKEN`. None: there is no such path.
     pub admin_token: Option<ApiKey>,
+    /// What opens it for looking alone: `LIBRA_ADMIN_READ_TOKEN`.
+    pub admin_read_token: Option<ApiKey>,
     /// Whether it is found out at the start which keys share a project, with a file in each: `LIBRA_PROJECT_PROBE`.
     pub project_probe: bool,
     /// Whether `/` shows a page: `LIBRA_HOME`.
@@ -189,6 +193,7 @@ impl Default for Config {
             verify: Verify::Open,
             verify_model: models::SMALL.to_owned(),
             admin_token: None,
+            admin_read_token: None,
             project_probe: false,
             home: true,
             trusted_proxies: Vec::new(),
@@ -235,6 +240,7 @@ impl Config {
         let default = Self::default();
         let prices = source.value("LIBRA_PRICES", prices::prices)?.unwrap_or(default.prices);
         let keys = keys::read_all(&source, !prices.is_empty(), &mut notices)?;
+        let [admin_token, admin_read_token] = admin_tokens(&source, &keys)?;
         let timeout = |name, default: Duration| {
             source.value(name, values::duration).map(|value| value.unwrap_or(default))
         };
@@ -250,7 +256,8 @@ impl Config {
             }
         }
         let config = Self {
-            admin_token: admin_token(&source, &keys)?,
+            admin_token,
+            admin_read_token,
             keys: keys.pool,
             projects: keys.projects,
             prices,
@@ -385,21 +392,29 @@ fn listen(source: &Source<'_>) -> Result<Option<SocketAddr>, ConfigError> {
     }
 }
 
-/// `LIBRA_ADMIN_TOKEN`: long enough not to be guessed, and nobody else's.
-fn admin_token(source: &Source<'_>, keys: &keys::Keys) -> Result<Option<ApiKey>, ConfigError> {
-    source.value("LIBRA_ADMIN_TOKEN", |text| {
-        let token = keys::single(text)?;
-        if token.expose().len() < keys::SHORTEST_CLIENT_KEY {
-            return Err(format!(
-                "has fewer than {} characters, and could be guessed; use a long random one",
-                keys::SHORTEST_CLIENT_KEY
-            ));
-        }
-        if keys.clients.contains(&token) || keys.pool.iter().any(|entry| entry.key == token) {
-            return Err("is a client's key or one of the pool: use one of its own".to_owned());
-        }
-        Ok(token)
-    })
+/// `LIBRA_ADMIN_TOKEN` and `LIBRA_ADMIN_READ_TOKEN`: long enough not to be guessed, and nobody else's.
+fn admin_tokens(source: &Source<'_>, keys: &keys::Keys) -> Result<[Option<ApiKey>; 2], ConfigError> {
+    let read = |name: &str| {
+        source.value(name, |text| {
+            let token = keys::single(text)?;
+            if token.expose().len() < keys::SHORTEST_CLIENT_KEY {
+                return Err(format!(
+                    "has fewer than {} characters, and could be guessed; use a long random one",
+                    keys::SHORTEST_CLIENT_KEY
+                ));
+            }
+            if keys.clients.contains(&token) || keys.pool.iter().any(|entry| entry.key == token) {
+                return Err("is a client's key or one of the pool: use one of its own".to_owned());
+            }
+            Ok(token)
+        })
+    };
+    let (token, reading) = (read("LIBRA_ADMIN_TOKEN")?, read("LIBRA_ADMIN_READ_TOKEN")?);
+    if reading.is_some() && token == reading {
+        let problem = "is the same as LIBRA_ADMIN_TOKEN, which may do more: use one of its own";
+        return Err(ConfigError::new("LIBRA_ADMIN_READ_TOKEN", problem));
+    }
+    Ok([token, reading])
 }
 
 fn custom_llm(source: &Source<'_>) -> Result<Option<CustomLlm>, ConfigError> {

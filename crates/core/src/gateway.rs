@@ -40,6 +40,7 @@ use crate::exchange::Lease;
 use crate::fetch::{self, Kept};
 use crate::google_clock::{GoogleClock, Skew};
 use crate::live;
+use crate::mark::RequestId;
 use crate::memory::{Held, Memory};
 use crate::openai::responses::store::Answers;
 use crate::pool::{
@@ -481,6 +482,11 @@ impl Gateway {
         if lists.len() < LISTS_KEPT {
             lists.insert(name, (now + LIST_KEPT, list.clone()));
         }
+    }
+
+    /// A name for a request that a shell answers by itself, as all answers carry one.
+    pub fn mark(&self, headers: &mut HeaderMap) {
+        RequestId::new(self.chance().u64(..)).put(headers);
     }
 
     /// What makes an answer's identifier: never the same twice in one process, nor likely in two.

@@ -50,6 +50,13 @@ impl RequestId {
         Self(number)
     }
 
+    /// Names the request in the head of its answer.
+    pub(crate) fn put(self, headers: &mut HeaderMap) {
+        if let Ok(id) = HeaderValue::try_from(self.to_string()) {
+            headers.insert(REQUEST_ID, id);
+        }
+    }
+
     /// In Anthropic's form: `req_…`.
     pub(crate) fn to_anthropics(self) -> String {
         format!("req_{self}")

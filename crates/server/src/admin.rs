@@ -3,19 +3,21 @@
 mod text;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::uri::Scheme;
-use http::{Request, StatusCode, Uri};
+use http::{Method, Request, StatusCode, Uri};
 use jiff::tz::TimeZone;
 use libra_core::pool::{Explanation, PoolView, ProjectCounts};
+use libra_core::secret::ApiKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::{Asked, PoolChange, PoolOptions, Question};
-use crate::settings::{Outward, Settings};
+use crate::settings::{Listens, Outward, Settings, read_file, reason};
 use crate::trust;
 use crate::upstream::Upstream;
 use crate::{BAD_USAGE, StartError, checks, say};
@@ -95,10 +97,10 @@ struct Changed {
 }
 
 /// The running gateway, as this command reaches it.
-struct Gateway {
+pub(crate) struct Gateway {
     /// Scheme, authority and path, without a slash at the end.
     base: String,
-    token: HeaderValue,
+    token: ApiKey,
     upstream: Upstream,
 }
 
@@ -109,44 +111,73 @@ impl Gateway {
         found.inspect_err(|problem| eprintln!("libra: {problem}")).ok()
     }
 
-    fn found(settings: &Settings, asked: &Asked) -> Result<Self, String> {
-        let token = settings.config.admin_token.as_ref();
-        let token =
-            token.ok_or("LIBRA_ADMIN_TOKEN is not set: set it to the token of the running gateway")?;
-        let mut token = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-            .map_err(|_| "LIBRA_ADMIN_TOKEN: it has characters that no header can carry")?;
-        token.set_sensitive(true);
+    /// # Errors
+    /// Where it is, or how to be let in, is not known.
+    pub(crate) fn found(settings: &Settings, asked: &Asked) -> Result<Self, String> {
+        let token = token_of(settings)?;
         let tls =
             trust::client_config(settings.outward.ca_file.as_deref()).map_err(|error| error.to_string())?;
         let (base, upstream) = match &asked.url {
             Some(url) => (base_of(url)?, Upstream::new(&settings.outward, &tls, None)),
             // This machine is not behind a proxy.
-            None => (local(settings.config.listen), Upstream::new(&Outward::default(), &tls, None)),
+            None => {
+                let listen = settings.config.listen;
+                let address = match settings.administration() {
+                    Listens::Nowhere => {
+                        return Err("there is no administration (LIBRA_ADMIN_LISTEN=off)".to_owned());
+                    }
+                    Listens::Same => listen,
+                    Listens::Apart { address, .. } => address,
+                };
+                let base = format!("{}{}", local(address), settings.config.base_path);
+                (base, Upstream::new(&Outward::default(), &tls, None))
+            }
         };
         Ok(Self { base, token, upstream })
     }
 
+    /// What opens it.
+    pub(crate) fn token(&self) -> &ApiKey {
+        &self.token
+    }
+
     /// What the gateway says at this path.
     async fn ask(&self, path: &str) -> Result<String, StartError> {
-        self.send(Request::get(format!("{}{path}", self.base)).body(Some(Bytes::new()))?).await
+        self.request(&Method::GET, path, Bytes::new()).await
     }
 
     /// What the gateway says to this.
     async fn tell(&self, path: &str, what: &Value) -> Result<String, StartError> {
-        let request = Request::post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
-        self.send(request.body(Some(what.to_string().into()))?).await
+        self.request(&Method::POST, path, what.to_string().into()).await
     }
 
-    async fn send(&self, mut request: Request<Option<Bytes>>) -> Result<String, StartError> {
+    /// What the gateway answers; the body is JSON.
+    ///
+    /// # Errors
+    /// It does not run, does not take the token, or refuses.
+    pub(crate) async fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<String, StartError> {
         let base = &self.base;
-        request.headers_mut().insert(AUTHORIZATION, self.token.clone());
+        let mut token = HeaderValue::try_from(format!("Bearer {}", self.token.expose()))
+            .map_err(|_| "LIBRA_ADMIN_TOKEN: it has characters that no header can carry")?;
+        token.set_sensitive(true);
+        let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let mut request = request.body(Some(body))?;
+        request.headers_mut().insert(AUTHORIZATION, token);
         let answer = checks::ask_up_to(MOST_BYTES, request, &self.upstream).await;
         let (status, _, body) = answer.map_err(|problem| {
             format!(
                 "no gateway answers at {base} ({problem}): start it there, or say where it is with --url or --listen"
             )
         })?;
-        if status == StatusCode::OK {
+        if status.is_success() {
             return Ok(String::from_utf8(body.into()).map_err(|_| self.is_another())?);
         }
         let error: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -157,7 +188,7 @@ impl Gateway {
                     "the gateway at {base} does not take this LIBRA_ADMIN_TOKEN: it was started with another"
                 )
             }
-            StatusCode::NOT_FOUND if says("code") != "model_not_found" => format!(
+            StatusCode::NOT_FOUND if says("message").starts_with("There is nothing at") => format!(
                 "the gateway at {base} has no /admin: set LIBRA_ADMIN_TOKEN for it, too, and start it again"
             ),
             _ if error["error"].is_object() => format!("the gateway at {base} says: {}", says("message")),
@@ -173,6 +204,27 @@ impl Gateway {
     fn is_another(&self) -> String {
         format!("what answers at {} is not Libra, or another version of it", self.base)
     }
+}
+
+/// The token that is set, or that a gateway of this machine has made, or the one for looking.
+fn token_of(settings: &Settings) -> Result<ApiKey, String> {
+    if let Some(token) = &settings.config.admin_token {
+        return Ok(token.clone());
+    }
+    let file = settings.store.folder().ok().map(token_file);
+    if let Some(file) = file.as_ref().filter(|file| file.exists()) {
+        let read = read_file(file).map_err(|error| format!("{}: {}", file.display(), reason(&error)))?;
+        return Ok(ApiKey::new(&read));
+    }
+    settings.config.admin_read_token.clone().ok_or_else(|| {
+        let file = file.map_or_else(String::new, |file| format!(", and there is no {}", file.display()));
+        format!("LIBRA_ADMIN_TOKEN is not set{file}: set it to the token of the running gateway")
+    })
+}
+
+/// Where the administration's token is in a data folder, unless it is set.
+pub(crate) fn token_file(folder: &Path) -> PathBuf {
+    folder.join("admin-token")
 }
 
 /// The address at which a gateway of this machine is reached that listens there.

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use libra_core::clients::HashKey;
 use libra_core::config::{Config, Notice};
 use libra_core::gateway::Gateway;
+use libra_core::secret::ApiKey;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -140,12 +141,21 @@ struct Governed {
     changed: Box<dyn Fn() + Send + Sync>,
 }
 
+/// What the start has found out where nobody has set it.
+#[derive(Clone)]
+struct Found {
+    /// How much is held in memory.
+    memory: Option<u64>,
+    /// The administrator's token.
+    admin_token: Option<ApiKey>,
+}
+
 /// Both halves of what holds.
 struct State {
     /// What files and the environment say, with the settings that the store adds.
     settings: Settings,
-    /// What is held in memory where nobody says how much.
-    memory: Option<u64>,
+    /// What holds where no setting says otherwise.
+    found: Found,
     kept: Kept,
     /// Why there is none, in words.
     book: Result<Book, &'static str>,
@@ -192,10 +202,11 @@ impl Administration {
                 "not all keys and settings of the store open with its secret"
             );
         }
-        let memory = settings.config.memory;
+        let found =
+            Found { memory: settings.config.memory, admin_token: settings.config.admin_token.clone() };
         let settings = with_stored(options, settings, &mut kept);
-        let config = effective(&settings, memory, &kept, hash_key.as_ref());
-        let state = State { settings, memory, kept, book, hash_key, config, _store: None };
+        let config = effective(&settings, &found, &kept, hash_key.as_ref());
+        let state = State { settings, found, kept, book, hash_key, config, _store: None };
         Ok(Self { options: options.clone(), state: Mutex::new(state), governed: OnceLock::new() })
     }
 
@@ -263,7 +274,7 @@ impl Administration {
         }
         let settings = Settings::load_with(&self.options, &state.kept.settings)
             .map_err(|error| Refusal::Wrong(error.to_string()))?;
-        let config = effective(&settings, state.memory, &state.kept, state.hash_key.as_ref());
+        let config = effective(&settings, &state.found, &state.kept, state.hash_key.as_ref());
         let mut told = notices(&settings, &config);
         let restart: [(&str, bool); 6] = [
             ("LIBRA_LOG", settings.log != state.settings.log),
@@ -317,7 +328,7 @@ impl Administration {
         let is_change = !changes.is_empty();
         state.kept.take(changes);
         if is_change {
-            let config = effective(&state.settings, state.memory, &state.kept, state.hash_key.as_ref());
+            let config = effective(&state.settings, &state.found, &state.kept, state.hash_key.as_ref());
             for notice in self.put_in_force(state, config) {
                 tracing::warn!("{notice}");
             }
@@ -373,9 +384,10 @@ fn with_stored(options: &Options, settings: Settings, kept: &mut Kept) -> Settin
 }
 
 /// What holds: the settings, and what the store adds to them.
-fn effective(settings: &Settings, memory: Option<u64>, kept: &Kept, hash_key: Option<&HashKey>) -> Config {
+fn effective(settings: &Settings, found: &Found, kept: &Kept, hash_key: Option<&HashKey>) -> Config {
     let mut config = settings.config.clone();
-    config.memory = config.memory.or(memory);
+    config.memory = config.memory.or(found.memory);
+    config.admin_token = config.admin_token.or_else(|| found.admin_token.clone());
     projects::add(&mut config, &kept.projects);
     clients::add(&mut config, &kept.clients, hash_key);
     keys::add(&mut config, &kept.keys);

@@ -18,6 +18,7 @@ use hyper::ext::Protocol;
 use libra_core::gateway::{Accepted, BodyFault, Gateway, Head, Intake};
 use tokio::sync::watch;
 
+use crate::admin_api::{self, AdminApi};
 use crate::body::AnswerBody;
 use crate::checks;
 use crate::clock;
@@ -48,6 +49,20 @@ pub(crate) struct App {
     pub(crate) metrics: Guarded,
     /// True once the process is to end. Every connection and every session listens.
     pub(crate) stopping: Arc<watch::Sender<bool>>,
+    /// The administration, where there is one.
+    pub(crate) admin: Option<Arc<AdminApi>>,
+    /// Who comes in here.
+    pub(crate) door: Door,
+}
+
+/// For whom an address is that is listened at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Clients alone.
+    Clients,
+    /// The administration alone.
+    Administration,
+    Both,
 }
 
 impl App {
@@ -60,12 +75,27 @@ impl App {
 
     async fn answered(&self, peer: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let (mut parts, body) = request.into_parts();
-        if let Some(page) = self.metrics.answer(&parts, &self.gateway).await {
-            return page.map(AnswerBody::whole);
-        }
         let is_two = parts.version == Version::HTTP_2;
         if is_two {
             as_of_one(&mut parts);
+        }
+        if let Some(page) = self.metrics.answer(&parts, &self.gateway).await {
+            return page.map(AnswerBody::whole);
+        }
+        if let Some(page) = self.administration(&parts) {
+            let mut answer = match (page, &self.admin) {
+                (Administered::Page(page), Some(admin)) => admin.answer(&parts, peer, &page, body).await,
+                (Administered::Page(_) | Administered::Elsewhere, _) => {
+                    drain(body).await;
+                    admin_api::elsewhere()
+                }
+                (Administered::Only, _) => {
+                    drain(body).await;
+                    admin_api::only_administration()
+                }
+            };
+            self.gateway.mark(answer.headers_mut());
+            return answer;
         }
         let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, peer };
         match self.gateway.accept(&head, clock::now()) {
@@ -114,6 +144,22 @@ impl App {
         }
     }
 
+    /// What a request is to the administration, if it is anything.
+    fn administration(&self, parts: &Parts) -> Option<Administered> {
+        match admin_api::page_of(parts, &self.gateway) {
+            // Without a token there is no such path, whatever it is.
+            Some(_) if self.door != Door::Clients && self.admin.is_none() && self.has_no_token() => None,
+            Some(page) if self.door != Door::Clients => Some(Administered::Page(page)),
+            Some(_) => Some(Administered::Elsewhere),
+            None if self.door == Door::Administration && !is_about_health(parts) => Some(Administered::Only),
+            None => None,
+        }
+    }
+
+    fn has_no_token(&self) -> bool {
+        self.gateway.config().admin_token.is_none()
+    }
+
     /// Whether an address asks whether there is something to serve with.
     fn is_about_readiness(&self, uri: &Uri) -> bool {
         let config = self.gateway.config();
@@ -158,6 +204,21 @@ impl App {
         }
         answer
     }
+}
+
+/// Whether it is asked whether the gateway is alive, which is to be seen from anywhere.
+fn is_about_health(parts: &Parts) -> bool {
+    parts.uri.path().ends_with("/health") || parts.uri.path().ends_with("/ready")
+}
+
+/// What a request is to the administration.
+enum Administered {
+    /// A page below `/admin`.
+    Page(String),
+    /// A page that is not here.
+    Elsewhere,
+    /// Something else, where there is nothing else.
+    Only,
 }
 
 enum ReadBody {

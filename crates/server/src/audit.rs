@@ -8,7 +8,6 @@ mod projects;
 mod source;
 mod text;
 
-use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +23,7 @@ use libra_core::time::Timestamp;
 
 use self::source::Pool;
 use crate::cli::AuditOptions;
+use crate::progress::Line;
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 use crate::{BAD_USAGE, StartError, checks, clock, demo, say, trust};
@@ -151,7 +151,7 @@ async fn ask_all(
         }
     }
     drop(audits);
-    progress.clear();
+    progress.line.clear();
     requests.sent = sent.load(Ordering::Relaxed);
     let unchecked = |key| KeyReport::unchecked(key, models.len());
     reports.into_iter().zip(keys).map(|(report, key)| report.unwrap_or_else(|| unchecked(key))).collect()
@@ -166,39 +166,21 @@ async fn ask_one(mut audit: KeyAudit, origin: &Uri, upstream: &Upstream, sent: &
     audit.report()
 }
 
-/// A line on standard error that counts, if somebody looks at it.
+/// How far the audit is, for whoever looks on.
 struct Progress {
     all: usize,
     done: usize,
-    /// How many characters the line has now.
-    width: usize,
-    is_seen: bool,
+    line: Line,
 }
 
 impl Progress {
     fn new(all: usize) -> Self {
-        Self { all, done: 0, width: 0, is_seen: std::io::stderr().is_terminal() }
+        Self { all, done: 0, line: Line::new() }
     }
 
     fn step(&mut self, sent: usize) {
         self.done += 1;
-        let line = format!("{} of {} keys, {sent} requests", self.done, self.all);
-        self.show(&line);
-    }
-
-    fn clear(&mut self) {
-        self.show("");
-        if self.is_seen {
-            let _ = write!(std::io::stderr(), "\r");
-        }
-    }
-
-    /// Writes over the line before. A closed standard error is no reason to fail.
-    fn show(&mut self, line: &str) {
-        if self.is_seen {
-            let _ = write!(std::io::stderr(), "\r{line:<width$}", width = self.width);
-            self.width = line.len();
-        }
+        self.line.bar(self.done as u64, self.all as u64, &format!("keys, {sent} requests"));
     }
 }
 

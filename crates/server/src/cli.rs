@@ -1,11 +1,17 @@
 //! The command line.
 
+mod administration;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use libra_core::config::{Group, VARIABLES};
 
+pub(crate) use self::administration::{
+    ClientsOptions, ClientsTask, ImportOptions, KeysOptions, KeysTask, LogsOptions, Program, Said,
+    UsageOptions,
+};
 use crate::clock::Lapse;
 
 /// What `libra` was called with. No `Debug`: keys to verify are among it.
@@ -61,11 +67,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         task: ConfigTask,
     },
-    /// Look after the keys of the store.
-    Keys {
-        #[command(subcommand)]
-        task: KeysTask,
-    },
+    /// Look after the keys of the pool: of the running gateway, or of the store while none runs.
+    Keys(KeysOptions),
+    /// Look after the clients that may use the pool.
+    Clients(ClientsOptions),
+    /// Show what was used, by day, client, project or model.
+    Usage(UsageOptions),
+    /// Show the log of requests.
+    Logs(LogsOptions),
+    /// Take over the keys and the clients of another program, so that no client has to change anything.
+    Import(ImportOptions),
     /// Say by the exit code whether the gateway of this machine lives: for a container's health check.
     Health,
     /// Copy the store into a file, also while the gateway runs.
@@ -94,17 +105,10 @@ pub(crate) enum ConfigTask {
     },
 }
 
-/// What is done with keys.
-#[derive(Subcommand)]
-pub(crate) enum KeysTask {
-    /// Seal the store with another secret, while no gateway runs: LIBRA_SECRET_NEW, or one that is made.
-    Rekey,
-}
-
 /// Which gateway is asked, and how its answer is shown.
 #[derive(Args, Default)]
 pub(crate) struct Asked {
-    /// Where the gateway is; without it, on this machine where LIBRA_LISTEN (or PORT) says.
+    /// Where the gateway is; without it, on this machine where LIBRA_ADMIN_LISTEN or LIBRA_LISTEN say.
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
 

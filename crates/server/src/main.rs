@@ -3,6 +3,7 @@
 //! A thin shell: it reads settings, listens, and does what core's state machines say. See `ARCHITECTURE.md`.
 
 mod admin;
+mod admin_api;
 #[expect(dead_code, reason = "nobody asks for changes yet")]
 mod administration;
 mod app;
@@ -12,6 +13,7 @@ mod check;
 mod checks;
 mod cli;
 mod clock;
+mod commands;
 mod demo;
 mod drive;
 mod egress;
@@ -23,6 +25,7 @@ mod machine;
 mod metrics;
 mod notify;
 mod patient;
+mod progress;
 mod serve;
 mod settings;
 mod signals;
@@ -34,24 +37,28 @@ mod trust;
 mod upstream;
 mod waiting;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
 use futures_util::StreamExt as _;
 use libra_core::check::{KeyProjects, KeyStatus};
-use libra_core::config::parse_keys;
+use libra_core::config::{Notice, parse_keys};
 use libra_core::fetch::guard::Guard;
 use libra_core::gateway::Gateway;
+use libra_core::secret::ApiKey;
 
+use crate::admin_api::{Access, AdminApi, token_in};
 use crate::administration::{Administration, watch};
-use crate::app::App;
+use crate::app::{App, Door};
 use crate::cli::{Cli, Command, ConfigTask, KeysTask, Options};
 use crate::fetch::Fetcher;
 use crate::metrics::page::Guarded;
-use crate::settings::{SeeingSettings, Settings};
+use crate::settings::{Listens, SeeingSettings, Settings};
 use crate::signals::Signals;
+use crate::store::{Opened, Reports};
 use crate::telemetry::webhook::Webhook;
 use crate::upstream::Upstream;
 
@@ -104,7 +111,12 @@ fn main() -> ExitCode {
                 Command::Simulate(_) | Command::Config { .. } => {
                     unreachable!("it has run before the settings were read")
                 }
-                Command::Keys { task: KeysTask::Rekey } => rekey(&settings),
+                Command::Keys(asked) if matches!(asked.task, KeysTask::Rekey) => rekey(&settings),
+                Command::Keys(asked) => commands::keys(&cli.options, &settings, asked).await,
+                Command::Clients(asked) => commands::clients(&cli.options, &settings, asked).await,
+                Command::Usage(asked) => commands::usage(&cli.options, &settings, asked).await,
+                Command::Logs(asked) => commands::logs(&cli.options, &settings, asked).await,
+                Command::Import(asked) => commands::import(&cli.options, &settings, asked).await,
                 Command::Audit(options) => audit::run(settings, options).await,
                 Command::Pool(options) => admin::pool(&settings, options).await,
                 Command::Explain(question) => admin::explain(&settings, question).await,
@@ -144,8 +156,18 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     }
     let memory = machine::memory();
     settings.config.memory = settings.config.memory.or_else(|| Some(memory? / 4));
-    settings.config.several_ways = !settings.outward.several.is_empty();
+    let listens = settings.administration();
+    if settings.is_public() {
+        refuse_weak(&settings)?;
+    }
     let opened = store::open(&settings.store)?;
+    if listens != Listens::Nowhere {
+        settings.config.admin_token = admin_token(&settings, opened.as_ref())?;
+    }
+    let admin_access = match (listens, settings.config.admin_token.clone()) {
+        (Listens::Nowhere, _) | (_, None) => None,
+        (_, Some(token)) => Some(Access::new(token, settings.config.admin_read_token.clone())),
+    };
     let (demo, outward, serving) = (settings.demo, settings.outward.clone(), settings.serving.clone());
     let seeing = settings.seeing.clone();
     let administration = Arc::new(Administration::begin(options, settings, opened.as_ref())?);
@@ -161,20 +183,34 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     for place in &serving.also {
         listeners.push(serve::listen_also(place, acceptor.as_ref())?);
     }
+    let apart = match listens {
+        Listens::Apart { address, named } if admin_access.is_some() => {
+            listen_apart(address, named, acceptor.as_ref())?
+        }
+        _ => None,
+    };
     let places = serve::Places::new(serving.connections, serving.of_address, files.ok(), memory);
     let trusted = trust::client_config(outward.ca_file.as_deref())?;
     let fetcher = Fetcher::new(&outward.proxies, &trusted, Guard::new(&config.fetch_allow));
-    let tokens = [&config.admin_token, &seeing.metrics_token].into_iter().flatten().cloned();
+    let tokens =
+        [&config.admin_token, &config.admin_read_token, &seeing.metrics_token].into_iter().flatten().cloned();
     let metrics = Guarded::new(tokens, &config.base_path);
     let gateway = Gateway::new(config, seed());
-    let app = App {
+    let mut app = App {
         metrics,
         upstream: Arc::new(Upstream::new(&outward, &trusted, Some(&gateway))),
         fetcher: Arc::new(fetcher),
         gateway,
         waiting: Arc::default(),
         stopping: Arc::default(),
+        admin: None,
+        door: if listens == Listens::Same { Door::Both } else { Door::Clients },
     };
+    let reports = opened.as_ref().map(|opened| Reports::of(opened.path()));
+    app.admin = admin_access.map(|access| {
+        let (gateway, upstream) = (Arc::clone(&app.gateway), Arc::clone(&app.upstream));
+        Arc::new(AdminApi::new(gateway, upstream, Arc::clone(&administration), reports, access))
+    });
     // Whoever waits for a key may have one now.
     let waiting = Arc::clone(&app.waiting);
     administration.govern(Arc::clone(&app.gateway), move || waiting.look_again());
@@ -207,13 +243,73 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     if demo {
         say(&demo::lines(address));
     }
-    let service = serve::Service { app, places, drain: serving.drain, memory };
+    let (at, administration) = apart.unwrap_or_default();
+    if let Some(at) = at {
+        say(&format!("Its administration is at {at}/admin"));
+    }
+    let service = serve::Service { app, administration, places, drain: serving.drain, memory };
     serve::serve(listeners, service, signals).await;
     telemetry::end();
     if let Some(store) = store {
         store.end();
     }
     Ok(())
+}
+
+/// The token that opens the administration: the one that is set, else that of the data folder's file, which is made at the
+/// first start. A person who looks on is shown it then.
+fn admin_token(settings: &Settings, opened: Option<&Opened>) -> Result<Option<ApiKey>, StartError> {
+    let (set, Some(opened)) = (settings.config.admin_token.clone(), opened) else {
+        return Ok(settings.config.admin_token.clone());
+    };
+    if set.is_some() {
+        return Ok(set);
+    }
+    let file = admin::token_file(opened.path());
+    let (token, is_new) = token_in(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    tracing::info!("the administration's token is in {}", file.display());
+    if is_new && std::io::stdout().is_terminal() {
+        say(&format!("The administration's token, shown this once: {}", token.expose()));
+    }
+    Ok(Some(token))
+}
+
+/// The administration's own listeners, and where they are. Where nobody has named the address, the gateway does without.
+/// What leaves this machine is over TLS, where there is TLS.
+fn listen_apart(
+    address: SocketAddr,
+    named: bool,
+    acceptor: Option<&serve::Acceptor>,
+) -> Result<Option<(Option<String>, Vec<serve::Listener>)>, StartError> {
+    let acceptor = acceptor.filter(|_| !address.ip().to_canonical().is_loopback());
+    let scheme = if acceptor.is_some() { "https" } else { "http" };
+    match serve::listen(address, acceptor) {
+        Ok((address, listeners)) => Ok(Some((Some(format!("{scheme}://{address}")), listeners))),
+        Err(error) if named => {
+            Err(format!("cannot listen on {address} for the administration (LIBRA_ADMIN_LISTEN): {error}")
+                .into())
+        }
+        Err(error) => {
+            tracing::warn!(
+                "there is no administration, as {address} cannot be listened on: {error}; set LIBRA_ADMIN_LISTEN to \
+                 another address, or to off if that is meant"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// Where others than this machine can send keys, those that everybody guesses open nothing.
+fn refuse_weak(settings: &Settings) -> Result<(), StartError> {
+    let weak = settings.notices.iter().find(|notice| matches!(notice, Notice::WeakClients { .. }));
+    match weak {
+        Some(notice) => Err(format!(
+            "{notice}; libra does not start with it at {}, where others can reach it",
+            settings.config.listen
+        )
+        .into()),
+        None => Ok(()),
+    }
 }
 
 /// `libra keys rekey`: seals the store with another secret.

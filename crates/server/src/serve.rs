@@ -28,7 +28,7 @@ pub(crate) use self::listen::{Listener, listen, listen_also, open};
 pub(crate) use self::places::Places;
 use self::places::{Full, Place};
 pub(crate) use self::tls::{Acceptor, Tls};
-use crate::app::App;
+use crate::app::{App, Door};
 use crate::patient::Patient;
 use crate::signals::Signals;
 
@@ -72,6 +72,8 @@ mod bounds {
 /// How clients are served.
 pub(crate) struct Service {
     pub(crate) app: App,
+    /// Listeners of the administration alone.
+    pub(crate) administration: Vec<Listener>,
     pub(crate) places: Arc<Places>,
     /// How long answers under way may take after the signal to end.
     pub(crate) drain: Duration,
@@ -93,7 +95,7 @@ struct Shared {
 
 /// Serves until the first signal, then lets answers under way end, and sessions say goodbye. A second signal ends that.
 pub(crate) async fn serve(listeners: Vec<Listener>, service: Service, mut signals: Signals) {
-    let Service { app, places, drain, memory } = service;
+    let Service { app, administration, places, drain, memory } = service;
     let stopping = Arc::clone(&app.stopping);
     let mut one = http1::Builder::new();
     one.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -111,16 +113,22 @@ pub(crate) async fn serve(listeners: Vec<Listener>, service: Service, mut signal
         .keep_alive_timeout(bounds::PONG)
         .enable_connect_protocol();
     let patience = app.gateway.config().idle_timeout;
-    let twos = Semaphore::new(most_of_two(memory));
-    let shared = Arc::new(Shared { app, places, one, two, twos, patience });
+    let behind = |door: Door| {
+        let app = App { door, ..app.clone() };
+        let (places, one, two) = (Arc::clone(&places), one.clone(), two.clone());
+        Arc::new(Shared { app, places, one, two, twos: Semaphore::new(most_of_two(memory)), patience })
+    };
     let mut accepting = tokio::task::JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(accept(listener, Arc::clone(&shared)));
+    for (door, listeners) in [(app.door, listeners), (Door::Administration, administration)] {
+        let shared = behind(door);
+        for listener in listeners {
+            accepting.spawn(accept(listener, Arc::clone(&shared)));
+        }
     }
     signals.next().await;
     // Waits until the listeners are closed: who connects from now on is refused by the system.
     accepting.shutdown().await;
-    drop(shared);
+    drop(app);
     crate::notify::stopping();
     stopping.send_replace(true);
     tokio::select! {

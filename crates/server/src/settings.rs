@@ -3,6 +3,7 @@
 //! The process's environment is only read, never changed. What a value means is core's matter
 //! ([`Config::from_vars`]); a message says where the value stood and never shows a key.
 
+mod admin;
 pub(crate) mod dotenv;
 mod file;
 mod outward;
@@ -21,6 +22,7 @@ use libra_core::config::{
     Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, is_secret, list_of, quoted,
 };
 
+pub(crate) use self::admin::{AdminPlace, Listens};
 pub(crate) use self::outward::Outward;
 pub(crate) use self::seeing::SeeingSettings;
 pub(crate) use self::serving::{ListenAt, Serving, TlsFiles};
@@ -28,7 +30,7 @@ pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
 
 /// Everything that was set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// What core knows of.
     pub(crate) config: Config,
@@ -45,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) serving: Serving,
     /// What outlives a restart, and where.
     pub(crate) store: StoreSettings,
+    /// Where the administration is.
+    pub(crate) admin: AdminPlace,
     /// What is shown of the gateway, and to whom.
     pub(crate) seeing: SeeingSettings,
     /// Every setting there is, and where it is set.
@@ -156,6 +160,21 @@ impl From<ConfigError> for SettingsError {
 }
 
 impl Settings {
+    /// Whether others than this machine can reach the service.
+    pub(crate) fn is_public(&self) -> bool {
+        let also = self.serving.also.iter().filter_map(|place| match place {
+            ListenAt::Plain(address) | ListenAt::Secure(address) => Some(*address),
+            ListenAt::Unix(_) => None,
+        });
+        let mut all = std::iter::once(self.config.listen).chain(also);
+        all.any(|address| !address.ip().to_canonical().is_loopback())
+    }
+
+    /// Where the administration is.
+    pub(crate) fn administration(&self) -> Listens {
+        self.admin.beside(self.config.listen, self.is_public())
+    }
+
     /// Reads all settings, with the process's environment and working folder.
     ///
     /// # Errors
@@ -234,10 +253,24 @@ impl Settings {
             |name| layers.of_process(name),
         )
         .map_err(|error| layers.place(error))?;
+        let admin = AdminPlace::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
+        let config = Config { several_ways: !outward.several.is_empty(), ..config };
         let seeing = SeeingSettings::read(|name| layers.lookup(name)).map_err(|error| layers.place(error))?;
         let shown = layers.shown();
         let files = layers.files.clone().into_iter().chain(layers.list_files()).collect();
-        Ok(Self { config, notices, log, demo: options.demo, outward, serving, store, seeing, shown, files })
+        Ok(Self {
+            config,
+            notices,
+            log,
+            demo: options.demo,
+            outward,
+            serving,
+            store,
+            admin,
+            seeing,
+            shown,
+            files,
+        })
     }
 }
 

@@ -11,6 +11,7 @@ mod entry;
 mod folder;
 mod load;
 mod queue;
+mod reports;
 mod retention;
 mod rows;
 mod schema;
@@ -34,8 +35,10 @@ pub(crate) use self::backup::{backup, restore};
 pub(crate) use self::book::{Book, Entry as Change, Kept, KeptClient, KeptKey, Note, Noted};
 use self::entry::Entry;
 use self::folder::Folder;
+pub(crate) use self::folder::private;
 pub(crate) use self::queue::Figures;
 use self::queue::Queue;
+pub(crate) use self::reports::{Group, LogFilter, LogRow, Reports, UsageFilter, UsageRow};
 pub(crate) use self::retention::Retention;
 use self::schema::MIGRATIONS;
 use self::seal::Seal;
@@ -246,6 +249,11 @@ impl Opened {
         // What the old secret opens is not to stay in the file that is written ahead.
         self.database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
         Ok(done)
+    }
+
+    /// The data folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Tells the gateway what is stored, and from then on stores what it learns.

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::lists::{Source, split, tables};
 use super::projects::{self, ProjectSettings, Said, Tier, agree};
-use super::{ConfigError, Notice, PoolKey, SAFETY, values};
+use super::{ConfigError, Notice, PoolKey, SAFETY, values, weakness};
 use crate::clients::{Client, ClientSettings, Clients};
 use crate::gemini::tuning::Safety;
 use crate::secret::{ApiKey, KeyId};
@@ -57,8 +57,12 @@ pub(super) fn read_all(
     }
     for list in [&clients, &paid_only, &with_safety] {
         let short = list.shorter_than(SHORTEST_CLIENT_KEY);
-        if short > 0 {
-            notices.push(Notice::GuessableClients { variable: list.variable, count: short });
+        match list.keys().find_map(weakness) {
+            Some(weakness) => notices.push(Notice::WeakClients { variable: list.variable, weakness }),
+            None if short > 0 => {
+                notices.push(Notice::GuessableClients { variable: list.variable, count: short });
+            }
+            None => {}
         }
     }
     let variable = pool.variable;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Weakness;
+
 /// Something in the settings that works but is probably not meant. Displays as one line without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -35,6 +37,13 @@ pub enum Notice {
         variable: &'static str,
         /// How many.
         count: usize,
+    },
+    /// A client key that somebody would guess. Where others than this machine can send it, that is no start.
+    WeakClients {
+        /// The list's plain or former name, whichever was set.
+        variable: &'static str,
+        /// What is wrong with the first such key.
+        weakness: Weakness,
     },
     /// Projects of which something is said and to which no key belongs.
     ProjectsWithoutKeys {
@@ -91,6 +100,10 @@ impl fmt::Display for Notice {
             Self::GuessableClients { variable, count } => write!(
                 f,
                 "{variable}: keys of fewer than 16 characters, which could be guessed: {count}; use long random ones"
+            ),
+            Self::WeakClients { variable, weakness } => write!(
+                f,
+                "{variable}: a client key {weakness}; use a long random one (libra clients add NAME makes one)"
             ),
             Self::ProjectsWithoutKeys { first, count } => write!(
                 f,

@@ -157,7 +157,7 @@ fn notices_say_what_is_probably_not_meant() {
         &[("LIBRA_KEYS", "short"), ("LIBRA_CLIENTS", "secret")],
         &[
             Notice::ShortKeys { variable: "LIBRA_KEYS", count: 1 },
-            Notice::GuessableClients { variable: "LIBRA_CLIENTS", count: 1 },
+            Notice::WeakClients { variable: "LIBRA_CLIENTS", weakness: Weakness::WellKnown },
         ],
     );
     check(

@@ -334,7 +334,19 @@ pub const VARIABLES: &[Variable] = &[
         Group::Server,
         "LIBRA_ADMIN_TOKEN",
         "",
-        "the token that opens /admin, 16 characters or more; not set: there is no /admin",
+        "the token that opens /admin, 16 characters or more; not set: made at the first start, in the data folder",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_ADMIN_READ_TOKEN",
+        "",
+        "a token that opens /admin for looking alone, 16 characters or more",
+    ),
+    variable(
+        Group::Server,
+        "LIBRA_ADMIN_LISTEN",
+        "",
+        "where /admin is: an address, same (as LIBRA_LISTEN) or off; not set: docs/admin.md",
     ),
     variable(
         Group::Server,

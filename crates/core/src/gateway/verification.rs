@@ -93,6 +93,13 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Where a request comes from, for whoever counts by address: its subscriber, behind the proxies that are trusted.
+    pub fn subscriber(&self, head: &Head<'_>) -> IpAddr {
+        network(client_address(head, &self.config()))
+    }
+}
+
 impl Strangers {
     fn spend(&mut self, address: IpAddr, keys: u32, now: Timestamp) -> Result<(), Error> {
         let minute = now.as_secs() / 60;

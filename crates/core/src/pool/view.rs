@@ -475,7 +475,7 @@ impl Project {
 
 impl ProjectId {
     /// A short name; that of a single key's project begins like the key's.
-    fn made_up_name(self) -> String {
+    pub fn made_up_name(self) -> String {
         format!("project-{:010x}", self.0 >> 24)
     }
 }

@@ -76,7 +76,7 @@ impl Administration {
         let settings = Settings::load_with(&self.options, &stored)
             .map_err(|error| Refusal::Wrong(error.to_string().replace(" (store)", "")))?;
         // Nothing may be left behind by prices that others need.
-        let config = effective(&settings, state.memory, &state.kept, state.hash_key.as_ref());
+        let config = effective(&settings, &state.found, &state.kept, state.hash_key.as_ref());
         if config.prices.is_empty() && needs_prices(&config) {
             return wrong("is needed by clients or projects with a limit on their cost".to_owned());
         }

@@ -33,9 +33,9 @@ pub(super) async fn probe(
         };
         probe.heard(&answer);
         let (known, requests) = probe.progress();
-        progress.show(&format!("{known} of {} keys placed, {requests} requests", entries.len()));
+        progress.line.show(&format!("{known} of {} keys placed, {requests} requests", entries.len()));
     }
-    progress.clear();
+    progress.line.clear();
     let (_, sent) = probe.progress();
     take_in(reports, &entries, &probe.relations());
     sent
