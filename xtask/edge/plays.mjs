@@ -85,6 +85,8 @@ function sameHeaders(what, is, expected) {
 /** The upstream's answer to a request, which has to be the next of the play. */
 function upstream(expected, wrong) {
   return async (uri, init) => {
+    // Keys that were set aside are tried beside a request. In the tests nobody does.
+    if (uri.endsWith(":countTokens") && !expected[0]?.uri.endsWith(":countTokens")) throw new TypeError("there is no connection");
     const next = expected.shift();
     try {
       if (!next) raise(`a request too much went up: ${init.method} ${uri}`);
