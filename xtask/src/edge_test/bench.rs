@@ -1,5 +1,6 @@
 //! The programs that the checks need, and the files of one run.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -47,6 +48,8 @@ pub(super) struct Bench {
     /// The clients' SDKs, and their scripts.
     pub(super) sdks: Packages,
     pub(super) folder: PathBuf,
+    /// The native server as Vercel's builder makes it, once it has.
+    pub(super) native: OnceCell<PathBuf>,
 }
 
 /// One platform's run.

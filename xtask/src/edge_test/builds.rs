@@ -1,6 +1,10 @@
 //! The platforms' own builders: whether they take the folders as they are.
 
-use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use xtask::command::{self, root, target};
 
 use super::bench::{Bench, PROXIES, write};
 use super::report::Report;
@@ -39,11 +43,7 @@ impl Bench {
     pub(super) fn vercel_build(&self) -> Result<Report, String> {
         let folder = self.fresh("vercel-build")?;
         edge::copy_all(&edge::dist().join("vercel"), &folder)?;
-        // What `vercel link` would write. The names are made up: nobody is asked.
-        let project = r#"{"projectId":"prj_local","orgId":"team_local","settings":{"framework":null,"nodeVersion":"22.x"}}"#;
-        fs::create_dir_all(folder.join(".vercel"))
-            .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
-        write(&folder.join(".vercel/project.json"), project)?;
+        linked(&folder)?;
         let mut vercel = self.node(&folder);
         vercel.arg(self.builders.folder().join("node_modules/vercel/dist/index.js"));
         vercel.args(["build", "--yes", "--token", "none"]).env("VERCEL_TELEMETRY_DISABLED", "1");
@@ -54,4 +54,60 @@ impl Bench {
         ];
         Ok(Report::of_build("vercel", "vercel build", &mut vercel, &expected))
     }
+
+    /// The native server as Vercel's builder makes it of the repository's sources, for a function that runs a program.
+    /// Quicker to build than what Vercel gets, and otherwise the same.
+    pub(super) fn vercel_native(&self) -> Result<PathBuf, String> {
+        let folder = self.fresh("vercel-native-build")?;
+        // As it would be cloned there.
+        let files = command::ask(Command::new("git").current_dir(root()).args([
+            "ls-files",
+            "-co",
+            "--exclude-standard",
+        ]));
+        for file in files.ok_or("cannot ask git for the sources")?.lines() {
+            let (from, to) = (root().join(file), folder.join(file));
+            to.parent()
+                .map_or(Ok(()), fs::create_dir_all)
+                .and_then(|()| if from.is_file() { fs::copy(&from, &to).map(|_| ()) } else { Ok(()) })
+                .map_err(|error| format!("cannot copy {file}: {error}"))?;
+        }
+        linked(&folder)?;
+        let mut vercel = self.node(&folder);
+        vercel.arg(self.builders.folder().join("node_modules/vercel/dist/index.js"));
+        vercel
+            .args(["build", "--yes", "--token", "none", "--standalone"])
+            .env("VERCEL_TELEMETRY_DISABLED", "1");
+        // On their machine it takes the compiler that is there; elsewhere it would want to cross-compile.
+        vercel.env("VERCEL_BUILD_IMAGE", "1").env("CARGO_TARGET_DIR", target().join("edge/native"));
+        for (setting, value) in [("LTO", "off"), ("OPT_LEVEL", "0"), ("CODEGEN_UNITS", "16"), ("DEBUG", "0")]
+        {
+            vercel.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
+        }
+        for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+            if let Some(value) = env::var_os(name) {
+                vercel.env(name, value);
+            }
+        }
+        // Crates come from where they always come from.
+        PROXIES.iter().for_each(|proxy| {
+            vercel.env_remove(proxy);
+        });
+        command::run(&mut vercel)?;
+        let function = folder.join(".vercel/output/functions/crates/server/src/main.rs.func");
+        let said = fs::read_to_string(function.join(".vc-config.json"))
+            .map_err(|error| format!("no function in {}: {error}", function.display()))?;
+        if !said.contains(r#""supportsResponseStreaming": true"#) {
+            return Err(format!("the function cannot stream: {said}"));
+        }
+        Ok(function.join("executable"))
+    }
+}
+
+/// Writes what `vercel link` would write. The names are made up: nobody is asked.
+fn linked(folder: &Path) -> Result<(), String> {
+    let project = r#"{"projectId":"prj_local","orgId":"team_local","settings":{"framework":null,"nodeVersion":"22.x"}}"#;
+    fs::create_dir_all(folder.join(".vercel"))
+        .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
+    write(&folder.join(".vercel/project.json"), project)
 }

@@ -20,7 +20,7 @@ pub(super) struct Platform {
     pub(super) skipped: &'static [(&'static str, &'static str)],
 }
 
-pub(super) const PLATFORMS: [Platform; 5] = [
+pub(super) const PLATFORMS: [Platform; 6] = [
     Platform {
         name: "workerd",
         program: "workerd serve",
@@ -54,6 +54,12 @@ pub(super) const PLATFORMS: [Platform; 5] = [
             "abort-before-head",
             "edge-runtime tells nothing of a client that leaves before the answer's head",
         )],
+    },
+    Platform {
+        name: "vercel-native",
+        program: "the program that @vercel/rust has built",
+        start: vercel_native,
+        skipped: &[("live-is-refused", "the native server has the Live API")],
     },
 ];
 
@@ -127,6 +133,19 @@ fn vercel(bench: &Bench, place: &Place) -> Result<Server, String> {
     let mut command = bench.node(&place.folder);
     command.envs(place.variables()).arg(bench.script("vercel.mjs"));
     command.arg(edge::dist().join("vercel/api/index.js")).arg(place.address.port().to_string());
+    place.serve(&mut command)
+}
+
+fn vercel_native(bench: &Bench, place: &Place) -> Result<Server, String> {
+    if bench.native.get().is_none() {
+        // Set once, here.
+        let _ = bench.native.set(bench.vercel_native()?);
+    }
+    let Some(program) = bench.native.get() else { return Err("there is no program".to_owned()) };
+    let mut command = Command::new(program);
+    alone(&mut command, &place.folder);
+    // Functions have no folder of their own.
+    command.envs(place.variables()).env("PORT", place.address.port().to_string()).env("LIBRA_DATA", "off");
     place.serve(&mut command)
 }
 

@@ -1,7 +1,7 @@
 //! What the checks said, counted.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -45,17 +45,23 @@ impl Report {
 
     /// Runs a script of checks to its end, and counts them.
     pub(super) fn ask(&mut self, script: &mut Command, place: &Place) -> Result<(), String> {
-        let errors = place.folder.join("checks-errors.log");
         let failed = self.failed.len();
-        let status = command::run_bounded(script, &errors, LIMIT, |line| {
+        self.run(script, &place.folder.join("checks-errors.log"), LIMIT)?;
+        if self.failed.len() > failed {
+            println!("The platform's log is {}.", place.log.display());
+        }
+        Ok(())
+    }
+
+    /// Runs a script that says what has passed, and counts. What it says of errors goes into a file.
+    pub(super) fn run(&mut self, script: &mut Command, errors: &Path, limit: Duration) -> Result<(), String> {
+        let failed = self.failed.len();
+        let status = command::run_bounded(script, errors, limit, |line| {
             println!("{line}");
             self.read(line);
         })?;
         if !status.is_some_and(|status| status.success()) && self.failed.len() == failed {
             self.failed.push(format!("the checks did not end well; see {}", errors.display()));
-        }
-        if self.failed.len() > failed {
-            println!("The platform's log is {}.", place.log.display());
         }
         Ok(())
     }
@@ -71,11 +77,20 @@ impl Report {
     }
 }
 
-pub(super) fn summary(reports: &[Report]) -> Result<(), String> {
-    println!("\n{:<11} {:<50} {:>6} {:>6} {:>8}", "platform", "run by", "passed", "failed", "not here");
+/// What all reports come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    /// What cannot be shown on this machine.
+    pub(crate) skipped: usize,
+}
+
+/// Says what came of everything; an error where anything has failed.
+pub(super) fn summary(reports: &[Report]) -> Result<Tally, String> {
+    println!("\n{:<14} {:<50} {:>6} {:>6} {:>8}", "platform", "run by", "passed", "failed", "not here");
     for report in reports {
         let (failed, skipped) = (report.failed.len(), report.skipped.len());
-        println!("{:<11} {:<50} {:>6} {failed:>6} {skipped:>8}", report.name, report.program, report.passed);
+        println!("{:<14} {:<50} {:>6} {failed:>6} {skipped:>8}", report.name, report.program, report.passed);
     }
     for report in reports {
         report.skipped.iter().for_each(|what| println!("{}: not shown here: {what}", report.name));
@@ -84,9 +99,14 @@ pub(super) fn summary(reports: &[Report]) -> Result<(), String> {
         .iter()
         .flat_map(|report| report.failed.iter().map(move |what| format!("{}: {what}", report.name)))
         .collect();
-    let passed: usize = reports.iter().map(|report| report.passed).sum();
-    println!("{passed} passed, {} failed", failed.len());
-    if failed.is_empty() { Ok(()) } else { Err(format!("failed:\n{}", failed.join("\n"))) }
+    let passed = reports.iter().map(|report| report.passed).sum();
+    let skipped = reports.iter().map(|report| report.skipped.len()).sum();
+    println!("{passed} passed, {} failed, {skipped} not shown here", failed.len());
+    if failed.is_empty() {
+        Ok(Tally { passed, skipped })
+    } else {
+        Err(format!("failed:\n{}", failed.join("\n")))
+    }
 }
 
 #[cfg(test)]
