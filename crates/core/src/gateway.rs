@@ -4,6 +4,7 @@
 
 mod admit;
 mod intake;
+mod ready;
 mod verification;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use http::{Method, Response, Uri};
 pub use self::admit::Accepted;
 pub use self::intake::{BodyFault, Intake};
 pub(crate) use self::intake::{held_values, no_room, too_large};
+pub use self::ready::Place;
 use self::verification::Strangers;
 use crate::affinity::conversations::Conversations;
 use crate::affinity::name::ObjectName;
@@ -77,6 +79,7 @@ pub struct Gateway {
     google_clock: GoogleClock,
     /// How many sessions of the Live API there are.
     live_sessions: Arc<AtomicUsize>,
+    exit: ready::Exit,
     /// For the pool, and for clients' own keys.
     retries: [Mutex<CommonBudget>; 2],
     seed: u64,
@@ -128,6 +131,7 @@ impl Gateway {
             media: Mutex::new(Kept::new(memory / fetch::SHARE)),
             google_clock: GoogleClock::default(),
             live_sessions: Arc::default(),
+            exit: ready::Exit::default(),
             retries,
             seed,
             drawn: AtomicU64::new(0),

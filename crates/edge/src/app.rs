@@ -21,6 +21,7 @@ use crate::clock::{self, Sleep};
 use crate::drive::drive;
 use crate::head::ClientHead;
 use crate::incoming::Incoming;
+use crate::place;
 use crate::shell::Shell;
 use crate::upstream::ClientBody;
 
@@ -39,6 +40,11 @@ pub(crate) async fn answer(
         return error.response(Dialect::OpenAi, None).map(AnswerBody::Whole);
     };
     shell.look_after_pool(clock::now(), wait_until);
+    if place::is_asked(request, &uri)
+        && let Some(place) = soon(place::ask()).await
+    {
+        shell.gateway.leaves_from(place);
+    }
     let head = Head { method: &method, uri: &uri, headers: &headers, peer };
     match shell.gateway.accept(&head, clock::now()) {
         Accepted::Reply(reply) => reply.map(AnswerBody::Whole),
@@ -50,6 +56,17 @@ pub(crate) async fn answer(
         Accepted::Upgrade(_) => no_live(),
         Accepted::Verify(verification) => checks::answer(verification).await,
     }
+}
+
+/// What comes of `work` within two seconds: nobody who asks whether the gateway is ready waits longer for a detail.
+async fn soon<T>(work: impl Future<Output = Option<T>>) -> Option<T> {
+    let (mut work, end) = (pin!(work), clock::now() + Duration::from_secs(2));
+    let mut sleep = Sleep::default();
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => sleep.poll_until(end, context).map(|()| None),
+    })
+    .await
 }
 
 /// What clients of the Live API are told.

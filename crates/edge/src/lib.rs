@@ -16,6 +16,7 @@ mod incoming;
 mod js;
 mod leaving;
 mod log;
+mod place;
 mod shell;
 mod upstream;
 mod waiting;
@@ -105,7 +106,11 @@ fn start(variable: &Function, is_guarded: bool) -> Result<Rc<Shell>, String> {
         js::log_error(&format!("libra: {notice}"));
     }
     config.memory.get_or_insert(MEMORY);
-    Ok(Rc::new(Shell::new(Gateway::new(config, js::chance()), is_guarded)))
+    let gateway = Gateway::new(config, js::chance());
+    if let Some(region) = place::VARIABLES.iter().find_map(|name| lookup(name)) {
+        gateway.leaves_from(place::of_region(region));
+    }
+    Ok(Rc::new(Shell::new(gateway, is_guarded)))
 }
 
 /// Messages about settings show no key.

@@ -100,7 +100,7 @@ impl Gateway {
             Operation::Home if self.config.home => Ok(Accepted::Reply(home::page(&self.config))),
             Operation::Home => Err(Error::new(Kind::NotFound, "Not found.")),
             Operation::Health => Ok(Accepted::Reply(status_page(StatusCode::OK, "alive"))),
-            Operation::Ready => Ok(Accepted::Reply(self.ready())),
+            Operation::Ready => Ok(Accepted::Reply(self.ready(now))),
             Operation::Verify { format } => self.verification(head, format, mark, now),
             Operation::Live(call) => {
                 live::admit(self, head, call, mark, now).map(|session| Accepted::Upgrade(Box::new(session)))
@@ -213,14 +213,6 @@ impl Gateway {
         let name: String = asked.chars().filter(|char| !char.is_control()).take(100).collect();
         let message = format!("The model {name} is not served here. 此网关不提供模型 {name}。");
         Err(Error { param: Some("model".to_owned()), ..Error::new(Kind::ModelNotFound, message) })
-    }
-
-    fn ready(&self) -> Response<Bytes> {
-        let (all, usable) = self.pool_size();
-        if all > 0 && usable == 0 {
-            return status_page(StatusCode::SERVICE_UNAVAILABLE, "no usable key");
-        }
-        status_page(StatusCode::OK, "ready")
     }
 }
 
