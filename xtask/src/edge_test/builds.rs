@@ -94,9 +94,9 @@ impl Bench {
             vercel.env_remove(proxy);
         });
         command::run(&mut vercel)?;
-        let function = folder.join(".vercel/output/functions/crates/server/src/main.rs.func");
-        let said = fs::read_to_string(function.join(".vc-config.json"))
-            .map_err(|error| format!("no function in {}: {error}", function.display()))?;
+        let function = function_in(&folder.join(".vercel/output/functions"))
+            .ok_or_else(|| format!("no function was built in {}", folder.display()))?;
+        let said = fs::read_to_string(function.join(".vc-config.json")).unwrap_or_default();
         if !said.contains(r#""supportsResponseStreaming": true"#) {
             return Err(format!("the function cannot stream: {said}"));
         }
@@ -110,4 +110,13 @@ fn linked(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder.join(".vercel"))
         .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
     write(&folder.join(".vercel/project.json"), project)
+}
+
+/// The one folder of a function below another.
+fn function_in(folder: &Path) -> Option<PathBuf> {
+    if folder.extension().is_some_and(|extension| extension == "func") {
+        return Some(folder.to_owned());
+    }
+    let below = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    below.filter(|path| path.is_dir()).find_map(|path| function_in(&path))
 }
