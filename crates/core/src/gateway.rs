@@ -28,7 +28,7 @@ use crate::affinity::spool::{self, Spool};
 use crate::auth::Access;
 use crate::check::Check;
 use crate::config::{Config, DEFAULT_MEMORY};
-use crate::contents::Content;
+use crate::contents::{Content, ContentName, kept};
 use crate::error::Error;
 use crate::event::Event;
 use crate::fetch::{self, Kept};
@@ -307,6 +307,20 @@ impl Gateway {
             content => Some(content),
         });
         answers.restore(of_answers, now);
+    }
+
+    /// The answer that a path is about, where it is not known here.
+    pub fn sought_by_path(&self, path: &str) -> Option<ContentName> {
+        if !path.contains("/responses/") {
+            return None;
+        }
+        let id = kept::answer_ids(path.as_bytes()).into_iter().next()?;
+        self.lacks_answer(id).then(|| ContentName::Answer(id.into()))
+    }
+
+    /// Whether an answer of this id is not known here.
+    pub fn lacks_answer(&self, id: &str) -> bool {
+        !self.answers().is_known(id)
     }
 
     /// The project of a key of the pool, for whoever counts by it.

@@ -19,6 +19,7 @@ mod lease;
 mod least_used;
 mod minutes;
 mod queue;
+mod record;
 mod table;
 mod together;
 mod view;
@@ -38,6 +39,7 @@ use self::kinship::Kinship;
 use self::minutes::Minutes;
 use self::queue::Queue;
 pub use self::queue::Ticket;
+pub use self::record::Record;
 use self::table::{Standing, Table};
 use self::together::Together;
 pub use self::view::{
