@@ -9,7 +9,7 @@ mod verification;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,7 +59,7 @@ const LISTS_KEPT: usize = 32;
 /// The gateway. One for the whole process, shared.
 #[derive(Debug)]
 pub struct Gateway {
-    config: Config,
+    config: RwLock<Arc<Config>>,
     pool: Mutex<Pool>,
     guests: Mutex<Pool>,
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
@@ -112,7 +112,7 @@ impl Gateway {
         let memory = config.memory.unwrap_or(DEFAULT_MEMORY);
         let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
         Arc::new(Self {
-            config,
+            config: RwLock::new(Arc::new(config)),
             pool: Mutex::new(pool),
             guests: Mutex::new(guests),
             lists: Mutex::default(),
@@ -134,9 +134,10 @@ impl Gateway {
         })
     }
 
-    /// The settings.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// The settings as they are now. Whoever goes by several of them holds on to what this gives: they are swapped
+    /// whole.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The pool, or the memory of clients' own keys. Never held while something is waited for.
@@ -206,7 +207,7 @@ impl Gateway {
 
     /// One more session of the Live API, where there may be one.
     pub(crate) fn live_permit(&self) -> Option<live::Permit> {
-        live::Permit::take(&self.live_sessions, self.config.live_sessions)
+        live::Permit::take(&self.live_sessions, self.config().live_sessions)
     }
 
     /// An empty share of the common memory.
@@ -235,8 +236,8 @@ impl Gateway {
     /// # Errors
     /// A model that is not served.
     pub fn explain(&self, model: &str, tokens: u64, now: Timestamp) -> Result<Explanation, Error> {
-        let model = self.served_model(model, self.config.alias_kind(model))?;
-        Ok(self.pool(false).explain(model, tokens, now).by_google(self.skew()))
+        let model = self.served_model(model, self.config().alias_kind(model))?;
+        Ok(self.pool(false).explain(&model, tokens, now).by_google(self.skew()))
     }
 
     /// When [`due`](Self::due) will next have something.

@@ -313,7 +313,7 @@ impl Session {
         let gateway = Arc::clone(&self.gateway);
         let serve = |asked: &str| {
             let served = gateway.served_model(asked, AliasFor::Chat);
-            served.map(str::to_owned).map_err(|error| Close::of_error(&error, Some(asked)))
+            served.map_err(|error| Close::of_error(&error, Some(asked)))
         };
         let setup = match Setup::read(frame, serve) {
             Ok(setup) => setup,

@@ -175,7 +175,7 @@ impl Single {
     /// The objects that the request names, each once.
     fn find_references(&mut self) -> Vec<Reference> {
         let body = self.task.translated_body().or_else(|| self.body.clone()).unwrap_or_default();
-        let public = || self.called.public(self.gateway.config());
+        let public = || self.called.public(&self.gateway.config());
         let mut references: Vec<Reference> = Vec::new();
         let mut add = |name: Option<ObjectName>, hard: bool| {
             if let Some(name) = name

@@ -493,7 +493,7 @@ impl Single {
             Outcome::Failed { .. } if matches!(attempt.phase, Phase::Refused { .. }) => Over::Refused,
             Outcome::Failed { message, .. } => Over::Failed(failure::network(&message)),
             Outcome::TooLarge => {
-                let error = crate::gateway::too_large(self.task.body_limit(self.gateway.config()));
+                let error = crate::gateway::too_large(self.task.body_limit(&self.gateway.config()));
                 return self.refuse(&error, now);
             }
         };

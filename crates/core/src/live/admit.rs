@@ -50,7 +50,7 @@ pub(crate) fn admit(
     now: Timestamp,
 ) -> Result<Session, Error> {
     let config = gateway.config();
-    let who = Who::find(head.uri, head.headers, config, |token| known::minted(gateway, token, now))?;
+    let who = Who::find(head.uri, head.headers, &config, |token| known::minted(gateway, token, now))?;
     if !asks_for_websocket(head.headers) {
         return Err(Error::new(Kind::BadRequest, NO_UPGRADE));
     }
