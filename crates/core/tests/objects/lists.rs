@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use libra_core::config::Config;
 use serde_json::Value;
 
 use crate::google::Google;
@@ -54,6 +55,18 @@ fn every_object_is_listed_once_on_pages_of_any_size() {
         // None is empty: the SDKs fail at that.
         assert_eq!(pages, 23_usize.div_ceil(size), "{size}");
     }
+}
+
+#[test]
+fn a_page_makes_no_more_calls_than_a_platform_allows() {
+    let mut google = Google::default();
+    for project in ["p0", "p3", "p4"] {
+        google.make(project, "files");
+    }
+    let mut harness = Harness::new(Config { most_calls: Some(2), ..pool() });
+    let (pages, names) = listed(&mut harness, &mut google, admins, 10);
+    assert_eq!(names.len(), 3);
+    assert!(pages >= 2, "{pages}");
 }
 
 #[test]

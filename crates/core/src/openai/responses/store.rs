@@ -421,6 +421,12 @@ mod tests {
             *shown = false;
             contents[1..].to_vec()
         };
+        let mut in_parts = Answers::within(10, 1 << 20);
+        for part in [&contents[..1], &contents[..1], &contents[1..]] {
+            in_parts.restore(part.to_vec(), NOW);
+        }
+        assert!(in_parts.is_known(&id(3)) && !in_parts.is_known(&id(2)));
+        assert_eq!(in_parts.order.len(), 2, "what is known is not kept anew");
         after.restore(contents, NOW);
         assert!(after.find(client("a"), &id(2), NOW).is_none(), "it was deleted");
         let [old, new] = [&mut before, &mut after]
