@@ -1,6 +1,7 @@
 //! What of JavaScript's global functions is used.
 
 use js_sys::{Function, Promise};
+use libra_core::seal::NONCE;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::RequestInit;
 
@@ -36,4 +37,11 @@ pub(crate) fn chance() -> u64 {
         return js_sys::Date::now().to_bits();
     }
     u64::from_le_bytes(bytes)
+}
+
+/// What an entry is sealed with, so that no two are sealed alike. None: the platform has no chance to give.
+pub(crate) fn nonce() -> Option<[u8; NONCE]> {
+    let mut bytes = [0; NONCE];
+    get_random_values(&mut bytes).ok()?;
+    Some(bytes)
 }
