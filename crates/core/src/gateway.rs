@@ -27,7 +27,7 @@ use crate::affinity::placed::Placed;
 use crate::affinity::spool::{self, Spool};
 use crate::auth::Access;
 use crate::check::Check;
-use crate::config::{Config, DEFAULT_MEMORY};
+use crate::config::{Config, DEFAULT_MEMORY, Notice};
 use crate::contents::{Content, ContentName, kept};
 use crate::error::Error;
 use crate::event::Event;
@@ -60,6 +60,7 @@ const LISTS_KEPT: usize = 32;
 #[derive(Debug)]
 pub struct Gateway {
     config: RwLock<Arc<Config>>,
+    reconfiguring: Mutex<()>,
     pool: Mutex<Pool>,
     guests: Mutex<Pool>,
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
@@ -113,6 +114,7 @@ impl Gateway {
         let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
+            reconfiguring: Mutex::default(),
             pool: Mutex::new(pool),
             guests: Mutex::new(guests),
             lists: Mutex::default(),
@@ -138,6 +140,45 @@ impl Gateway {
     /// whole.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes by other settings from now on, all at once. Requests that are under way end by those that they began with,
+    /// or by these: each looks at what it needs when it needs it.
+    ///
+    /// What is known of keys that stay is kept. What takes a restart to change stays as it was, and is named.
+    pub fn reconfigure(&self, mut config: Config, now: Timestamp) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        // Two that change it at once do it one after the other.
+        let _one = locked(&self.reconfiguring);
+        let current = self.config();
+        if config.listen != current.listen {
+            config.listen = current.listen;
+            notices.push(Notice::NeedsRestart { variable: "LIBRA_LISTEN" });
+        }
+        if config.memory != current.memory {
+            config.memory = current.memory;
+            notices.push(Notice::NeedsRestart { variable: "LIBRA_MEMORY" });
+        }
+        if config.project_probe && !current.project_probe {
+            notices.push(Notice::NeedsRestart { variable: "LIBRA_PROJECT_PROBE" });
+        }
+        let pool_changed = (&config.keys, &config.projects, &config.prices, config.strategy)
+            != (&current.keys, &current.projects, &current.prices, current.strategy);
+        if pool_changed {
+            let settings = PoolSettings {
+                strategy: config.strategy,
+                projects: &config.projects,
+                prices: &config.prices,
+            };
+            self.pool(false).reconfigure(&config.keys, settings, now);
+            self.pool(true).set_strategy(config.strategy);
+        }
+        for guests in [false, true] {
+            self.retries(guests).set_share(config.retry_budget);
+        }
+        locked(&self.lists).clear();
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        notices
     }
 
     /// The pool, or the memory of clients' own keys. Never held while something is waited for.

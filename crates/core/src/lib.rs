@@ -11,6 +11,7 @@ pub mod anthropic;
 pub mod audit;
 pub mod auth;
 pub mod check;
+pub mod clients;
 pub mod config;
 pub mod contents;
 pub mod error;

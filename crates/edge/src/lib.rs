@@ -38,14 +38,24 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 use web_sys::Request;
 
+use crate::answer::Farewell;
 pub use crate::answer::AnswerSource;
+use crate::app::Answer;
 use crate::body::AnswerBody;
 use crate::leaving::Leaving;
+pub use crate::live::Sockets;
+pub use crate::platform::Platform;
 use crate::shell::Shell;
+use crate::state::State;
+pub use crate::state::PlatformStore;
 
 /// What requests hold in memory altogether unless it is set, in bytes: isolates have 128 MB for everything, and a body is
 /// there up to three times.
 const MEMORY: u64 = 32 << 20;
+
+/// So many projects are asked for one list or one object: with what else a request does, platforms allow no more calls
+/// (Cloudflare's free plan: 50). A list goes on on its next page.
+const MOST_CALLS: u32 = 30;
 
 /// What a client that has left is answered with, as it reads nothing: nginx's number for it.
 const CLIENT_LEFT: u16 = 499;
@@ -54,10 +64,6 @@ thread_local! {
     /// The gateway of this isolate, or why there is none.
     static SHELL: OnceCell<Result<Rc<Shell>, String>> = const { OnceCell::new() };
 }
-
-/// So many projects are asked for one list or one object: with what else a request does, platforms allow no more calls
-/// (Cloudflare's free plan: 50). A list goes on on its next page.
-const MOST_CALLS: u32 = 30;
 
 /// Answers a request with a response.
 ///

@@ -174,7 +174,7 @@ pub(super) fn settle(
     if let (false, Some(first)) = (entries.is_empty(), unused.next()) {
         notices.push(Notice::ProjectsWithoutKeys { first: first.clone(), count: 1 + unused.count() });
     }
-    for Entry { key, said } in entries {
+    for Entry { key, said, .. } in entries {
         if let (Some(project), Some(said)) = (&key.project, said.take()) {
             projects.add(variable, project, *said)?;
         }

@@ -367,7 +367,7 @@ impl Single {
                 Some(Failure { class: Class::Empty | Class::Malformed, .. })
             ),
             paid: match &self.access {
-                Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
+                Access::Pool { client } => client.settings.paid_only,
                 Access::Own(_) => false,
             },
             only: self.only,

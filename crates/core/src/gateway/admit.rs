@@ -49,6 +49,16 @@ pub enum Accepted {
 }
 
 impl Gateway {
+    /// Whether somebody with the administration's token asks for `/admin/{page}`, which is the shell's own.
+    pub fn administers(&self, head: &Head<'_>, page: &str) -> bool {
+        let config = self.config();
+        if !admin::is_admin(head.headers, config.admin_token.as_ref()) {
+            return false;
+        }
+        let route = Route::find(head.method, head.uri, head.headers, &config.base_path);
+        matches!(route, Ok(Route { operation: Operation::Admin { page: asked }, .. }) if asked == page)
+    }
+
     /// Decides from the head alone what a request leads to.
     pub fn accept(self: &Arc<Self>, head: &Head<'_>, now: Timestamp) -> Accepted {
         let config = self.config();

@@ -1,16 +1,10 @@
 //! Clients of the pool, as they are administered.
 
+pub(crate) use libra_core::clients::ClientSettings;
 use libra_core::secret::{ApiKey, KeyId};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Origin;
-
-/// What is said of a client.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ClientSettings {
-    pub(crate) name: String,
-}
 
 /// A client. Never its key.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -33,6 +33,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<(&'static str, String)>, String> {
             ("keys", Value::Array(keys)) if keys.iter().any(Value::is_table) => {
                 variables.push(("LIBRA_KEYS", json_of(key, value)?.to_string()));
             }
+            ("clients", Value::Array(clients)) if clients.iter().any(Value::is_table) => {
+                variables.push(("LIBRA_CLIENTS", json_of(key, &dates_as_texts(value))?.to_string()));
+            }
             (key, value) => variables.push((variable(key, key)?, text_of(key, value)?)),
         }
     }
@@ -103,6 +106,18 @@ fn json_of(name: &str, value: &Value) -> Result<serde_json::Value, String> {
     })
 }
 
+/// A value whose dates and times are texts: when a client expires can be written with and without quotes.
+fn dates_as_texts(value: &Value) -> Value {
+    match value {
+        Value::Datetime(moment) => Value::String(moment.to_string()),
+        Value::Array(entries) => Value::Array(entries.iter().map(dates_as_texts).collect()),
+        Value::Table(table) => {
+            Value::Table(table.iter().map(|(key, value)| (key.clone(), dates_as_texts(value))).collect())
+        }
+        value => value.clone(),
+    }
+}
+
 fn aliases_of(name: &str, aliases: &Table) -> Result<String, String> {
     let aliases = aliases.iter().map(|(pattern, models)| {
         let one = models.as_str().map(serde_json::Value::from);
@@ -152,6 +167,13 @@ mod tests {
         check(
             "[[projects]]\nname = 'a'\nmax_per_day = { requests = 1000, cost = 5.0 }",
             &[("LIBRA_PROJECTS", "[{\"name\":\"a\",\"max_per_day\":{\"requests\":1000,\"cost\":5.0}}]")],
+        );
+        check(
+            "[[clients]]\nkey = 'a'\nname = 'b'\nexpires = 2027-01-31\nmodels = ['m*']\ncost_per_day = 1.5",
+            &[(
+                "LIBRA_CLIENTS",
+                "[{\"key\":\"a\",\"name\":\"b\",\"expires\":\"2027-01-31\",\"models\":[\"m*\"],\"cost_per_day\":1.5}]",
+            )],
         );
         check("[projects.a]\npriority = 1", &[("LIBRA_PROJECTS", "{\"a\":{\"priority\":1}}")]);
         check(
