@@ -8,6 +8,7 @@ mod bench;
 mod builds;
 mod platforms;
 mod report;
+mod state;
 
 use xtask::command::{self, cargo, exists, target};
 
