@@ -100,6 +100,7 @@ fn start(platform: &Platform) -> Result<Rc<Shell>, String> {
         js::log_error(&format!("libra: a fault at {place}; the gateway begins anew"));
         schedule_reinit();
     }));
+    js::seed_maps();
     let problem = |problem: String| {
         js::log_error(&format!("libra: {problem}"));
         problem

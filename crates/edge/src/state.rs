@@ -41,8 +41,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// How long where there is no other key than those that are kept.
 const PATIENCE_FOR_KEYS: Duration = Duration::from_secs(3);
 
-/// What others have written is read so often, beside a request; one that comes after a longer pause waits for it.
-const REFRESHED: Duration = Duration::from_secs(5);
+/// What others have written is read so often at most, beside a request: commands are counted by those who offer stores. One
+/// that comes after a longer pause waits for it.
+const REFRESHED: Duration = Duration::from_secs(10);
 const STALE: Duration = Duration::from_secs(60);
 
 /// An isolate writes so often at most.

@@ -87,6 +87,7 @@ fn with(bench: &Bench, platform: &Platform, store: Store, report: &mut Report) -
     phase("first", address.as_deref())?;
     phase("next", address.as_deref())?;
     if let Some(redis) = redis {
+        phase("slow", address.as_deref())?;
         redis.stop()?;
         phase("without", None)?;
     }
