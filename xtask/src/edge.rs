@@ -17,13 +17,14 @@ use crate::wasm;
 const MOST_PACKED: usize = 1 << 20;
 
 /// What engines of all platforms know. Said one by one: with all features allowed, the optimizer writes what they refuse.
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 7] = [
     "--enable-bulk-memory",
     "--enable-sign-ext",
     "--enable-mutable-globals",
     "--enable-nontrapping-float-to-int",
     "--enable-reference-types",
     "--enable-multivalue",
+    "--enable-simd",
 ];
 
 /// The JavaScript that wasm-bindgen makes, and the WebAssembly beside it.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
+mod play;
 pub mod strict;
 
 use std::collections::VecDeque;
@@ -137,6 +138,7 @@ pub struct Harness {
     pub now: Timestamp,
     /// What answers where media are fetched from.
     pub web: Web,
+    play: Option<play::Play>,
 }
 
 /// A request of a client.
@@ -229,7 +231,8 @@ pub fn projects(count: usize) -> Config {
 
 impl Harness {
     pub fn new(config: Config) -> Self {
-        Self { gateway: Gateway::new(config, 1), now: START, web: Box::new(no_web) }
+        let play = play::Play::begin(&config);
+        Self { gateway: Gateway::new(config, 1), now: START, web: Box::new(no_web), play }
     }
 
     /// The exchange of a call that is let in.
@@ -239,10 +242,18 @@ impl Harness {
 
     /// Sends a call; `upstream` answers each request that goes up.
     pub fn send(&mut self, call: &Call, mut upstream: impl FnMut(&Request<Option<Bytes>>) -> Canned) -> Seen {
-        let reply = match self.accept(call) {
-            Ok(exchange) => return self.drive(exchange, &mut upstream),
-            Err(reply) => reply,
+        let at = self.now;
+        let seen = match self.accept(call) {
+            Ok(exchange) => self.drive(exchange, &mut upstream),
+            Err(reply) => Self::refused(reply),
         };
+        if let Some(play) = &mut self.play {
+            play.seen(call, at, &seen);
+        }
+        seen
+    }
+
+    fn refused(reply: Response<Bytes>) -> Seen {
         let (head, body) = reply.into_parts();
         Seen {
             status: head.status.as_u16(),
@@ -297,10 +308,17 @@ impl Harness {
                     let key = key.or_else(|| request.headers().get("authorization"));
                     calls.push(key.map_or("", |key| key.to_str().expect("ASCII")).to_owned());
                     let canned = upstream(&request);
+                    if let Some(play) = &mut self.play {
+                        play.answered(&request, &canned);
+                    }
                     running.push((op, self.now + canned.after, outcomes(canned)));
                 }
                 Step::Start(op, Op::Fetch(request)) => {
-                    running.push((op, self.now, (self.web)(&request).into()));
+                    let outcomes = (self.web)(&request);
+                    if let Some(play) = &mut self.play {
+                        play.fetched(&request, &outcomes);
+                    }
+                    running.push((op, self.now, outcomes.into()));
                 }
                 Step::Cancel(op) => running.retain(|(running, ..)| *running != op),
                 Step::WaitUntil(until) => {
