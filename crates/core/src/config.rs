@@ -30,10 +30,12 @@ pub use self::models::AliasFor;
 pub(crate) use self::models::pattern as model_pattern;
 pub use self::notice::Notice;
 pub use self::prices::Price;
-pub use self::projects::{ModelLimits, ProjectSettings, Tier};
+pub use self::projects::{
+    ModelLimits, ProjectSettings, Tier, label as read_label, project_name as read_project_name,
+};
 pub(crate) use self::values::networks as read_network;
 pub use self::values::size as read_size;
-pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};
+pub use self::variables::{Group, VARIABLES, Variable, is_live, is_secret, list_of, quoted};
 
 use self::lists::Source;
 use crate::clients::Clients;

@@ -18,6 +18,7 @@ const KEY: usize = 32;
 pub const NONCE: usize = 24;
 
 /// What seals and opens.
+#[derive(Clone)]
 pub struct Seal(XChaCha20Poly1305);
 
 /// The key is never shown.

@@ -11,20 +11,29 @@ mod clients;
 mod keys;
 mod projects;
 mod settings;
+mod watch;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use libra_core::clients::HashKey;
+use libra_core::config::{Config, Notice};
 use libra_core::gateway::Gateway;
-use libra_core::secret::{ApiKey, KeyId};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+use crate::cli::Options;
+use crate::clock;
+use crate::settings::{Place, Settings};
+use crate::store::{self, Book, Change, Kept, Note, Noted, Opened, StoreError};
 
 pub(crate) use self::clients::{ClientSettings, ClientView, NewClient};
 pub(crate) use self::keys::{Added, KeyChange, KeyView, NewKey};
 pub(crate) use self::projects::{ProjectChange, ProjectView};
 pub(crate) use self::settings::SettingView;
+pub(crate) use self::watch::watch;
 
 /// Who changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,139 +124,108 @@ pub(crate) struct Reloaded {
 
 /// The administration of a gateway, or of its store while none runs.
 pub(crate) struct Administration {
-    gateway: Option<Arc<Gateway>>,
+    options: Options,
+    state: Mutex<State>,
+    /// What goes by the settings, where a gateway runs.
+    governed: OnceLock<Governed>,
+}
+
+/// A gateway, and what is to be told when something has changed.
+struct Governed {
+    gateway: Arc<Gateway>,
+    changed: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Both halves of what holds.
+struct State {
+    /// What files and the environment say, with the settings that the store adds.
+    settings: Settings,
+    /// What is held in memory where nobody says how much.
+    memory: Option<u64>,
+    kept: Kept,
+    /// Why there is none, in words.
+    book: Result<Book, &'static str>,
+    hash_key: Option<HashKey>,
+    /// What holds now.
+    config: Config,
+    /// The folder, where no gateway holds it.
+    _store: Option<Opened>,
 }
 
 impl Administration {
-    /// All keys of the pool, in its order.
-    pub(crate) fn keys(&self) -> Vec<KeyView> {
-        Vec::new()
-    }
-
-    /// Adds keys to the pool. Those that are there already are told apart, and nothing is said of them.
+    /// The administration of a gateway that is to be made with [`config`](Self::config).
+    ///
+    /// A stored setting that cannot be used any more is left out with a warning: a start must not fail for it.
     ///
     /// # Errors
-    /// No store; a label, tag or project that cannot be; a key that is a client's. Then none is added.
-    pub(crate) fn add_keys(&self, actor: Actor, keys: Vec<NewKey>) -> Result<Added, Refusal> {
-        let _ = (actor, keys);
-        Err(self.no_store())
+    /// The store cannot be read.
+    pub(crate) fn begin(
+        options: &Options,
+        settings: Settings,
+        store: Option<&Opened>,
+    ) -> Result<Self, StoreError> {
+        let why = match &settings.store.place {
+            Place::Nowhere => {
+                "libra runs without a store (--ephemeral, --demo or LIBRA_DATA=off), so that nothing could be kept: \
+                 change the settings, or start it with LIBRA_DATA set to a folder"
+            }
+            Place::Named(_) | Place::Usual(_) => {
+                "the usual data folder cannot be used, so that nothing could be kept: change the settings, or start \
+                 libra with LIBRA_DATA set to a folder"
+            }
+        };
+        let (mut kept, book, hash_key) = match store {
+            Some(store) => {
+                let mut book = store.book()?;
+                let hash_key = book.hash_key()?;
+                (book.read()?, Ok(book), Some(hash_key))
+            }
+            None => (Kept::default(), Err(why), None),
+        };
+        if kept.unreadable > 0 {
+            tracing::warn!(
+                entries = kept.unreadable,
+                "not all keys and settings of the store open with its secret"
+            );
+        }
+        let memory = settings.config.memory;
+        let settings = with_stored(options, settings, &mut kept);
+        let config = effective(&settings, memory, &kept, hash_key.as_ref());
+        let state = State { settings, memory, kept, book, hash_key, config, _store: None };
+        Ok(Self { options: options.clone(), state: Mutex::new(state), governed: OnceLock::new() })
     }
 
-    /// Changes what is said of a key, whether it comes from the settings or the store.
+    /// The administration of the store alone, for commands while no gateway runs. It holds the data folder.
     ///
     /// # Errors
-    /// No store, no such key, a value that cannot be.
-    pub(crate) fn change_key(&self, actor: Actor, key: KeyId, change: KeyChange) -> Result<KeyView, Refusal> {
-        let _ = (actor, key, change);
-        Err(self.no_store())
+    /// There is no store, a gateway uses it, or it cannot be read.
+    pub(crate) fn of_store(options: &Options, settings: Settings) -> Result<Self, StoreError> {
+        let opened = store::open_existing(&settings.store)?;
+        let this = Self::begin(options, settings, Some(&opened))?;
+        this.state()._store = Some(opened);
+        Ok(this)
     }
 
-    /// Removes keys for ever; requests that run with them end well.
-    ///
-    /// # Errors
-    /// No store, no such key, or one that comes from the settings (it can be paused). Then none is removed.
-    pub(crate) fn remove_keys(&self, actor: Actor, keys: &[KeyId]) -> Result<(), Refusal> {
-        let _ = (actor, keys);
-        Err(self.no_store())
+    /// What holds now.
+    pub(crate) fn config(&self) -> Config {
+        self.state().config.clone()
     }
 
-    /// All keys themselves. It is noted in the log of changes that they were given out.
-    ///
-    /// # Errors
-    /// It cannot be noted: then they are not given out.
-    pub(crate) fn export_keys(&self, actor: Actor) -> Result<Vec<(KeyView, ApiKey)>, Refusal> {
-        let _ = actor;
-        Err(self.no_store())
+    /// The files that settings come from.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.state().settings.files.clone()
     }
 
-    /// All clients, by name.
-    pub(crate) fn clients(&self) -> Vec<ClientView> {
-        Vec::new()
+    /// What to tell at the start.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let state = self.state();
+        notices(&state.settings, &state.config)
     }
 
-    /// Adds a client. Its key is in the answer, and never again.
-    ///
-    /// # Errors
-    /// No store, a name that another one has, settings that cannot be, a key that is a client's or the pool's.
-    pub(crate) fn add_client(
-        &self,
-        actor: Actor,
-        client: NewClient,
-    ) -> Result<(ClientView, ApiKey), Refusal> {
-        let _ = (actor, client);
-        Err(self.no_store())
-    }
-
-    /// Replaces what is said of a client.
-    ///
-    /// # Errors
-    /// As above; no such client, or one that comes from the settings.
-    pub(crate) fn change_client(
-        &self,
-        actor: Actor,
-        client: KeyId,
-        settings: ClientSettings,
-    ) -> Result<ClientView, Refusal> {
-        let _ = (actor, client, settings);
-        Err(self.no_store())
-    }
-
-    /// Removes a client: its key opens nothing from then on.
-    ///
-    /// # Errors
-    /// As above.
-    pub(crate) fn remove_client(&self, actor: Actor, client: KeyId) -> Result<(), Refusal> {
-        let _ = (actor, client);
-        Err(self.no_store())
-    }
-
-    /// Gives a client another key; the one it had opens nothing from then on. The view has the id to go by from now
-    /// on.
-    ///
-    /// # Errors
-    /// As above.
-    pub(crate) fn rotate_client(&self, actor: Actor, client: KeyId) -> Result<(ClientView, ApiKey), Refusal> {
-        let _ = (actor, client);
-        Err(self.no_store())
-    }
-
-    /// All projects that have a name, by name.
-    pub(crate) fn projects(&self) -> Vec<ProjectView> {
-        Vec::new()
-    }
-
-    /// Changes what is said of a project. It wins over what the settings say, field by field.
-    ///
-    /// # Errors
-    /// No store, no such project, a value that cannot be.
-    pub(crate) fn change_project(
-        &self,
-        actor: Actor,
-        project: &str,
-        change: ProjectChange,
-    ) -> Result<ProjectView, Refusal> {
-        let _ = (actor, project, change);
-        Err(self.no_store())
-    }
-
-    /// Every setting there is, in the order of the documents.
-    pub(crate) fn settings(&self) -> Vec<SettingView> {
-        Vec::new()
-    }
-
-    /// Sets a setting, or takes it back (none). What files or the environment say wins over the store, so that a
-    /// setting that is set there cannot be changed here.
-    ///
-    /// # Errors
-    /// No store, no such setting, one that is set elsewhere or needs a restart, a value that cannot be.
-    pub(crate) fn change_setting(
-        &self,
-        actor: Actor,
-        name: &str,
-        value: Option<&str>,
-    ) -> Result<SettingView, Refusal> {
-        let _ = (actor, name, value);
-        Err(self.no_store())
+    /// From now on this gateway goes by what holds. `changed` is called after each change.
+    pub(crate) fn govern(&self, gateway: Arc<Gateway>, changed: impl Fn() + Send + Sync + 'static) {
+        // There is one, made once.
+        let _ = self.governed.set(Governed { gateway, changed: Box::new(changed) });
     }
 
     /// The log of changes, newest first: at most `limit` entries with numbers below `before`.
@@ -255,8 +233,19 @@ impl Administration {
     /// # Errors
     /// No store, or it cannot be read.
     pub(crate) fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, Refusal> {
-        let _ = (before, limit);
-        Err(self.no_store())
+        let state = self.state();
+        let book = state.book.as_ref().map_err(|why| Refusal::NoStore((*why).to_owned()))?;
+        let notes = book.notes(before, limit).map_err(|error| Refusal::Disk(error.to_string()))?;
+        let entry = |note: Noted| AuditEntry {
+            number: note.number,
+            at: note.at,
+            actor: note.actor,
+            action: note.action,
+            subject: note.subject,
+            before: note.before,
+            after: note.after,
+        };
+        Ok(notes.into_iter().map(entry).collect())
     }
 
     /// Reads files and the environment again. Where something is wrong, all stays as it is.
@@ -264,12 +253,140 @@ impl Administration {
     /// # Errors
     /// What is wrong, with its line.
     pub(crate) fn reload(&self) -> Result<Reloaded, Refusal> {
-        Ok(Reloaded { notices: Vec::new() })
+        let mut state = self.state();
+        if state.settings.demo {
+            return Ok(Reloaded { notices: vec!["a demonstration keeps its settings".to_owned()] });
+        }
+        let settings = Settings::load_with(&self.options, &state.kept.settings)
+            .map_err(|error| Refusal::Wrong(error.to_string()))?;
+        let config = effective(&settings, state.memory, &state.kept, state.hash_key.as_ref());
+        let mut told = notices(&settings, &config);
+        let restart: [(&str, bool); 5] = [
+            ("LIBRA_LOG", settings.log != state.settings.log),
+            ("HTTPS_PROXY, ALL_PROXY or NO_PROXY", settings.proxies != state.settings.proxies),
+            ("LIBRA_DATA", settings.store.place != state.settings.store.place),
+            ("LIBRA_SECRET", settings.store.secret != state.settings.store.secret),
+            ("LIBRA_FETCH_ALLOW", settings.config.fetch_allow != state.settings.config.fetch_allow),
+        ];
+        let restart = restart.into_iter().filter(|(_, changed)| *changed);
+        told.extend(
+            restart.map(|(name, _)| format!("{name}: has changed, and counts from the next start on")),
+        );
+        told.extend(self.put_in_force(&mut state, config));
+        state.settings = settings;
+        Ok(Reloaded { notices: told })
     }
 
-    fn no_store(&self) -> Refusal {
-        Refusal::NoStore("there is no store".to_owned())
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Writes changes, and then has them hold. In this order, so that nothing holds that is not on disk.
+    fn change(
+        &self,
+        state: &mut State,
+        actor: Actor,
+        changes: Vec<Change>,
+        notes: Vec<Told>,
+    ) -> Result<(), Refusal> {
+        if changes.is_empty() && notes.is_empty() {
+            return Ok(());
+        }
+        let at = clock::now().as_millis();
+        let notes: Vec<Note> = notes
+            .into_iter()
+            .map(|Told { action, subject, before, after }| Note {
+                at,
+                actor: actor.to_string(),
+                action,
+                subject,
+                before,
+                after,
+            })
+            .collect();
+        let book = state.book.as_mut().map_err(|why| Refusal::NoStore((*why).to_owned()))?;
+        book.write(&changes, &notes).map_err(|error| Refusal::Disk(error.to_string()))?;
+        let is_change = !changes.is_empty();
+        state.kept.take(changes);
+        if is_change {
+            let config = effective(&state.settings, state.memory, &state.kept, state.hash_key.as_ref());
+            for notice in self.put_in_force(state, config) {
+                tracing::warn!("{notice}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Has these settings hold. What to tell of it.
+    fn put_in_force(&self, state: &mut State, config: Config) -> Vec<String> {
+        state.config = config.clone();
+        let Some(governed) = self.governed.get() else { return Vec::new() };
+        let notices = governed.gateway.reconfigure(config, clock::now());
+        (governed.changed)();
+        notices.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl State {
+    /// Whether anything can be kept.
+    fn check_store(&self) -> Result<(), Refusal> {
+        self.book.as_ref().map(|_| ()).map_err(|why| Refusal::NoStore((*why).to_owned()))
+    }
+}
+
+/// What is noted of a change.
+struct Told {
+    action: &'static str,
+    subject: String,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+/// The settings with what the store adds, as far as that can be used.
+fn with_stored(options: &Options, settings: Settings, kept: &mut Kept) -> Settings {
+    if settings.demo {
+        return settings;
+    }
+    while !kept.settings.is_empty() {
+        match Settings::load_with(options, &kept.settings) {
+            Ok(settings) => return settings,
+            Err(error) => {
+                tracing::warn!("a stored setting is left out, as it cannot be used: {error}");
+                let name = error.stored().map(str::to_owned);
+                match name.filter(|name| kept.settings.contains_key(name)) {
+                    Some(name) => drop(kept.settings.remove(&name)),
+                    // Together with others it makes something else wrong.
+                    None => kept.settings.clear(),
+                }
+            }
+        }
+    }
+    settings
+}
+
+/// What holds: the settings, and what the store adds to them.
+fn effective(settings: &Settings, memory: Option<u64>, kept: &Kept, hash_key: Option<&HashKey>) -> Config {
+    let mut config = settings.config.clone();
+    config.memory = config.memory.or(memory);
+    projects::add(&mut config, &kept.projects);
+    clients::add(&mut config, &kept.clients, hash_key);
+    keys::add(&mut config, &kept.keys);
+    config
+}
+
+/// What to tell of settings, without what the store makes good.
+fn notices(settings: &Settings, config: &Config) -> Vec<String> {
+    let (has_keys, has_clients) = (!config.keys.is_empty(), !config.clients.is_empty());
+    let mut notices: Vec<Notice> = settings.notices.clone();
+    notices.retain(|notice| match notice {
+        Notice::PoolClosed => !has_clients,
+        Notice::ClientsWithoutPool => !has_keys,
+        _ => true,
+    });
+    if has_keys && !has_clients && !notices.contains(&Notice::PoolClosed) {
+        notices.push(Notice::PoolClosed);
+    }
+    notices.iter().map(ToString::to_string).collect()
 }
 
 /// A field that was given, be it as null.

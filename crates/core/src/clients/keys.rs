@@ -15,6 +15,7 @@ use crate::secret::{ApiKey, KeyId};
 /// A client that may use the pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Client {
+    id: KeyId,
     key: ClientKey,
     /// What is said of it.
     pub settings: ClientSettings,
@@ -41,16 +42,28 @@ pub struct HashKey(Zeroizing<[u8; 32]>);
 impl Client {
     /// A client by its key.
     pub fn new(key: ApiKey, settings: ClientSettings) -> Self {
-        Self { key: ClientKey::Text(key), settings }
+        Self { id: key.id(), key: ClientKey::Text(key), settings }
     }
 
     /// A client of a store, which knows a hash of its key.
     pub fn stored(id: KeyId, hash: KeyHash, settings: ClientSettings) -> Self {
-        Self { key: ClientKey::Hashed(id, hash), settings }
+        Self { id, key: ClientKey::Hashed(id, hash), settings }
+    }
+
+    /// The same client going by this identity: that of its first key, where it was given another key since, so that
+    /// counts and objects stay its own.
+    #[must_use]
+    pub fn known_as(self, id: KeyId) -> Self {
+        Self { id, ..self }
     }
 
     /// What stands for the client in counts, objects and logs.
     pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// What stands for its key.
+    pub fn key_id(&self) -> KeyId {
         match &self.key {
             ClientKey::Text(key) => key.id(),
             ClientKey::Hashed(id, _) => *id,
@@ -126,6 +139,8 @@ impl fmt::Debug for KeyHash {
 #[derive(Debug, Clone, Default)]
 pub struct Clients {
     by_id: HashMap<KeyId, Arc<Client>>,
+    /// The clients that do not go by their keys' identity, by that.
+    by_key: HashMap<KeyId, KeyId>,
     hash_key: Option<HashKey>,
 }
 
@@ -137,6 +152,9 @@ impl Clients {
 
     /// Adds a client, or replaces the one with the same key. Returns the one that was replaced.
     pub fn insert(&mut self, client: Client) -> Option<Arc<Client>> {
+        if client.key_id() != client.id() {
+            self.by_key.insert(client.key_id(), client.id());
+        }
         self.by_id.insert(client.id(), Arc::new(client))
     }
 
@@ -147,7 +165,8 @@ impl Clients {
 
     /// The client whose key this is.
     pub fn by_key(&self, key: &ApiKey) -> Option<&Arc<Client>> {
-        let client = self.by_id.get(&key.id())?;
+        let id = self.by_key.get(&key.id()).copied().unwrap_or(key.id());
+        let client = self.by_id.get(&id)?;
         let is_its = match &client.key {
             ClientKey::Text(known) => known == key,
             ClientKey::Hashed(_, hash) => self.hash_key.as_ref().is_some_and(|by| by.hash(key) == *hash),
@@ -190,8 +209,11 @@ impl FromIterator<ApiKey> for Clients {
 
 impl FromIterator<Client> for Clients {
     fn from_iter<I: IntoIterator<Item = Client>>(clients: I) -> Self {
-        let by_id = clients.into_iter().map(|client| (client.id(), Arc::new(client))).collect();
-        Self { by_id, hash_key: None }
+        let mut all = Self::default();
+        for client in clients {
+            all.insert(client);
+        }
+        all
     }
 }
 
@@ -214,6 +236,12 @@ mod tests {
         let other = Client::stored(key.id(), by.hash(&ApiKey::new("another")), ClientSettings::default());
         clients.insert(other);
         assert!(!clients.contains(&key) && clients.find(key.id()).is_some());
+        // Another key for the same client.
+        let (old, new) = (key.clone(), ApiKey::new("libra-another-key-of-it"));
+        let settings = ClientSettings::default();
+        clients.insert(Client::stored(new.id(), by.hash(&new), settings).known_as(old.id()));
+        assert!(clients.contains(&new) && !clients.contains(&old));
+        assert_eq!(clients.by_key(&new).map(|client| client.id()), Some(old.id()));
         let shown = format!("{stored:?} {clients:?}");
         assert!(!shown.contains("[7") && !shown.contains("0123456789"), "{shown}");
         // A change of this hash would lock all stored clients out.

@@ -12,8 +12,7 @@ use toml::{Table, Value};
 pub(super) fn parse(text: &str) -> Result<Vec<(&'static str, String)>, String> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
-        let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("line {line} is not valid TOML")
+        format!("line {} is not valid TOML{}", line_at(text, at), reason(error.message()))
     })?;
     let mut variables = Vec::new();
     for (key, value) in &table {
@@ -40,6 +39,39 @@ pub(super) fn parse(text: &str) -> Result<Vec<(&'static str, String)>, String> {
         }
     }
     Ok(variables)
+}
+
+/// The line of a place in the text, counted from 1.
+fn line_at(text: &str, at: usize) -> usize {
+    text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// What the reader says of it, if it quotes nothing that could be a key.
+fn reason(message: &str) -> String {
+    let is_short = |word: &str| word.chars().count() < 20;
+    let first = message.lines().next().unwrap_or_default();
+    if first.is_empty() || !first.split(char::is_whitespace).all(is_short) || first.contains('`') {
+        return String::new();
+    }
+    format!(": {first}")
+}
+
+/// The line on which a variable is set, counted from 1. The file is valid.
+pub(super) fn line_of(text: &str, variable: &str) -> Option<usize> {
+    let table = toml::de::DeTable::parse(text).ok()?;
+    let name = name_of(variable);
+    let in_service = |key: &str, value: &toml::Spanned<toml::de::DeValue<'_>>| {
+        let inner = name.strip_prefix("custom_llm_").filter(|_| key == "custom_llm")?;
+        let table = value.get_ref().as_table()?;
+        table.iter().find(|(key, _)| key.get_ref() == inner).map(|(key, _)| key.span().start)
+    };
+    let at = table.get_ref().iter().find_map(|(key, value)| {
+        if key.get_ref() == name.as_str() {
+            return Some(key.span().start);
+        }
+        in_service(key.get_ref(), value)
+    });
+    at.map(|at| line_at(text, at))
 }
 
 /// A setting's name in the file: the variable's in lower case, without `LIBRA_`.
@@ -209,7 +241,10 @@ mod tests {
             "there is no setting the value given (39 characters)",
         );
         check("listen = ':80'\nkeys = ['secret'\nx = 1", "line 3 is not valid TOML");
-        check("keys = secret", "line 1 is not valid TOML");
+        check(
+            "keys = secret",
+            "line 1 is not valid TOML: string values must be quoted, expected literal string",
+        );
         check(
             "log = 2026-11-24",
             "log: a datetime cannot be used here; write a text in quotes, a number or an array of texts",

@@ -14,7 +14,7 @@ use super::folder;
 const SECRET: usize = 32;
 
 /// What seals and opens.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Seal(seal::Seal);
 
 impl Seal {
@@ -53,7 +53,7 @@ impl Seal {
 }
 
 /// Makes a secret and writes it into a file for its owner alone.
-fn make(path: &Path) -> io::Result<Zeroizing<String>> {
+pub(super) fn make(path: &Path) -> io::Result<Zeroizing<String>> {
     let bytes = Zeroizing::new(random::<SECRET>()?);
     let text: Zeroizing<String> = Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
     let mut file = folder::private().open(path)?;
@@ -64,7 +64,7 @@ fn make(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-fn random<const N: usize>() -> io::Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes)

@@ -75,7 +75,7 @@ fn gateway() -> Arc<Gateway> {
 
 fn settings(folder: &Path) -> StoreSettings {
     let retention = Retention { age: Duration::from_secs(30 * 86_400), size: 500_000_000 };
-    StoreSettings { place: Place::Named(folder.to_owned()), secret: None, retention }
+    StoreSettings { place: Place::Named(folder.to_owned()), secret: None, new_secret: None, retention }
 }
 
 fn opened(folder: &Path) -> Opened {
