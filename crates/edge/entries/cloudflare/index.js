@@ -27,10 +27,16 @@ export class Libra extends DurableObject {
 }
 
 export default {
-  fetch(request, env, context) {
+  async fetch(request, env, context) {
     if (env.LIBRA === undefined) return serve(request, env, context);
     // Where it is made, and Gemini is asked from. Once it is there, it stays.
     const locationHint = env.LIBRA_LOCATION ?? "enam";
-    return env.LIBRA.get(env.LIBRA.idFromName("libra"), { locationHint }).fetch(request);
+    try {
+      return await env.LIBRA.get(env.LIBRA.idFromName("libra"), { locationHint }).fetch(request);
+    } catch {
+      // It has more to do than it can, or is being moved: all clients try that again.
+      const error = { code: 503, status: "UNAVAILABLE", message: "The gateway is busy; try again. 网关繁忙，请重试。" };
+      return Response.json({ error }, { status: 503, headers: { "retry-after": "1" } });
+    }
   },
 };

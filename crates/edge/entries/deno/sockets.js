@@ -1,7 +1,7 @@
 // WebSockets of the Live API, as Deno makes them.
 export const sockets = {
   accept(request, headers) {
-    const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
+    const { socket, response } = Deno.upgradeWebSocket(request);
     for (const [name, value] of headers) response.headers.set(name, value);
     return { socket, response };
   },
