@@ -64,9 +64,7 @@ pub(crate) async fn answer(shell: &Rc<Shell>, request: &Request, platform: &Plat
             let body = ClientBody::new(None, Incoming::new(request.body()), exchange.body_limit());
             drive(exchange, shell, Some(body)).await
         }
-        Accepted::NeedBody(intake) => {
-            with_body(shell, platform, intake, Incoming::new(request.body())).await
-        }
+        Accepted::NeedBody(intake) => with_body(shell, platform, intake, Incoming::new(request.body())).await,
         Accepted::Upgrade(session) => match platform.sockets() {
             Some(sockets) => return Answer::Live(session, sockets),
             None => no_live(),

@@ -28,7 +28,8 @@ const MOST_KEYS: usize = 40;
 const MOST_CALLS: usize = 44;
 
 /// What is said of the keys beyond.
-const LEFT_OUT: &str = "not checked: an edge allows so many calls a request only; send this key again, with 40 at most";
+const LEFT_OUT: &str =
+    "not checked: an edge allows so many calls a request only; send this key again, with 40 at most";
 
 /// The answer to `POST /verify`.
 pub(crate) async fn answer(verification: Verification) -> Response<AnswerBody> {

@@ -38,16 +38,16 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 use web_sys::Request;
 
-use crate::answer::Farewell;
 pub use crate::answer::AnswerSource;
+use crate::answer::Farewell;
 use crate::app::Answer;
 use crate::body::AnswerBody;
 use crate::leaving::Leaving;
 pub use crate::live::Sockets;
 pub use crate::platform::Platform;
 use crate::shell::Shell;
-use crate::state::State;
 pub use crate::state::PlatformStore;
+use crate::state::State;
 
 /// What requests hold in memory altogether unless it is set, in bytes: isolates have 128 MB for everything, and a body is
 /// there up to three times.

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use libra_core::failure::BODY_LIMIT;
-use libra_core::live::{Close, Ended, Fault, Frame, Input, MAX_FROM_CLIENT, MAX_FROM_UPSTREAM, Outgoing, Session, Step};
+use libra_core::live::{Close, Ended, Fault, Frame, Input, MAX_FROM_CLIENT, Outgoing, Session, Step};
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -27,8 +27,9 @@ use crate::head;
 use crate::incoming::Incoming;
 use crate::log;
 
-/// So much of what a side sends waits until the session takes it. One message may have as much.
-const WAITING: usize = MAX_FROM_UPSTREAM;
+/// So much of what a side sends waits until the session takes it, and so much one message may have: an isolate has 128 MB,
+/// and Cloudflare takes no larger ones.
+const WAITING: usize = 32 << 20;
 
 /// While the platform still holds so much of what a side is sent, nothing more is given to it; it is looked again so soon.
 const UNSENT: f64 = (1 << 20) as f64;
@@ -210,7 +211,7 @@ impl Relay {
                         self.upstream = Upward::None;
                         return Poll::Ready(match dialled {
                             Dialled::Open(socket) => {
-                                self.upstream = Upward::Open(End::new(socket, MAX_FROM_UPSTREAM));
+                                self.upstream = Upward::Open(End::new(socket, WAITING));
                                 Input::Connected(HeaderMap::new())
                             }
                             Dialled::Refused(status, headers, body) => Input::Refused(status, headers, body),
@@ -314,10 +315,13 @@ struct End {
     socket: Socket,
     inbox: Rc<Inbox>,
     /// What listens, for as long as it may be called.
-    listeners: [(&'static str, Closure<dyn FnMut(JsValue)>); 3],
+    listeners: [(&'static str, Listener); 3],
     /// Whether nothing more can be sent.
     is_closed: bool,
 }
+
+/// What a platform calls with an event.
+type Listener = Closure<dyn FnMut(JsValue)>;
 
 /// What an end has brought and the session has not taken.
 #[derive(Default)]
@@ -350,7 +354,7 @@ impl End {
         socket.set_binary_type("arraybuffer");
         let inbox = Rc::new(Inbox::default());
         let [on_message, on_close, on_error] = [(); 3].map(|()| Rc::clone(&inbox));
-        let listeners: [(&str, Closure<dyn FnMut(JsValue)>); 3] = [
+        let listeners: [(&str, Listener); 3] = [
             ("message", Closure::new(move |event: JsValue| on_message.take_in(message(&event, most)))),
             ("close", Closure::new(move |event: JsValue| on_close.take_in(Got::Ended(closed(&event))))),
             ("error", Closure::new(move |_| on_error.take_in(Got::Ended(Ended::Lost)))),
@@ -375,7 +379,9 @@ impl End {
                     // A text came as one, and nothing of it but a name in JSON has changed.
                     Err(_) => Ok(()),
                 },
-                Outgoing::Frame(Frame { payload, .. }) => self.socket.send_bytes(&Uint8Array::from(&*payload)),
+                Outgoing::Frame(Frame { payload, .. }) => {
+                    self.socket.send_bytes(&Uint8Array::from(&*payload))
+                }
                 // The platforms have their own.
                 Outgoing::Ping => Ok(()),
                 Outgoing::Close(close) => {

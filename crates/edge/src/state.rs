@@ -235,11 +235,8 @@ async fn find(
     for _ in 0..LONGEST_CHAIN {
         let names: Vec<String> = sought.iter().map(ContentName::as_text).collect();
         let kept = store.find(&names).await?;
-        let opened: Vec<Content> = sought
-            .iter()
-            .zip(kept)
-            .filter_map(|(name, kept)| name.open(&kept?, seal))
-            .collect();
+        let opened: Vec<Content> =
+            sought.iter().zip(kept).filter_map(|(name, kept)| name.open(&kept?, seal)).collect();
         sought.clear();
         for content in &opened {
             if let Content::Answer { before: Some(before), .. } = content

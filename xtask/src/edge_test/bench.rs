@@ -78,7 +78,8 @@ impl Bench {
         let folder = self.fresh(platform.name)?;
         let simulator = self.simulator(&folder)?;
         let log = folder.join("platform.log");
-        let place = Place { folder, address: free_address()?, upstream: simulator.url(), log, more: Vec::new() };
+        let place =
+            Place { folder, address: free_address()?, upstream: simulator.url(), log, more: Vec::new() };
         let server = (platform.start)(self, &place)?;
         let mut report = Report::new(platform.name, platform.program);
         for script in CHECKS {
@@ -97,7 +98,8 @@ impl Bench {
         let mut command = gateway::simulator(&target().join("debug/libra-simulator"), &folder);
         let simulator = Server::start(&mut command, &folder.join("simulator.log"))?;
         let log = folder.join("platform.log");
-        let place = Place { folder, address: free_address()?, upstream: simulator.url(), log, more: Vec::new() };
+        let place =
+            Place { folder, address: free_address()?, upstream: simulator.url(), log, more: Vec::new() };
         let server = (platform.start)(self, &place)?;
         for script in SDKS {
             println!("-- {script}");

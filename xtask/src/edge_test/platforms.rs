@@ -29,10 +29,7 @@ pub(super) const PLATFORMS: [Platform; 5] = [
         program: "workerd serve",
         start: workerd,
         skipped: &[
-            (
-                "abort-before-head",
-                "workerd by itself sees a client leave only when it sends something",
-            ),
+            ("abort-before-head", "workerd by itself sees a client leave only when it sends something"),
             SERVES_SESSIONS,
         ],
     },
@@ -41,10 +38,7 @@ pub(super) const PLATFORMS: [Platform; 5] = [
         program: "wrangler dev --local",
         start: wrangler,
         skipped: &[
-            (
-                "abort-before-head",
-                "workerd by itself sees a client leave only when it sends something",
-            ),
+            ("abort-before-head", "workerd by itself sees a client leave only when it sends something"),
             SERVES_SESSIONS,
         ],
     },

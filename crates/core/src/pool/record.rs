@@ -259,7 +259,9 @@ mod tests {
         });
         let others = [
             StateChange::Rest { project: project(1), model: None, until },
-            StateChange::Rest { project: project(1), model: Some("m/\"ä\"".into()), until: Timestamp::NEVER },
+            StateChange::Rest {
+                project: project(1), model: Some("m/\"ä\"".into()), until: Timestamp::NEVER
+            },
             StateChange::Restored { key, at: NOW },
             StateChange::Spent { project: project(1), ends: until, requests: 3, cost_millionths: 7 },
             StateChange::Object { object: "files/a".into(), key, maker: Some(key), until },
@@ -326,7 +328,8 @@ mod tests {
         let rank = |change| Record::new(change, NOW).rank;
         let rest = |until| StateChange::Rest { project: project(1), model: None, until };
         assert!(rank(rest(until)) > rank(rest(NOW)));
-        let spent = |ends, requests| StateChange::Spent { project: project(1), ends, requests, cost_millionths: 0 };
+        let spent =
+            |ends, requests| StateChange::Spent { project: project(1), ends, requests, cost_millionths: 0 };
         assert!(rank(spent(until, 4)) > rank(spent(until, 3)));
         assert!(rank(spent(until + Duration::from_secs(86_400), 0)) > rank(spent(until, 1_000_000)));
         let aside = StateChange::SetAside { key, why: Why::Leaked, since: until };
@@ -342,7 +345,10 @@ mod tests {
         let records: Vec<Record> = all().into_iter().map(|change| Record::new(change, NOW)).collect();
         let changes = Record::changes(records.clone(), NOW);
         assert_eq!(changes.len(), records.len());
-        assert!(matches!(changes[0], StateChange::Split { .. }) && matches!(changes[3], StateChange::Joined { .. }));
+        assert!(
+            matches!(changes[0], StateChange::Split { .. })
+                && matches!(changes[3], StateChange::Joined { .. })
+        );
         let later = Record::changes(records, NOW + Duration::from_secs(3600));
         assert!(!later.iter().any(|change| matches!(change, StateChange::Object { .. })), "{later:?}");
     }

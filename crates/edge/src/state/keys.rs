@@ -44,9 +44,7 @@ pub(crate) async fn change(
     method: &Method,
     body: &[u8],
 ) -> Response<Bytes> {
-    changed(shell, platform, method, body)
-        .await
-        .unwrap_or_else(|error| error.response(Dialect::OpenAi, None))
+    changed(shell, platform, method, body).await.unwrap_or_else(|error| error.response(Dialect::OpenAi, None))
 }
 
 async fn changed(
@@ -64,13 +62,18 @@ async fn changed(
         return Err(Error::new(Kind::MethodNotAllowed, format!("/admin/keys takes POST, not {method}.")));
     }
     let asked: Asked = serde_json::from_slice(body).map_err(|_| {
-        Error::new(Kind::BadRequest, r#"The body is {"add": ["KEY", "PROJECT:KEY"], "remove": ["KEY", "key-…"]}."#)
+        Error::new(
+            Kind::BadRequest,
+            r#"The body is {"add": ["KEY", "PROJECT:KEY"], "remove": ["KEY", "key-…"]}."#,
+        )
     })?;
     let failed = |why: String| Error::new(Kind::Unavailable, format!("The keys could not be kept: {why}."));
     let kept = store.read(None).await.map_err(failed)?.keys;
     let known: Vec<(&String, Option<PoolKey>)> =
         kept.iter().map(|entry| (entry, key_of(entry, state.seal.as_ref()))).collect();
-    let is_known = |key: &PoolKey| known.iter().any(|(_, other)| other.as_ref().is_some_and(|other| other.key == key.key));
+    let is_known = |key: &PoolKey| {
+        known.iter().any(|(_, other)| other.as_ref().is_some_and(|other| other.key == key.key))
+    };
     let mut add = Vec::new();
     for text in &asked.add {
         // What is wrong with an entry is said by its position only.
@@ -161,7 +164,9 @@ mod tests {
     fn keys_are_read_sealed_and_not() {
         let seal = Seal::of(&ApiKey::new("a secret of the tests, long enough"));
         let text = "shop:AIzaSyA-key-of-the-tests-0123456789abc";
-        let sealed = seal.seal([5; 24], ABOUT, text.as_bytes()).map(|sealed| format!("{SEALED}{}", STANDARD.encode(sealed)));
+        let sealed = seal
+            .seal([5; 24], ABOUT, text.as_bytes())
+            .map(|sealed| format!("{SEALED}{}", STANDARD.encode(sealed)));
         let sealed = sealed.expect("it is short");
         assert!(!sealed.contains("AIza"));
         let check = |entry: &str, seal: Option<&Seal>, expected: Option<&str>| {

@@ -67,7 +67,9 @@ impl Redis {
     /// # Errors
     /// Half of it is set, or the address is none that a token may be sent to.
     pub(crate) fn configured(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
-        let set = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let set = |name: &str| {
+            variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
         for [url, token] in
             [["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"], ["KV_REST_API_URL", "KV_REST_API_TOKEN"]]
         {
@@ -107,7 +109,9 @@ impl Redis {
                 let log = command(["XRANGE", LOG, &format!("({after}"), "+", "COUNT", LOG_LENGTH]);
                 let [log, keys] = self.ask(&[log, keys]).await?;
                 read.cursor = Some(after.to_owned());
-                for (id, fields) in serde_json::from_value::<Vec<(String, Vec<String>)>>(log).map_err(no_sense)? {
+                for (id, fields) in
+                    serde_json::from_value::<Vec<(String, Vec<String>)>>(log).map_err(no_sense)?
+                {
                     read.cursor = Some(id);
                     let records = fields.get(1).and_then(|records| serde_json::from_str(records).ok());
                     let records: Vec<Box<RawValue>> = records.unwrap_or_default();
@@ -142,7 +146,8 @@ impl Redis {
         let kept_from = ends.len().checked_sub(MOST_OBJECTS).and_then(|over| ends.get(over)).copied();
         records.retain(|record| {
             let is_of_pool = record.is_of_pool();
-            let is_kept = record.until > now && (is_of_pool || kept_from.is_none_or(|from| record.until >= from));
+            let is_kept =
+                record.until > now && (is_of_pool || kept_from.is_none_or(|from| record.until >= from));
             if !is_kept {
                 gone[usize::from(!is_of_pool)].push(record.name.clone());
             }

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use libra_core::secret::ApiKey;
 use libra_core::seal::{self, NONCE};
+use libra_core::secret::ApiKey;
 use zeroize::Zeroizing;
 
 use super::folder;
