@@ -9,6 +9,7 @@ mod builds;
 mod in_node;
 mod platforms;
 mod report;
+mod state;
 
 use std::cell::OnceCell;
 

@@ -1,8 +1,11 @@
 //! Who the client is, and which keys serve it.
 
+use std::sync::Arc;
+
 use http::Uri;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
+use crate::clients::Client;
 use crate::config::{ClientKeys, Config};
 use crate::error::{Error, Kind};
 use crate::secret::{ApiKey, KeyId};
@@ -25,10 +28,10 @@ pub struct Presented {
 }
 
 /// Which keys serve a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Access {
     /// The pool's: the client is trusted.
-    Pool { client: ApiKey },
+    Pool { client: Arc<Client> },
     /// The client's own, none of them trusted.
     Own(Vec<ApiKey>),
 }
@@ -96,7 +99,12 @@ impl Presented {
     }
 
     /// The first trusted key, if one is among them.
-    pub fn trusted(&self, config: &Config) -> Option<&ApiKey> {
+    pub fn trusted<'a>(&self, config: &'a Config) -> Option<&'a Arc<Client>> {
+        self.keys.iter().find_map(|key| config.clients.by_key(key))
+    }
+
+    /// The trusted key itself, if one is among them.
+    pub(crate) fn trusted_key(&self, config: &Config) -> Option<&ApiKey> {
         self.keys.iter().find(|key| config.clients.contains(key))
     }
 
@@ -125,7 +133,7 @@ impl Presented {
         let has_pool = !config.keys.is_empty();
         if let Some(client) = self.trusted(config) {
             if has_pool {
-                return Ok(Access::Pool { client: client.clone() });
+                return Ok(Access::Pool { client: Arc::clone(client) });
             }
             let own = self.own(config);
             if own.is_empty() {
@@ -194,9 +202,13 @@ mod tests {
         Presented::find(&uri.parse().expect("a URI"), &headers)
     }
 
+    fn pool_for(key: &str) -> String {
+        format!("pool for {}", ApiKey::new(key).id())
+    }
+
     fn names(access: Result<Access, Error>) -> String {
         match access {
-            Ok(Access::Pool { client }) => format!("pool for {}", client.expose()),
+            Ok(Access::Pool { client }) => format!("pool for {}", client.name()),
             Ok(Access::Own(keys)) => keys.iter().map(ApiKey::expose).collect::<Vec<_>>().join("+"),
             Err(error) => error.kind.status().as_str().to_owned(),
         }
@@ -230,14 +242,14 @@ mod tests {
         let check = |config: &Config, keys: &'static str, expected: &str| {
             assert_eq!(names(present("/", &[("x-goog-api-key", keys)]).access(config)), expected, "{keys:?}");
         };
-        check(&open, "t1", "pool for t1");
-        check(&open, "x,t2,y", "pool for t2");
+        check(&open, "t1", &pool_for("t1"));
+        check(&open, "x,t2,y", &pool_for("t2"));
         check(&open, "x", "401");
         check(&open, "p1", "401");
         check(&open, "x,y", "x+y");
         check(&open, "", "401");
         check(&strict, "x,y", "401");
-        check(&strict, "t1", "pool for t1");
+        check(&strict, "t1", &pool_for("t1"));
         check(&closed, "x", "401");
         check(&closed, "x,y", "x+y");
         check(&plain, "x", "x");

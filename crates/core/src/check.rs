@@ -166,7 +166,8 @@ impl Check {
     }
 
     fn failure(&self, answer: &CheckAnswer, now: Timestamp) -> Option<Failure> {
-        let model = Some(self.gateway.config().verify_model.as_str());
+        let config = self.gateway.config();
+        let model = Some(config.verify_model.as_str());
         match answer {
             Ok((status, _, body)) if status.is_success() && judge::is_error(body) => {
                 Some(failure::classify_event(body, model, &self.key, now))

@@ -15,7 +15,6 @@ mod projects;
 mod values;
 mod variables;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -28,15 +27,20 @@ use wildmatch::WildMatch;
 pub use self::keys::{MAX_KEY_BYTES, MAX_KEYS, parse_keys};
 pub use self::lists::{MAX_LIST_BYTES, MAX_PARTS};
 pub use self::models::AliasFor;
+pub(crate) use self::models::pattern as model_pattern;
 pub use self::notice::Notice;
 pub use self::prices::Price;
-pub use self::projects::{ModelLimits, ProjectSettings, Tier};
+pub use self::projects::{
+    ModelLimits, ProjectSettings, Tier, label as read_label, project_name as read_project_name,
+};
+pub(crate) use self::values::networks as read_network;
 pub use self::values::size as read_size;
-pub use self::variables::{Group, VARIABLES, Variable, list_of, quoted};
+pub use self::variables::{Group, VARIABLES, Variable, is_live, is_secret, list_of, quoted};
 
 use self::lists::Source;
+use crate::clients::Clients;
 pub use crate::gemini::tuning::Safety;
-use crate::secret::{ApiKey, KeyId, KeySet};
+use crate::secret::{ApiKey, KeyId};
 
 /// Everything that can be set. [`Config::default`] is what an empty environment gives.
 #[derive(Debug, Clone)]
@@ -48,11 +52,9 @@ pub struct Config {
     pub projects: Vec<ProjectSettings>,
     /// What models cost, for projects with a limit on their cost: `LIBRA_PRICES`. The first that matches counts.
     pub prices: Vec<Price>,
-    /// The client keys that may use the pool: `LIBRA_CLIENTS`, formerly `TRUSTED_API_KEYS`, and
-    /// [`paid_only_clients`](Self::paid_only_clients).
-    pub clients: KeySet,
-    /// The client keys that only paid projects serve: `LIBRA_PAID_CLIENTS`.
-    pub paid_only_clients: KeySet,
+    /// The clients that may use the pool, and what each may: `LIBRA_CLIENTS`, formerly `TRUSTED_API_KEYS`,
+    /// `LIBRA_PAID_CLIENTS` and `LIBRA_SAFETY_CLIENTS`.
+    pub clients: Clients,
     /// Whether clients may bring keys of their own where a pool is set: `LIBRA_CLIENT_KEYS`.
     pub client_keys: ClientKeys,
     /// How the next key is chosen: `LIBRA_STRATEGY`.
@@ -98,6 +100,9 @@ pub struct Config {
     /// How much of request bodies and answers is held in memory altogether, in bytes: `LIBRA_MEMORY`. None: the
     /// shell decides by what the machine has, else [`DEFAULT_MEMORY`].
     pub memory: Option<u64>,
+    /// How many calls of the network one request may make where it asks many projects, or about many keys. No setting: a
+    /// shell says it, where its platform counts them.
+    pub most_calls: Option<u32>,
     /// Foreign model names and what they stand for: `LIBRA_MODEL_ALIASES`, before the built-in ones.
     pub model_aliases: Vec<ModelAlias>,
     /// Gemini models and those to turn to where they cannot serve: `LIBRA_MODEL_FALLBACKS`.
@@ -108,8 +113,6 @@ pub struct Config {
     pub suffixes: Suffixes,
     /// What Gemini is to block where the client does not say: `LIBRA_SAFETY`.
     pub safety: Safety,
-    /// The same for some clients: `LIBRA_SAFETY_CLIENTS`.
-    pub safety_clients: HashMap<KeyId, Safety>,
     /// The models that are listed and served: `LIBRA_MODELS`. Empty: all.
     pub models: Vec<WildMatch>,
     /// The models that are neither listed nor served: `LIBRA_MODELS_DENY`.
@@ -150,8 +153,7 @@ impl Default for Config {
             keys: Vec::new(),
             projects: Vec::new(),
             prices: Vec::new(),
-            clients: KeySet::default(),
-            paid_only_clients: KeySet::default(),
+            clients: Clients::default(),
             client_keys: ClientKeys::Allow,
             strategy: Strategy::Headroom,
             affinity: true,
@@ -172,12 +174,12 @@ impl Default for Config {
             replay_limit: 32 * values::MIB,
             body_limit: 100 * values::MIB,
             memory: None,
+            most_calls: None,
             model_aliases: Vec::new(),
             model_fallbacks: Vec::new(),
             signatures_in_ids: false,
             suffixes: Suffixes::Listed(Vec::new()),
             safety: Safety::Client,
-            safety_clients: HashMap::new(),
             models: Vec::new(),
             models_deny: Vec::new(),
             verify: Verify::Open,
@@ -201,7 +203,8 @@ impl Default for Config {
 impl Config {
     /// What Gemini is to block for a client that does not say.
     pub fn safety_for(&self, client: KeyId) -> Safety {
-        self.safety_clients.get(&client).copied().unwrap_or(self.safety)
+        let own = self.clients.find(client).and_then(|client| client.settings.safety);
+        own.unwrap_or(self.safety)
     }
 
     /// Reads the settings.
@@ -241,7 +244,6 @@ impl Config {
             projects: keys.projects,
             prices,
             clients: keys.clients,
-            paid_only_clients: keys.paid_only,
             client_keys: source
                 .value("LIBRA_CLIENT_KEYS", |text| {
                     values::choice(text, &[("allow", ClientKeys::Allow), ("deny", ClientKeys::Deny)])
@@ -279,6 +281,7 @@ impl Config {
             body_limit: source
                 .value("LIBRA_BODY_LIMIT", |text| values::size(text, values::KIB, 16 * values::GIB))?
                 .unwrap_or(default.body_limit),
+            most_calls: None,
             memory: source
                 .value("LIBRA_MEMORY", |text| values::size(text, values::MIB, 1024 * values::GIB))?,
             model_aliases: source
@@ -294,7 +297,6 @@ impl Config {
             safety: source
                 .value("LIBRA_SAFETY", |text| values::choice(text, &SAFETY))?
                 .unwrap_or(default.safety),
-            safety_clients: keys.safety,
             models: source.value("LIBRA_MODELS", models::patterns)?.unwrap_or(default.models),
             models_deny: source.value("LIBRA_MODELS_DENY", models::patterns)?.unwrap_or(default.models_deny),
             verify: source
@@ -450,12 +452,14 @@ pub struct PoolKey {
     pub project: Option<String>,
     /// What the user calls it.
     pub label: Option<String>,
+    /// Whether it is left alone for now: neither used nor probed.
+    pub paused: bool,
 }
 
 impl From<ApiKey> for PoolKey {
     /// A key of which nothing else is known.
     fn from(key: ApiKey) -> Self {
-        Self { key, project: None, label: None }
+        Self { key, project: None, label: None, paused: false }
     }
 }
 

@@ -237,7 +237,7 @@ impl Exchange {
     /// The largest body that is taken, where the shell streams it, in bytes.
     pub fn body_limit(&self) -> u64 {
         match &self.0 {
-            Kinds::Single(single) => single.task.body_limit(single.gateway.config()),
+            Kinds::Single(single) => single.task.body_limit(&single.gateway.config()),
             Kinds::Parts(_) | Kinds::Listing(_) | Kinds::Steps(_) => 0,
         }
     }

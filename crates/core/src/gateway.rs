@@ -10,7 +10,7 @@ mod verification;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,8 +29,8 @@ use crate::affinity::placed::Placed;
 use crate::affinity::spool::{self, Spool};
 use crate::auth::Access;
 use crate::check::Check;
-use crate::config::{Config, DEFAULT_MEMORY};
-use crate::contents::Content;
+use crate::config::{Config, DEFAULT_MEMORY, Notice};
+use crate::contents::{Content, ContentName, kept};
 use crate::error::Error;
 use crate::event::Event;
 use crate::fetch::{self, Kept};
@@ -61,7 +61,8 @@ const LISTS_KEPT: usize = 32;
 /// The gateway. One for the whole process, shared.
 #[derive(Debug)]
 pub struct Gateway {
-    config: Config,
+    config: RwLock<Arc<Config>>,
+    reconfiguring: Mutex<()>,
     pool: Mutex<Pool>,
     guests: Mutex<Pool>,
     lists: Mutex<HashMap<String, (Timestamp, Response<Bytes>)>>,
@@ -115,7 +116,8 @@ impl Gateway {
         let memory = config.memory.unwrap_or(DEFAULT_MEMORY);
         let guests = Pool::for_guests(GUEST_KEYS, config.strategy, seed.wrapping_add(1));
         Arc::new(Self {
-            config,
+            config: RwLock::new(Arc::new(config)),
+            reconfiguring: Mutex::default(),
             pool: Mutex::new(pool),
             guests: Mutex::new(guests),
             lists: Mutex::default(),
@@ -138,9 +140,49 @@ impl Gateway {
         })
     }
 
-    /// The settings.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// The settings as they are now. Whoever goes by several of them holds on to what this gives: they are swapped
+    /// whole.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes by other settings from now on, all at once. Requests that are under way end by those that they began with,
+    /// or by these: each looks at what it needs when it needs it.
+    ///
+    /// What is known of keys that stay is kept. What takes a restart to change stays as it was, and is named.
+    pub fn reconfigure(&self, mut config: Config, now: Timestamp) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        // Two that change it at once do it one after the other.
+        let _one = locked(&self.reconfiguring);
+        let current = self.config();
+        if config.listen != current.listen {
+            config.listen = current.listen;
+            notices.push(Notice::NeedsRestart { variable: "LIBRA_LISTEN" });
+        }
+        if config.memory != current.memory {
+            config.memory = current.memory;
+            notices.push(Notice::NeedsRestart { variable: "LIBRA_MEMORY" });
+        }
+        if config.project_probe && !current.project_probe {
+            notices.push(Notice::NeedsRestart { variable: "LIBRA_PROJECT_PROBE" });
+        }
+        let pool_changed = (&config.keys, &config.projects, &config.prices, config.strategy)
+            != (&current.keys, &current.projects, &current.prices, current.strategy);
+        if pool_changed {
+            let settings = PoolSettings {
+                strategy: config.strategy,
+                projects: &config.projects,
+                prices: &config.prices,
+            };
+            self.pool(false).reconfigure(&config.keys, settings, now);
+            self.pool(true).set_strategy(config.strategy);
+        }
+        for guests in [false, true] {
+            self.retries(guests).set_share(config.retry_budget);
+        }
+        locked(&self.lists).clear();
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        notices
     }
 
     /// The pool, or the memory of clients' own keys. Never held while something is waited for.
@@ -210,7 +252,7 @@ impl Gateway {
 
     /// One more session of the Live API, where there may be one.
     pub(crate) fn live_permit(&self) -> Option<live::Permit> {
-        live::Permit::take(&self.live_sessions, self.config.live_sessions)
+        live::Permit::take(&self.live_sessions, self.config().live_sessions)
     }
 
     /// An empty share of the common memory.
@@ -239,8 +281,8 @@ impl Gateway {
     /// # Errors
     /// A model that is not served.
     pub fn explain(&self, model: &str, tokens: u64, now: Timestamp) -> Result<Explanation, Error> {
-        let model = self.served_model(model, self.config.alias_kind(model))?;
-        Ok(self.pool(false).explain(model, tokens, now).by_google(self.skew()))
+        let model = self.served_model(model, self.config().alias_kind(model))?;
+        Ok(self.pool(false).explain(&model, tokens, now).by_google(self.skew()))
     }
 
     /// When [`due`](Self::due) will next have something.
@@ -311,6 +353,20 @@ impl Gateway {
             content => Some(content),
         });
         answers.restore(of_answers, now);
+    }
+
+    /// The answer that a path is about, where it is not known here.
+    pub fn sought_by_path(&self, path: &str) -> Option<ContentName> {
+        if !path.contains("/responses/") {
+            return None;
+        }
+        let id = kept::answer_ids(path.as_bytes()).into_iter().next()?;
+        self.lacks_answer(id).then(|| ContentName::Answer(id.into()))
+    }
+
+    /// Whether an answer of this id is not known here.
+    pub fn lacks_answer(&self, id: &str) -> bool {
+        !self.answers().is_known(id)
     }
 
     /// The project of a key of the pool, for whoever counts by it.

@@ -89,6 +89,8 @@ pub struct Session {
     /// What of the client's query goes up.
     query: Option<String>,
     who: Who,
+    /// The key of a client of the pool.
+    trusted: Option<ApiKey>,
     /// What of the client's header goes up.
     headers: HeaderMap,
     mark: Mark,
@@ -313,7 +315,7 @@ impl Session {
         let gateway = Arc::clone(&self.gateway);
         let serve = |asked: &str| {
             let served = gateway.served_model(asked, AliasFor::Chat);
-            served.map(str::to_owned).map_err(|error| Close::of_error(&error, Some(asked)))
+            served.map_err(|error| Close::of_error(&error, Some(asked)))
         };
         let setup = match Setup::read(frame, serve) {
             Ok(setup) => setup,
@@ -425,7 +427,7 @@ impl Session {
     fn clients_secret(&self) -> Option<&ApiKey> {
         match &self.who {
             Who::Token { token, .. } => Some(token),
-            Who::Keys(Access::Pool { client }) => Some(client),
+            Who::Keys(Access::Pool { .. }) => self.trusted.as_ref(),
             Who::Keys(Access::Own(keys)) => keys.first(),
         }
     }

@@ -19,6 +19,8 @@ mod lease;
 mod least_used;
 mod minutes;
 mod queue;
+mod reconfigure;
+mod record;
 mod table;
 mod together;
 mod view;
@@ -38,6 +40,7 @@ use self::kinship::Kinship;
 use self::minutes::Minutes;
 use self::queue::Queue;
 pub use self::queue::Ticket;
+pub use self::record::Record;
 use self::table::{Standing, Table};
 use self::together::Together;
 pub use self::view::{
@@ -101,7 +104,7 @@ pub struct Pool {
     /// The projects by priority, and where in each priority the next turn begins.
     order: Vec<u32>,
     turns: Vec<Turn>,
-    /// The slots of the keys that are not set aside, ascending.
+    /// The slots of the keys that are neither set aside nor paused, ascending.
     usable: Vec<usize>,
     /// The keys that are not set aside, for `least-used` only.
     ranking: BTreeSet<least_used::Load>,
@@ -151,7 +154,11 @@ impl PoolSettings<'_> {
 #[derive(Debug)]
 struct Key {
     key: ApiKey,
+    /// The project that the configuration puts it into.
+    named: Option<ProjectId>,
     project: u32,
+    /// Left alone by its owner.
+    paused: bool,
     used: u64,
     in_flight: u32,
     strikes: u8,
@@ -179,7 +186,7 @@ struct Project {
     priority: u8,
     /// What it has served today.
     today: Today,
-    /// The slots of its keys that are not set aside.
+    /// The slots of its keys that are neither set aside nor paused.
     usable: Vec<usize>,
     /// Whose turn it is among them.
     turn: usize,
@@ -209,7 +216,6 @@ struct Turn {
 /// A key in use.
 #[derive(Debug)]
 struct Leased {
-    slot: usize,
     key: KeyId,
     until: Timestamp,
     /// Where the request was counted.
@@ -261,9 +267,13 @@ impl Pool {
         for project in settings.projects {
             this.settings.insert(ProjectId::named(&project.name), project.clone());
         }
-        for PoolKey { key, project, .. } in keys {
+        for PoolKey { key, project, paused, .. } in keys {
             let id = project.as_deref().map(ProjectId::named);
             let slot = this.insert(key, id.unwrap_or_else(|| ProjectId::of_key(key.id())));
+            this.keys[slot].named = id;
+            if *paused {
+                this.pause(slot);
+            }
             if let Some(name) = project {
                 let number = this.keys[slot].project;
                 let project = &mut this.projects[number as usize];
@@ -341,20 +351,8 @@ impl Pool {
             _ => self.keys.len(),
         };
         let number = self.project_numbers.get(&project).copied().unwrap_or_else(|| {
+            let fresh = Project::new(project, self.settings.remove(&project));
             // A guest's project has the number of its key's slot, so that both make room together.
-            let settings = self.settings.remove(&project);
-            let fresh = Project {
-                id: project,
-                name: None,
-                priority: settings.as_ref().map_or(PRIORITY, ProjectSettings::rank),
-                settings,
-                today: Today::default(),
-                usable: Vec::new(),
-                turn: 0,
-                rest_until: Timestamp::EPOCH,
-                known: false,
-                gone: false,
-            };
             let number = if self.capacity.is_some() { slot } else { self.projects.len() };
             match self.projects.get_mut(number) {
                 Some(old) => *old = fresh,
@@ -363,19 +361,7 @@ impl Pool {
             u32::try_from(number).unwrap_or(u32::MAX)
         });
         self.project_numbers.insert(project, number);
-        let entry = Key {
-            key: key.clone(),
-            project: number,
-            used: 0,
-            in_flight: 0,
-            strikes: 0,
-            proven: false,
-            set_aside: None,
-            probes: 0,
-            restored: Timestamp::EPOCH,
-            last_lease: 0,
-            kinship: Kinship::default(),
-        };
+        let entry = Key::new(key.clone(), number);
         match self.keys.get_mut(slot) {
             Some(old) => *old = entry,
             None => self.keys.push(entry),
@@ -416,7 +402,7 @@ impl Pool {
         self.keys.is_empty()
     }
 
-    /// How many keys are not set aside.
+    /// How many keys are neither set aside nor paused.
     pub fn usable(&self) -> usize {
         self.usable.len()
     }
@@ -637,6 +623,30 @@ impl Pool {
 }
 
 impl Key {
+    /// A key of which nothing is known.
+    fn new(key: ApiKey, project: u32) -> Self {
+        Self {
+            key,
+            named: None,
+            project,
+            paused: false,
+            used: 0,
+            in_flight: 0,
+            strikes: 0,
+            proven: false,
+            set_aside: None,
+            probes: 0,
+            restored: Timestamp::EPOCH,
+            last_lease: 0,
+            kinship: Kinship::default(),
+        }
+    }
+
+    /// Whether it may be used at all.
+    fn is_usable(&self) -> bool {
+        self.set_aside.is_none() && !self.paused
+    }
+
     /// Whether a request tries it already and nothing is known of it: another one has a better choice.
     fn is_crowded(&self) -> bool {
         !self.proven && self.in_flight > 0
@@ -644,6 +654,22 @@ impl Key {
 }
 
 impl Project {
+    /// A project of which nothing is known but what its owner says.
+    fn new(id: ProjectId, settings: Option<ProjectSettings>) -> Self {
+        Self {
+            id,
+            name: None,
+            priority: settings.as_ref().map_or(PRIORITY, ProjectSettings::rank),
+            settings,
+            today: Today::default(),
+            usable: Vec::new(),
+            turn: 0,
+            rest_until: Timestamp::EPOCH,
+            known: false,
+            gone: false,
+        }
+    }
+
     fn is_paid(&self) -> bool {
         self.settings.as_ref().is_some_and(|settings| settings.tier == Tier::Paid)
     }

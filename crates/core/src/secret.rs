@@ -112,43 +112,6 @@ impl<'de> Deserialize<'de> for KeyId {
     }
 }
 
-/// A set of keys that answers "is it one of these?" without telling by its timing how close a guess was.
-///
-/// Keys are found by their keyed hash, whose bits a guesser cannot steer; the last comparison is over whole
-/// keys, in constant time.
-#[derive(Debug, Clone, Default)]
-pub struct KeySet {
-    keys: std::collections::HashMap<KeyId, ApiKey>,
-}
-
-impl KeySet {
-    /// Whether `key` is in the set.
-    pub fn contains(&self, key: &ApiKey) -> bool {
-        self.keys.get(&key.id()).is_some_and(|known| known == key)
-    }
-
-    /// The key that this stands for, if it is in the set.
-    pub fn find(&self, id: KeyId) -> Option<&ApiKey> {
-        self.keys.get(&id)
-    }
-
-    /// Whether the set has no key.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// How many keys the set has.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-}
-
-impl FromIterator<ApiKey> for KeySet {
-    fn from_iter<I: IntoIterator<Item = ApiKey>>(keys: I) -> Self {
-        Self { keys: keys.into_iter().map(|key| (key.id(), key)).collect() }
-    }
-}
-
 /// A keyed SHA-256. The hash key only separates this use from others: API keys are long and random, so the
 /// digest cannot be searched for them, and it has to be the same on every instance.
 fn digest(text: &str) -> [u8; 32] {
@@ -183,14 +146,5 @@ mod tests {
         assert_eq!(written, "\"key-d9d96d82c5516de6\"");
         assert_eq!(serde_json::from_str(&written).ok(), Some(ApiKey::new("key-one").id()));
         assert!(serde_json::from_str::<KeyId>("\"key-1\"").is_err());
-    }
-
-    #[test]
-    fn a_set_finds_whole_keys_only() {
-        let set: KeySet = ["alpha", "beta"].map(ApiKey::new).into_iter().collect();
-        assert!(set.contains(&ApiKey::new("alpha")));
-        assert!(!set.contains(&ApiKey::new("alph")));
-        assert!(!set.contains(&ApiKey::new("alpha2")));
-        assert_eq!(set.len(), 2);
     }
 }

@@ -42,6 +42,28 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// As RFC 3339 writes it, in UTC and whole seconds. The farthest future where there is no such year.
+    pub fn rfc3339(self) -> String {
+        let seconds = i64::try_from(self.as_secs()).ok();
+        let moment = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        moment.map_or_else(|| "9999-12-31T00:00:00Z".to_owned(), |moment| moment.to_string())
+    }
+
+    /// The moment that a text of RFC 3339 means; of a date alone, the end of its day in UTC. None before 1970.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let moment = match text.parse::<jiff::Timestamp>() {
+            Ok(moment) => moment,
+            // A time without its zone is read as a date as well, and means nothing here.
+            Err(_) if text.len() > "2027-01-31".len() => return None,
+            Err(_) => {
+                let next = text.parse::<jiff::civil::Date>().ok()?.checked_add(1.day()).ok()?;
+                next.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp()
+            }
+        };
+        u64::try_from(moment.as_millisecond()).ok().map(Self)
+    }
+
     /// The day in America/Los_Angeles, by which Google counts: `2026-11-24`. Empty after the year 9999.
     pub fn pacific_day(self) -> String {
         let now = i64::try_from(self.0).ok().and_then(|now| jiff::Timestamp::from_millisecond(now).ok());

@@ -193,9 +193,11 @@ fn keys_are_joined_and_split_by_hand() {
     let keys =
         ["a-key-that-is-long", "b-key-that-is-long", "team:c-key-that-is-long", "team:d-key-that-is-long"];
     let pool_key = |text: &&str| match text.split_once(':') {
-        Some((project, key)) => {
-            PoolKey { key: ApiKey::new(key), project: Some(project.to_owned()), label: None }
-        }
+        Some((project, key)) => PoolKey {
+            key: ApiKey::new(key),
+            project: Some(project.to_owned()),
+            ..PoolKey::from(ApiKey::new(key))
+        },
         None => PoolKey { label: Some(format!("label of {}", &text[..1])), ..ApiKey::new(text).into() },
     };
     let config = Config { keys: keys.iter().map(pool_key).collect(), ..administered() };

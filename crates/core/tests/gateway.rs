@@ -8,6 +8,7 @@ use std::time::Duration;
 use harness::{CLIENT, Call, Canned, Harness, config};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use libra_core::check::{CheckAnswer, KeyStatus};
+use libra_core::clients::Clients;
 use libra_core::config::{Config, Verify};
 use libra_core::gateway::{Accepted, Head, Place};
 use wildmatch::WildMatch;
@@ -35,7 +36,7 @@ fn strangers_are_refused_in_their_dialect_and_told_what_to_do() {
     };
     let stranger = |call: Call| call.without_key().with("x-api-key", "somebody");
     let open = || config(&["pool-key-one"]);
-    let closed = || Config { clients: [].into_iter().collect(), ..open() };
+    let closed = || Config { clients: Clients::default(), ..open() };
     check(open(), stranger(Call::native()), 401, &["\"status\":\"UNAUTHENTICATED\"", "密钥"]);
     check(open(), stranger(Call::chat()), 401, &["\"code\":\"invalid_api_key\"", "\"param\":null"]);
     check(open(), Call::chat().without_key(), 401, &["No API key"]);

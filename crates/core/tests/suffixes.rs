@@ -2,9 +2,8 @@
 
 mod harness;
 
-use std::collections::HashMap;
-
 use harness::{CLIENT, Call, Canned, Harness, config};
+use libra_core::clients::{Client, ClientSettings};
 use libra_core::config::{Config, Safety, Suffixes};
 use libra_core::secret::ApiKey;
 use serde_json::{Value, json};
@@ -106,8 +105,9 @@ fn safety_is_for_what_the_client_does_not_say() {
     let count = |config: &Config, call: &Call| sent(config, call).1.matches("\"threshold\":\"OFF\"").count();
     for call in [native("gemini-2.5-flash"), chat("gemini-2.5-flash")] {
         assert_eq!(count(&off, &call), 4);
-        let own = HashMap::from([(ApiKey::new(CLIENT).id(), Safety::Client)]);
-        assert_eq!(count(&Config { safety_clients: own, ..off.clone() }, &call), 0);
+        let settings = ClientSettings { safety: Some(Safety::Client), ..ClientSettings::default() };
+        let own = [Client::new(ApiKey::new(CLIENT), settings)].into_iter().collect();
+        assert_eq!(count(&Config { clients: own, ..off.clone() }, &call), 0);
         assert_eq!(count(&config(&["pool-key-one"]), &call), 0);
     }
     assert_eq!(count(&off, &native("gemini-2.5-flash-preview-tts")), 0);

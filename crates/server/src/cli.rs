@@ -56,6 +56,16 @@ pub(crate) enum Command {
     /// Show the pool of the running gateway: keys, projects, counts, limits and rests; or say which keys share a
     /// project. Needs LIBRA_ADMIN_TOKEN.
     Pool(PoolOptions),
+    /// Look at the settings without starting.
+    Config {
+        #[command(subcommand)]
+        task: ConfigTask,
+    },
+    /// Look after the keys of the store.
+    Keys {
+        #[command(subcommand)]
+        task: KeysTask,
+    },
     /// Copy the store into a file, also while the gateway runs.
     Backup {
         /// The file, which must not be there.
@@ -69,6 +79,24 @@ pub(crate) enum Command {
     /// Say which project of the running gateway would serve a request now, and why not the others. Needs
     /// LIBRA_ADMIN_TOKEN.
     Explain(Question),
+}
+
+/// What is done with settings.
+#[derive(Subcommand)]
+pub(crate) enum ConfigTask {
+    /// Read all settings as a start would, and say where each comes from and what is wrong. Ends with 0 if they can be
+    /// used, else with 2.
+    Check {
+        /// The file of settings to read instead of libra.toml in the working folder.
+        file: Option<PathBuf>,
+    },
+}
+
+/// What is done with keys.
+#[derive(Subcommand)]
+pub(crate) enum KeysTask {
+    /// Seal the store with another secret, while no gateway runs: LIBRA_SECRET_NEW, or one that is made.
+    Rekey,
 }
 
 /// Which gateway is asked, and how its answer is shown.
@@ -170,7 +198,7 @@ pub(crate) struct AuditOptions {
 }
 
 /// What is said on the command line wins over every other setting.
-#[derive(Args, Default)]
+#[derive(Args, Clone, Default)]
 pub(crate) struct Options {
     /// Run with a simulated Gemini and made-up keys; needs no setting.
     #[arg(long, global = true, conflicts_with = "upstream")]

@@ -3,8 +3,9 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use libra_core::clients::Clients;
 use libra_core::config::{Config, PoolKey};
-use libra_core::secret::{ApiKey, KeySet};
+use libra_core::secret::ApiKey;
 use libra_simulator::{Clock, Simulator};
 
 /// The key that the demonstration's client sends.
@@ -19,7 +20,7 @@ pub(crate) fn prepare(config: &mut Config) -> io::Result<()> {
     config.upstream = upstream.parse().map_err(io::Error::other)?;
     let keys = libra_simulator::demo::keys();
     config.keys = keys.iter().map(|key| PoolKey::from(ApiKey::new(key))).collect();
-    config.clients = KeySet::from_iter([ApiKey::new(CLIENT)]);
+    config.clients = Clients::from_iter([ApiKey::new(CLIENT)]);
     Ok(())
 }
 

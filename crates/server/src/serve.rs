@@ -41,7 +41,6 @@ pub(crate) async fn serve(listener: TcpListener, app: App, stop: impl Future<Out
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let stopped = Arc::clone(&app.stopping);
-    let patience = app.gateway.config().idle_timeout;
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -58,6 +57,7 @@ pub(crate) async fn serve(listener: TcpListener, app: App, stop: impl Future<Out
             }
         };
         let _ = stream.set_nodelay(true);
+        let patience = app.gateway.config().idle_timeout;
         let app = app.clone();
         let service = service_fn(move |request| {
             let app = app.clone();

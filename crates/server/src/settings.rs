@@ -1,4 +1,4 @@
-//! Where settings come from: command line, environment, `.env`, `libra.toml`, the first that has one.
+//! Where settings come from: command line, environment, `.env`, `libra.toml`, the store, the first that has one.
 //!
 //! The process's environment is only read, never changed. What a value means is core's matter
 //! ([`Config::from_vars`]); a message says where the value stood and never shows a key.
@@ -11,9 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use libra_core::config::{Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, list_of, quoted};
+use libra_core::config::{
+    Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, is_secret, list_of, quoted,
+};
 
 pub(crate) use self::store::{Place, StoreSettings};
 use crate::cli::Options;
@@ -34,10 +36,38 @@ pub(crate) struct Settings {
     pub(crate) proxies: Proxies,
     /// What outlives a restart, and where.
     pub(crate) store: StoreSettings,
+    /// Every setting there is, and where it is set.
+    pub(crate) shown: Vec<Shown>,
+    /// The files that settings come from, whether they are there or not.
+    pub(crate) files: Vec<PathBuf>,
 }
 
+/// What a look at all settings has brought.
+pub(crate) struct Checked {
+    pub(crate) shown: Vec<Shown>,
+    /// What would end a start.
+    pub(crate) problems: Vec<String>,
+    /// What a start would tell.
+    pub(crate) notices: Vec<String>,
+}
+
+/// A setting as it can be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) name: &'static str,
+    /// What it is set to. None: nothing, or a secret.
+    pub(crate) value: Option<String>,
+    /// Where it is set. None: nowhere.
+    pub(crate) origin: Option<String>,
+    /// Whether the store sets it.
+    pub(crate) is_of_store: bool,
+}
+
+/// Settings that the store adds: variables and their values.
+pub(crate) type Stored = BTreeMap<String, String>;
+
 /// Proxy variables as they were written.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Proxies {
     /// For https addresses: `HTTPS_PROXY`.
     pub(crate) https: Option<String>,
@@ -61,11 +91,29 @@ impl fmt::Debug for Proxies {
 
 /// A setting that cannot be used, as the line that ends the start.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SettingsError(String);
+pub(crate) struct SettingsError {
+    text: String,
+    /// The variable, if it is one and not a file.
+    variable: Option<String>,
+    /// Whether the store holds it.
+    is_of_store: bool,
+}
+
+impl SettingsError {
+    /// A file that cannot be read.
+    fn of_file(text: String) -> Self {
+        Self { text, variable: None, is_of_store: false }
+    }
+
+    /// The variable that cannot be used, if the store holds it.
+    pub(crate) fn stored(&self) -> Option<&str> {
+        self.variable.as_deref().filter(|_| self.is_of_store)
+    }
+}
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -73,7 +121,7 @@ impl std::error::Error for SettingsError {}
 
 impl From<ConfigError> for SettingsError {
     fn from(error: ConfigError) -> Self {
-        Self(error.to_string())
+        Self { text: error.to_string(), variable: Some(error.variable), is_of_store: false }
     }
 }
 
@@ -83,26 +131,58 @@ impl Settings {
     /// # Errors
     /// The first setting or file that cannot be used.
     pub(crate) fn load(options: &Options) -> Result<Self, SettingsError> {
-        // A value that is not UTF-8 is refused by whoever reads it, as any other strange value.
-        let environment = std::env::vars_os()
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-        Self::read(options, environment, &read_file)
+        Self::load_with(options, &Stored::new())
     }
 
+    /// The same with what the store adds.
+    ///
+    /// # Errors
+    /// The first setting or file that cannot be used.
+    pub(crate) fn load_with(options: &Options, stored: &Stored) -> Result<Self, SettingsError> {
+        Self::of_layers(&Layers::of(options, environment(), stored, &read_file)?, options, &read_file)
+    }
+
+    /// Looks at all settings. What is wrong is left out, so that what else is wrong can be seen.
+    pub(crate) fn check(options: &Options) -> Checked {
+        /// Whoever has more to repair looks again.
+        const MOST: usize = 50;
+        let mut layers = match Layers::of(options, environment(), &Stored::new(), &read_file) {
+            Ok(layers) => layers,
+            Err(error) => {
+                return Checked { shown: Vec::new(), problems: vec![error.to_string()], notices: Vec::new() };
+            }
+        };
+        let shown = layers.shown();
+        let mut problems = Vec::new();
+        let notices = loop {
+            match Self::of_layers(&layers, options, &read_file) {
+                Ok(settings) => break settings.notices.iter().map(ToString::to_string).collect(),
+                Err(error) => {
+                    problems.push(error.text);
+                    let wrong = error.variable.filter(|_| problems.len() < MOST);
+                    if wrong.is_none_or(|wrong| !layers.left_out.insert(wrong)) {
+                        break Vec::new();
+                    }
+                }
+            }
+        };
+        Checked { shown, problems, notices }
+    }
+
+    #[cfg(test)]
     fn read(
         options: &Options,
         environment: impl IntoIterator<Item = (String, String)>,
         read_file: &dyn Fn(&Path) -> io::Result<String>,
     ) -> Result<Self, SettingsError> {
-        let layers = Layers {
-            layers: vec![
-                Layer::command_line(options),
-                Layer::new(Origin::Environment, environment),
-                Layer::dotenv(read_file)?,
-                Layer::file(options.config.as_deref(), read_file)?,
-            ],
-            demo: options.demo,
-        };
+        Self::of_layers(&Layers::of(options, environment, &Stored::new(), read_file)?, options, read_file)
+    }
+
+    fn of_layers(
+        layers: &Layers,
+        options: &Options,
+        read_file: &dyn Fn(&Path) -> io::Result<String>,
+    ) -> Result<Self, SettingsError> {
         let (config, mut notices) = Config::from_vars(
             |name| layers.lookup(name),
             |path| read_file(Path::new(path)).map_err(|error| reason(&error)),
@@ -125,8 +205,16 @@ impl Settings {
             |name| layers.of_process(name),
         )
         .map_err(|error| layers.place(error))?;
-        Ok(Self { config, notices, log, demo: options.demo, proxies, store })
+        let shown = layers.shown();
+        let files = layers.files(options);
+        Ok(Self { config, notices, log, demo: options.demo, proxies, store, shown, files })
     }
+}
+
+/// The process's environment. A value that is not UTF-8 is refused by whoever reads it, as any other strange value.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
 /// Whether an address is one of a proxy that can be used. Without a scheme it is an HTTP proxy's, as elsewhere.
@@ -164,6 +252,19 @@ enum Origin {
     DotEnv,
     /// A file of settings, by its name.
     File(String),
+    Store,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CommandLine => "command line",
+            Self::Environment => "environment",
+            Self::DotEnv => ".env",
+            Self::File(name) => name,
+            Self::Store => "store",
+        })
+    }
 }
 
 /// The settings of one place.
@@ -172,6 +273,8 @@ struct Layer {
     values: BTreeMap<String, String>,
     /// The lists of keys of which this layer sets any part.
     lists: BTreeSet<&'static str>,
+    /// The lines of a file on which variables are set, as far as they are known.
+    lines: BTreeMap<String, usize>,
 }
 
 impl Layer {
@@ -180,7 +283,11 @@ impl Layer {
         let is_blank = |value: &str| value.chars().all(|c| c.is_whitespace() || matches!(c, '"' | '\''));
         let values: BTreeMap<_, _> = values.into_iter().filter(|(_, value)| !is_blank(value)).collect();
         let lists = values.keys().filter_map(|name| list_of(name)).collect();
-        Self { origin, values, lists }
+        Self { origin, values, lists, lines: BTreeMap::new() }
+    }
+
+    fn with_lines(self, lines: impl IntoIterator<Item = (String, usize)>) -> Self {
+        Self { lines: lines.into_iter().collect(), ..self }
     }
 
     fn command_line(options: &Options) -> Self {
@@ -198,10 +305,18 @@ impl Layer {
         let text = match read_file(Path::new(".env")) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(SettingsError(format!(".env: cannot be read: {}", reason(&error)))),
+            Err(error) => {
+                return Err(SettingsError::of_file(format!(".env: cannot be read: {}", reason(&error))));
+            }
         };
-        let values = dotenv::parse(&text).map_err(|problem| SettingsError(format!(".env: {problem}")))?;
-        Ok(Self::new(Origin::DotEnv, values.into_iter().map(|(name, value)| (name.to_owned(), value))))
+        let values =
+            dotenv::parse(&text).map_err(|problem| SettingsError::of_file(format!(".env: {problem}")))?;
+        let lines: Vec<_> = values
+            .iter()
+            .filter_map(|(name, _)| Some(((*name).to_owned(), dotenv::line_of(&text, name)?)))
+            .collect();
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Ok(Self::new(Origin::DotEnv, values).with_lines(lines))
     }
 
     /// `libra.toml` if it is there, or the file that was named, which must be there.
@@ -214,11 +329,18 @@ impl Layer {
         let text = match read_file(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => String::new(),
-            Err(error) => return Err(SettingsError(format!("{name}: cannot be read: {}", reason(&error)))),
+            Err(error) => {
+                return Err(SettingsError::of_file(format!("{name}: cannot be read: {}", reason(&error))));
+            }
         };
-        let values = file::parse(&text).map_err(|problem| SettingsError(format!("{name}: {problem}")))?;
+        let values =
+            file::parse(&text).map_err(|problem| SettingsError::of_file(format!("{name}: {problem}")))?;
+        let lines: Vec<_> = values
+            .iter()
+            .filter_map(|(variable, _)| Some(((*variable).to_owned(), file::line_of(&text, variable)?)))
+            .collect();
         let values = values.into_iter().map(|(name, value)| (name.to_owned(), value));
-        Ok(Self::new(Origin::File(name), values))
+        Ok(Self::new(Origin::File(name), values).with_lines(lines))
     }
 
     /// Whether this layer decides about a variable: it sets it, or another part of the same list.
@@ -231,11 +353,67 @@ impl Layer {
 struct Layers {
     layers: Vec<Layer>,
     demo: bool,
+    /// Variables that are as if not set.
+    left_out: BTreeSet<String>,
 }
 
 impl Layers {
+    fn of(
+        options: &Options,
+        environment: impl IntoIterator<Item = (String, String)>,
+        stored: &Stored,
+        read_file: &dyn Fn(&Path) -> io::Result<String>,
+    ) -> Result<Self, SettingsError> {
+        let layers = vec![
+            Layer::command_line(options),
+            Layer::new(Origin::Environment, environment),
+            Layer::dotenv(read_file)?,
+            Layer::file(options.config.as_deref(), read_file)?,
+            Layer::new(Origin::Store, stored.clone()),
+        ];
+        Ok(Self { layers, demo: options.demo, left_out: BTreeSet::new() })
+    }
+
+    /// Every setting there is, and where it is set.
+    fn shown(&self) -> Vec<Shown> {
+        let shown = |variable: &libra_core::config::Variable| {
+            let name = variable.name;
+            let list = list_of(name);
+            // A list may be set by its parts alone, or by a file.
+            let sets = |layer: &&Layer| match list {
+                Some(list) => layer.values.keys().any(|set| {
+                    list_of(set) == Some(list) && set.strip_prefix(name).is_some_and(is_end_of_part)
+                }),
+                None => layer.values.contains_key(name),
+            };
+            let layer = self.deciding(name).filter(sets).filter(|_| self.counts(name));
+            let value = layer.and_then(|layer| layer.values.get(name)).filter(|_| !is_secret(name));
+            Shown {
+                name,
+                value: value.map(|value| value.trim().to_owned()),
+                origin: layer.map(|layer| layer.origin.to_string()),
+                is_of_store: layer.is_some_and(|layer| layer.origin == Origin::Store),
+            }
+        };
+        VARIABLES.iter().map(shown).collect()
+    }
+
+    fn counts(&self, name: &str) -> bool {
+        !(self.demo && is_left_aside_by_a_demo(name)) && !self.left_out.contains(name)
+    }
+
+    /// The files that settings come from: those of settings, and those that lists are in.
+    fn files(&self, options: &Options) -> Vec<PathBuf> {
+        let own = [PathBuf::from(".env"), options.config.clone().unwrap_or_else(|| "libra.toml".into())];
+        let names = self.layers.iter().flat_map(|layer| layer.values.keys());
+        let named: BTreeSet<&String> =
+            names.filter(|name| name.ends_with("_FILE") && list_of(name).is_some()).collect();
+        let lists = named.into_iter().filter_map(|name| self.lookup(name)).map(|path| path.trim().into());
+        own.into_iter().chain(lists).collect()
+    }
+
     fn lookup(&self, name: &str) -> Option<String> {
-        if self.demo && is_left_aside_by_a_demo(name) {
+        if !self.counts(name) {
             return None;
         }
         self.deciding(name).and_then(|layer| layer.values.get(name)).cloned()
@@ -254,14 +432,20 @@ impl Layers {
     /// An error with the name that the setting has in the place where it stands.
     fn place(&self, error: ConfigError) -> SettingsError {
         let ConfigError { variable, problem } = error;
-        SettingsError(match self.deciding(&variable).map(|layer| &layer.origin) {
+        let layer = self.deciding(&variable);
+        let line = layer.and_then(|layer| layer.lines.get(&variable));
+        let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+        let origin = layer.map(|layer| &layer.origin);
+        let text = match origin {
             Some(Origin::CommandLine) => {
                 format!("--{}: {problem}", file::name_of(&variable).replace('_', "-"))
             }
-            Some(Origin::DotEnv) => format!("{variable} (.env): {problem}"),
-            Some(Origin::File(file)) => format!("{} ({file}): {problem}", file::name_of(&variable)),
+            Some(Origin::DotEnv) => format!("{variable} (.env{line}): {problem}"),
+            Some(Origin::File(file)) => format!("{} ({file}{line}): {problem}", file::name_of(&variable)),
+            Some(Origin::Store) => format!("{variable} (store): {problem}"),
             Some(Origin::Environment) | None => format!("{variable}: {problem}"),
-        })
+        };
+        SettingsError { text, is_of_store: origin == Some(&Origin::Store), variable: Some(variable) }
     }
 
     fn proxies(&self) -> Proxies {
@@ -295,6 +479,11 @@ impl Layers {
                 nearest: nearest(name, VARIABLES.iter().map(|variable| variable.name)),
             })
     }
+}
+
+/// Whether this is what stands behind a list's name where a part of it is set.
+fn is_end_of_part(end: &str) -> bool {
+    end.is_empty() || end == "_FILE" || end.trim_start_matches('_').bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_left_aside_by_a_demo(name: &str) -> bool {

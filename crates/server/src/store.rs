@@ -6,6 +6,7 @@
 //! secret is in it but what was said, and that is sealed. See `docs/store.md`.
 
 mod backup;
+mod book;
 mod entry;
 mod folder;
 mod load;
@@ -26,9 +27,11 @@ use std::time::Duration;
 
 use libra_core::event::Event;
 use libra_core::gateway::Gateway;
+use libra_core::secret::ApiKey;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
 pub(crate) use self::backup::{backup, restore};
+pub(crate) use self::book::{Book, Entry as Change, Kept, KeptClient, KeptKey, Note, Noted};
 use self::entry::Entry;
 use self::folder::Folder;
 use self::queue::Queue;
@@ -67,6 +70,8 @@ pub(crate) enum StoreError {
     Foreign(PathBuf),
     /// What is sealed in it does not open.
     OtherSecret(PathBuf),
+    /// Another secret is wanted, and none was given.
+    NoNewSecret,
     /// The database is not whole.
     Damaged { path: PathBuf, found: String },
     /// There is no store.
@@ -102,6 +107,9 @@ impl fmt::Display for StoreError {
                 "{} was sealed with another secret: set LIBRA_SECRET as it was, or put back the file named secret \
                  that was in the data folder",
                 path.display()
+            ),
+            Self::NoNewSecret => f.write_str(
+                "LIBRA_SECRET is set: set LIBRA_SECRET_NEW to the secret that is to follow it (openssl rand -base64 32)",
             ),
             Self::Damaged { path, found } => write!(f, "{} is damaged: {found}", path.display()),
             Self::Nothing(path) => write!(f, "there is no store at {}", path.display()),
@@ -169,6 +177,15 @@ pub(crate) fn open(settings: &StoreSettings) -> Result<Option<Opened>, StoreErro
     }
 }
 
+/// Opens the store that is there, for a command that works on it while no gateway runs.
+///
+/// # Errors
+/// There is none; a gateway uses it; what is in it cannot be used.
+pub(crate) fn open_existing(settings: &StoreSettings) -> Result<Opened, StoreError> {
+    let path = folder::database_in(settings.folder()?);
+    if path.is_file() { Opened::open(settings) } else { Err(StoreError::Nothing(path)) }
+}
+
 impl Opened {
     fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
         let folder = Folder::hold(settings.folder()?)?;
@@ -182,11 +199,52 @@ impl Opened {
         database.pragma_update(None, "synchronous", "NORMAL")?;
         database.pragma_update(None, "journal_size_limit", 16 << 20)?;
         schema::migrate(&mut database, &path, &MIGRATIONS)?;
-        let seal = seal_of(settings, &folder)?;
-        check_secret(&database, &seal, &path)?;
+        let seal = seal_for(settings, &folder, &database, &path)?;
         database
             .execute("INSERT OR IGNORE INTO single VALUES ('sealed', ?1)", [seal.seal(SINGLE, KNOWN)?])?;
         Ok(Self { folder, database, seal, retention: settings.retention })
+    }
+
+    /// What the administration keeps in this store.
+    ///
+    /// # Errors
+    /// The database cannot be opened once more.
+    pub(crate) fn book(&self) -> Result<Book, StoreError> {
+        Book::open(&folder::database_in(self.folder.path()), self.seal.clone())
+    }
+
+    /// Seals everything with another secret: `LIBRA_SECRET_NEW`, or one that is made and put into the file. What the
+    /// operator has to do now, in words.
+    ///
+    /// Whenever this is cut short, either the old secret opens the store or the new one does, and a start finds out
+    /// which.
+    ///
+    /// # Errors
+    /// `LIBRA_SECRET` is set and `LIBRA_SECRET_NEW` is not; something cannot be read or written.
+    pub(crate) fn rekey(mut self, settings: &StoreSettings) -> Result<&'static str, StoreError> {
+        let path = self.folder.secret();
+        let failed = |error: io::Error| StoreError::File { path: path.clone(), problem: error.to_string() };
+        let prepared = self.folder.next_secret();
+        let (seal, done) = match (&settings.new_secret, &settings.secret) {
+            (Some(secret), _) => {
+                (Seal::of(secret), "set LIBRA_SECRET to what LIBRA_SECRET_NEW is, and take that one away")
+            }
+            (None, Some(_)) => return Err(StoreError::NoNewSecret),
+            (None, None) => {
+                // One that was left by a rekeying that did not come to its end was never used.
+                let _ = std::fs::remove_file(&prepared);
+                let text = seal::make(&prepared).map_err(failed)?;
+                (Seal::of(&ApiKey::new(&text)), "the new secret is in the data folder")
+            }
+        };
+        self.database.pragma_update(None, "synchronous", "FULL")?;
+        book::seal_anew(&mut self.database, &self.seal, &seal)?;
+        if settings.new_secret.is_none() {
+            std::fs::rename(&prepared, &path).map_err(failed)?;
+        }
+        // What the old secret opens is not to stay in the file that is written ahead.
+        self.database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        Ok(done)
     }
 
     /// Tells the gateway what is stored, and from then on stores what it learns.
@@ -288,15 +346,47 @@ fn seal_of(settings: &StoreSettings, folder: &Folder) -> Result<Seal, StoreError
     }
 }
 
+/// What seals the contents of a store that is there. Where a rekeying was cut short, or `LIBRA_SECRET` was not set anew
+/// after it, that is the new secret.
+fn seal_for(
+    settings: &StoreSettings,
+    folder: &Folder,
+    database: &Connection,
+    path: &Path,
+) -> Result<Seal, StoreError> {
+    let prepared = folder.next_secret();
+    let failed = |error: io::Error| StoreError::File { path: prepared.clone(), problem: error.to_string() };
+    let next = match (&settings.new_secret, &settings.secret) {
+        (Some(secret), _) => Some(Seal::of(secret)),
+        (None, None) if prepared.is_file() => Some(Seal::in_file(&prepared).map_err(failed)?),
+        _ => None,
+    };
+    if let Some(next) = next
+        && is_sealed_by(database, &next)? == Some(true)
+    {
+        if settings.new_secret.is_none() {
+            std::fs::rename(&prepared, folder.secret()).map_err(failed)?;
+        }
+        return Ok(next);
+    }
+    let seal = seal_of(settings, folder)?;
+    check_secret(database, &seal, path)?;
+    Ok(seal)
+}
+
 /// Sees whether a store was sealed with this secret. One that has sealed nothing takes any.
 fn check_secret(database: &Connection, seal: &Seal, path: &Path) -> Result<(), StoreError> {
-    let known = database.query_row("SELECT value FROM single WHERE name = 'sealed'", [], |row| row.get(0));
-    match known.optional()? {
-        Some::<Vec<u8>>(sealed) if seal.open(SINGLE, &sealed).as_deref() != Some(KNOWN) => {
-            Err(StoreError::OtherSecret(path.to_owned()))
-        }
+    match is_sealed_by(database, seal)? {
+        Some(false) => Err(StoreError::OtherSecret(path.to_owned())),
         _ => Ok(()),
     }
+}
+
+/// Whether a store was sealed with this secret. None: it has sealed nothing.
+fn is_sealed_by(database: &Connection, seal: &Seal) -> Result<Option<bool>, StoreError> {
+    let known = database.query_row("SELECT value FROM single WHERE name = 'sealed'", [], |row| row.get(0));
+    let known: Option<Vec<u8>> = known.optional()?;
+    Ok(known.map(|sealed| seal.open(SINGLE, &sealed).as_deref() == Some(KNOWN)))
 }
 
 #[cfg(test)]

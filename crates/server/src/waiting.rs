@@ -33,6 +33,11 @@ impl Waiting {
         Wait { waiting: Arc::clone(self), ticket }
     }
 
+    /// Has the pool task look again: there may be room that nobody knew of.
+    pub(crate) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
     /// The turn of a ticket has come.
     pub(crate) fn wake(&self, ticket: Ticket) {
         if let Some(Turn::Waits(waker)) = self.tickets().insert(ticket, Turn::Come) {

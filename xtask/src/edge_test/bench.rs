@@ -13,12 +13,15 @@ use xtask::server::{Server, free_address};
 
 use super::platforms::Platform;
 use super::report::Report;
+use super::state;
 use crate::npm::Packages;
 
 const LEAKED: &str = "leaked-key-for-the-edges-checks-0000000";
 const LIMITED: &str = "spent-key-for-the-edges-checks-00000000";
 const ADMIN: &str = "admin-token-for-the-edges-checks";
 const GOOD: &str = "good-key-for-the-edges-checks-000000000";
+/// A good one that no setting names.
+pub(super) const ADDED: &str = "added-key-for-the-edges-checks-00000000";
 
 /// A loopback address that nothing listens on, as the proxy for all others: the platforms' tools ask nobody.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -35,7 +38,7 @@ const SETTINGS: [(&str, &str); 6] = [
 ];
 
 /// What each platform must show, one after the other with the same gateway: scripts of `xtask/edge`, which share `client.mjs`.
-const CHECKS: [&str; 1] = ["checks.mjs"];
+const CHECKS: [&str; 2] = ["checks.mjs", "sessions.mjs"];
 
 /// Clients' SDKs that are asked, too: scripts of `xtask/conformance/node`.
 const SDKS: [&str; 3] = ["openai_chat.mjs", "google_genai.mjs", "anthropic_messages.mjs"];
@@ -58,6 +61,8 @@ pub(super) struct Place {
     pub(super) address: SocketAddr,
     pub(super) upstream: String,
     pub(super) log: PathBuf,
+    /// What the gateway is set with besides.
+    pub(super) more: Vec<(&'static str, String)>,
 }
 
 impl Bench {
@@ -76,24 +81,16 @@ impl Bench {
         let folder = self.fresh(platform.name)?;
         let simulator = self.simulator(&folder)?;
         let log = folder.join("platform.log");
-        let place = Place { folder, address: free_address()?, upstream: simulator.url(), log };
+        let place =
+            Place { folder, address: free_address()?, upstream: simulator.url(), log, more: Vec::new() };
         let server = (platform.start)(self, &place)?;
         let mut report = Report::new(platform.name, platform.program);
-        let skipped: Vec<String> =
-            platform.skipped.iter().map(|(name, why)| format!("{name}={why}")).collect();
         for script in CHECKS {
-            let mut checks = self.client(&place, &simulator, &self.packages, script);
-            checks
-                .env("ADMIN", ADMIN)
-                .env("LEAKED", LEAKED)
-                .env("LIMITED", LIMITED)
-                .env("GOOD", GOOD)
-                .env("LOG", &place.log)
-                .env("SKIPPED", skipped.join("\n"));
-            report.ask(&mut checks, &place)?;
+            report.ask(&mut self.checks(&place, &simulator, platform, script), &place)?;
         }
         // Asked to stop, as wrangler has a process of its own to end.
         server.stop()?;
+        state::ask(self, platform, &mut report)?;
         self.ask_sdks(platform, &mut report)?;
         Ok(report)
     }
@@ -104,13 +101,35 @@ impl Bench {
         let mut command = gateway::simulator(&target().join("debug/libra-simulator"), &folder);
         let simulator = Server::start(&mut command, &folder.join("simulator.log"))?;
         let log = folder.join("platform.log");
-        let place = Place { folder, address: free_address()?, upstream: simulator.url(), log };
+        let place =
+            Place { folder, address: free_address()?, upstream: simulator.url(), log, more: Vec::new() };
         let server = (platform.start)(self, &place)?;
         for script in SDKS {
             println!("-- {script}");
             report.ask(&mut self.client(&place, &simulator, &self.sdks, script), &place)?;
         }
         server.stop()
+    }
+
+    /// A script of checks of the platform.
+    pub(super) fn checks(
+        &self,
+        place: &Place,
+        simulator: &Server,
+        platform: &Platform,
+        script: &str,
+    ) -> Command {
+        let skipped: Vec<String> =
+            platform.skipped.iter().map(|(name, why)| format!("{name}={why}")).collect();
+        let mut checks = self.client(place, simulator, &self.packages, script);
+        checks
+            .env("ADMIN", ADMIN)
+            .env("LEAKED", LEAKED)
+            .env("LIMITED", LIMITED)
+            .env("GOOD", GOOD)
+            .env("LOG", &place.log)
+            .env("SKIPPED", skipped.join("\n"));
+        checks
     }
 
     /// A script that is a client of the platform.
@@ -134,12 +153,13 @@ impl Bench {
         Ok(folder)
     }
 
-    fn simulator(&self, folder: &Path) -> Result<Server, String> {
+    pub(super) fn simulator(&self, folder: &Path) -> Result<Server, String> {
         let pool = folder.join("pool.toml");
         let text = format!(
             "[[projects]]\nkeys = [{{ key = \"{LEAKED}\", condition = \"leaked\" }}]\n\
              [[projects]]\ncondition = \"day-limit\"\nkeys = [\"{LIMITED}\"]\n\
-             [[projects]]\nkeys = [\"{GOOD}\"]\n"
+             [[projects]]\nkeys = [\"{GOOD}\"]\n\
+             [[projects]]\nkeys = [\"{ADDED}\"]\n"
         );
         write(&pool, &text)?;
         let mut command = Command::new(target().join("debug/libra-simulator"));
@@ -189,6 +209,7 @@ impl Place {
             SETTINGS.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         variables.insert("LIBRA_KEYS", [LEAKED, LIMITED, GOOD].join(","));
         variables.insert("LIBRA_UPSTREAM", self.upstream.clone());
+        variables.extend(self.more.iter().cloned());
         variables
     }
 

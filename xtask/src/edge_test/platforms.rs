@@ -20,40 +20,46 @@ pub(super) struct Platform {
     pub(super) skipped: &'static [(&'static str, &'static str)],
 }
 
+const SERVES_SESSIONS: (&str, &str) = ("live-is-refused", "it serves sessions");
+const NO_SESSIONS: (&str, &str) = ("live", "the platform has no WebSockets");
+
 pub(super) const PLATFORMS: [Platform; 6] = [
     Platform {
         name: "workerd",
         program: "workerd serve",
         start: workerd,
-        skipped: &[(
-            "abort-before-head",
-            "workerd by itself sees a client leave only when it sends something",
-        )],
+        skipped: &[
+            ("abort-before-head", "workerd by itself sees a client leave only when it sends something"),
+            SERVES_SESSIONS,
+        ],
     },
     Platform {
         name: "wrangler",
         program: "wrangler dev --local",
         start: wrangler,
-        skipped: &[(
-            "abort-before-head",
-            "workerd by itself sees a client leave only when it sends something",
-        )],
+        skipped: &[
+            ("abort-before-head", "workerd by itself sees a client leave only when it sends something"),
+            SERVES_SESSIONS,
+        ],
     },
-    Platform { name: "deno", program: "deno serve", start: deno, skipped: &[] },
+    Platform { name: "deno", program: "deno serve", start: deno, skipped: &[SERVES_SESSIONS] },
     Platform {
         name: "netlify",
         program: "deno serve, with a stand-in for Netlify's start",
         start: netlify,
-        skipped: &[],
+        skipped: &[NO_SESSIONS],
     },
     Platform {
         name: "vercel",
         program: "edge-runtime",
         start: vercel,
-        skipped: &[(
-            "abort-before-head",
-            "edge-runtime tells nothing of a client that leaves before the answer's head",
-        )],
+        skipped: &[
+            (
+                "abort-before-head",
+                "edge-runtime tells nothing of a client that leaves before the answer's head",
+            ),
+            NO_SESSIONS,
+        ],
     },
     Platform {
         name: "vercel-native",
@@ -71,23 +77,40 @@ fn workerd(bench: &Bench, place: &Place) -> Result<Server, String> {
         .map(|name| format!("(name = \"{name}\", fromEnvironment = \"{name}\"), "))
         .collect();
     let mut modules = String::new();
-    for (name, kind) in [("index.js", "esModule"), ("libra.js", "esModule"), ("libra_bg.wasm", "wasm")] {
+    for (name, kind) in [
+        ("index.js", "esModule"),
+        ("sockets.js", "esModule"),
+        ("state.js", "esModule"),
+        ("libra.js", "esModule"),
+        ("libra_bg.wasm", "wasm"),
+    ] {
         // A configuration embeds files of its own folder only.
         fs::copy(dist.join(name), place.folder.join(name))
             .map_err(|error| format!("cannot copy {name} to {}: {error}", place.folder.display()))?;
         modules.push_str(&format!("(name = \"{name}\", {kind} = embed \"{name}\"), "));
     }
+    // With a Redis, it is shown without the object: each isolate is then a gateway.
+    let objects = place.folder.join("objects");
+    fs::create_dir_all(&objects).map_err(|error| format!("cannot make {}: {error}", objects.display()))?;
+    let object = match place.more.iter().any(|(name, _)| name.starts_with("UPSTASH")) {
+        true => "",
+        false => "(name = \"LIBRA\", durableObjectNamespace = \"Libra\")",
+    };
     let setting = |name: &str| toml_value(&dist.join("wrangler.toml"), name);
     let config = format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n\
          const config :Workerd.Config = (\n\
-         services = [(name = \"main\", worker = .libra), (name = \"out\", network = (allow = [\"private\"]))],\n\
+         services = [(name = \"main\", worker = .libra), (name = \"out\", network = (allow = [\"private\"])),\n\
+         (name = \"objects\", disk = (path = \"{}\", writable = true))],\n\
          sockets = [(name = \"http\", address = \"{}\", http = (), service = \"main\")]);\n\
          const libra :Workerd.Worker = (\n\
          modules = [{modules}],\n\
-         bindings = [{bindings}],\n\
+         bindings = [{bindings}{object}],\n\
+         durableObjectNamespaces = [(className = \"Libra\", uniqueKey = \"libra\", enableSql = true)],\n\
+         durableObjectStorage = (localDisk = \"objects\"),\n\
          compatibilityDate = {}, compatibilityFlags = {},\n\
          globalOutbound = \"out\");\n",
+        objects.display(),
         place.address,
         setting("compatibility_date")?,
         setting("compatibility_flags")?,
@@ -119,7 +142,14 @@ fn wrangler(bench: &Bench, place: &Place) -> Result<Server, String> {
 
 fn deno(bench: &Bench, place: &Place) -> Result<Server, String> {
     let mut command = bench.deno(place);
-    command.args(["--allow-read=.", "main.js"]);
+    if place.more.iter().any(|(name, _)| *name == "LIBRA_DENO_KV") {
+        let folder = place.folder.display();
+        command.arg(format!("--allow-read=.,{folder}")).arg(format!("--allow-write={folder}"));
+        command.arg("--unstable-kv");
+    } else {
+        command.arg("--allow-read=.");
+    }
+    command.arg("main.js");
     place.serve(command.current_dir(edge::dist().join("deno")))
 }
 

@@ -1,15 +1,16 @@
 //! The pool and the client keys.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::lists::{Source, split, tables};
 use super::projects::{self, ProjectSettings, Said, Tier, agree};
 use super::{ConfigError, Notice, PoolKey, SAFETY, values};
+use crate::clients::{Client, ClientSettings, Clients};
 use crate::gemini::tuning::Safety;
-use crate::secret::{ApiKey, KeyId, KeySet};
+use crate::secret::{ApiKey, KeyId};
 
 /// The most keys that a list may hold.
 pub const MAX_KEYS: usize = 200_000;
@@ -27,12 +28,8 @@ pub(super) const SHORTEST_CLIENT_KEY: usize = 16;
 pub(super) struct Keys {
     /// The pool, without any key that is a client's.
     pub(super) pool: Vec<PoolKey>,
-    /// All client keys.
-    pub(super) clients: KeySet,
-    /// Those among them that are held to paid projects.
-    pub(super) paid_only: KeySet,
-    /// Thresholds for some of them.
-    pub(super) safety: HashMap<KeyId, Safety>,
+    /// All clients.
+    pub(super) clients: Clients,
     pub(super) projects: Vec<ProjectSettings>,
 }
 
@@ -43,7 +40,7 @@ pub(super) fn read_all(
     notices: &mut Vec<Notice>,
 ) -> Result<Keys, ConfigError> {
     let pool = read(source, ["LIBRA_KEYS", "BACKUP_API_KEYS"], Entries::WithProjects)?;
-    let clients = read(source, ["LIBRA_CLIENTS", "TRUSTED_API_KEYS"], Entries::Plain)?;
+    let clients = read(source, ["LIBRA_CLIENTS", "TRUSTED_API_KEYS"], Entries::Clients)?;
     let paid_only = read_one(source, "LIBRA_PAID_CLIENTS", Entries::Plain)?;
     let paid_only = paid_only.unwrap_or_else(|| List::new("LIBRA_PAID_CLIENTS"));
     let with_safety = read_one(source, "LIBRA_SAFETY_CLIENTS", Entries::WithProjects)?;
@@ -66,8 +63,7 @@ pub(super) fn read_all(
     }
     let variable = pool.variable;
     let mut entries = pool.entries;
-    let clients: KeySet = clients.keys().chain(paid_only.keys()).chain(with_safety.keys()).cloned().collect();
-    let paid_only: KeySet = paid_only.keys().cloned().collect();
+    let clients = settle_clients(clients, paid_only, &safety, has_prices)?;
     match (entries.is_empty(), clients.is_empty()) {
         (false, true) => notices.push(Notice::PoolClosed),
         (true, false) => notices.push(Notice::ClientsWithoutPool),
@@ -88,11 +84,50 @@ pub(super) fn read_all(
         notices.push(Notice::ClientKeysInPool { count });
     }
     let projects = projects::settle(source, &mut entries, variable, has_prices, notices)?;
-    if !entries.is_empty() && !paid_only.is_empty() && !has_paid_key(&entries, &projects) {
+    let is_held = clients.iter().any(|client| client.settings.paid_only);
+    if !entries.is_empty() && is_held && !has_paid_key(&entries, &projects) {
         notices.push(Notice::PaidClientsWithoutPaidProject);
     }
     let pool = entries.into_iter().map(|entry| entry.key).collect();
-    Ok(Keys { pool, clients, paid_only, safety, projects })
+    Ok(Keys { pool, clients, projects })
+}
+
+/// Puts together what is said of clients in `LIBRA_CLIENTS` and in the lists of those that are paid for, or that have
+/// thresholds of their own.
+fn settle_clients(
+    clients: List,
+    paid_only: List,
+    safety: &[(ApiKey, Safety)],
+    has_prices: bool,
+) -> Result<Clients, ConfigError> {
+    let variable = clients.variable;
+    let mut all: BTreeMap<KeyId, Client> = BTreeMap::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut reserved = 0_u32;
+    for (index, Entry { key, client, .. }) in clients.entries.into_iter().enumerate() {
+        let settings = client.map(|settings| *settings).unwrap_or_default();
+        let problem =
+            |problem: String| Err(ConfigError::new(variable, format!("entry {}: {problem}", index + 1)));
+        if let (Some(setting), false) = (settings.needs_prices(), has_prices) {
+            return problem(format!("has a {setting}, which needs prices: set LIBRA_PRICES too"));
+        }
+        if !settings.name.is_empty() && !names.insert(settings.name.clone()) {
+            return problem(format!("there is another client named \"{}\"", settings.name));
+        }
+        reserved += u32::from(settings.reserve);
+        if reserved > 100 {
+            return problem("with it, more than 100 percent of the pool are reserved".to_owned());
+        }
+        all.insert(key.key.id(), Client::new(key.key, settings));
+    }
+    let plain = |key: &ApiKey| Client::new(key.clone(), ClientSettings::default());
+    for key in paid_only.keys() {
+        all.entry(key.id()).or_insert_with(|| plain(key)).settings.paid_only = true;
+    }
+    for (key, safety) in safety {
+        all.entry(key.id()).or_insert_with(|| plain(key)).settings.safety = Some(*safety);
+    }
+    Ok(all.into_values().collect())
 }
 
 fn has_paid_key(entries: &[Entry], projects: &[ProjectSettings]) -> bool {
@@ -132,6 +167,8 @@ enum Entries {
     Plain,
     /// Keys, of which some say their project first: `team-a:KEY`.
     WithProjects,
+    /// Keys, and tables of a key and what is said of its client.
+    Clients,
 }
 
 /// Reads a list under its plain or its former name; both may be set if they say the same.
@@ -154,11 +191,15 @@ fn read_one(source: &Source<'_>, name: &'static str, entries: Entries) -> Result
     let parts = source.parts(name)?;
     let mut list = List::new(name);
     for part in &parts {
-        if entries == Entries::WithProjects && !part.is_file {
+        if entries != Entries::Plain && !part.is_file {
             let tables = tables(&part.text).map_err(|problem| ConfigError::new(&part.variable, problem))?;
             if let Some(tables) = tables {
                 for (index, table) in tables.into_iter().enumerate() {
-                    list.add_value(table).map_err(|problem| {
+                    let added = match entries {
+                        Entries::Clients => list.add_client(table),
+                        Entries::Plain | Entries::WithProjects => list.add_value(table),
+                    };
+                    added.map_err(|problem| {
                         ConfigError::new(&part.variable, format!("entry {}: {problem}", index + 1))
                     })?;
                 }
@@ -180,6 +221,8 @@ fn read_one(source: &Source<'_>, name: &'static str, entries: Entries) -> Result
 pub(super) struct Entry {
     pub(super) key: PoolKey,
     pub(super) said: Option<Box<Said>>,
+    /// What is said of a client.
+    client: Option<Box<ClientSettings>>,
 }
 
 /// A list as far as it was read.
@@ -200,14 +243,14 @@ impl List {
     }
 
     /// What stands before the keys, where it is a threshold.
-    fn thresholds(&self) -> Result<HashMap<KeyId, Safety>, ConfigError> {
+    fn thresholds(&self) -> Result<Vec<(ApiKey, Safety)>, ConfigError> {
         let threshold = |(index, entry): (usize, &Entry)| {
             let word = entry.key.project.as_deref().filter(|_| entry.said.is_none());
             let word = word.ok_or_else(|| "needs a threshold before its key, as in off:KEY".to_owned());
             let safety = word.and_then(|word| values::choice(word, &SAFETY)).map_err(|problem| {
                 ConfigError::new(self.variable, format!("entry {}: {problem}", index + 1))
             })?;
-            Ok((entry.key.key.id(), safety))
+            Ok((entry.key.key.clone(), safety))
         };
         self.entries.iter().enumerate().map(threshold).collect()
     }
@@ -215,11 +258,28 @@ impl List {
     /// Takes an entry in, or says what is wrong with it without showing it.
     fn add(&mut self, entry: &str, entries: Entries) -> Result<(), String> {
         let (project, key) = match entries {
-            Entries::Plain => (None, entry),
+            Entries::Plain | Entries::Clients => (None, entry),
             Entries::WithProjects => parted(entry)?,
         };
         let key = checked(key)?;
-        self.insert(Entry { key: PoolKey { key, project, label: None }, said: None })
+        self.insert(Entry { key: PoolKey { project, ..PoolKey::from(key) }, said: None, client: None })
+    }
+
+    /// Takes an entry of a JSON array of clients in: a text, or a table.
+    fn add_client(&mut self, value: Value) -> Result<(), String> {
+        match value {
+            Value::String(text) => {
+                let text = Zeroizing::new(text);
+                split(&text).iter().try_for_each(|entry| self.add(entry, Entries::Clients))
+            }
+            Value::Object(mut table) => {
+                let key = key_of(&mut table)?;
+                let settings = Box::new(ClientSettings::read(Value::Object(table))?);
+                let key = PoolKey::from(checked(key.trim())?);
+                self.insert(Entry { key, said: None, client: Some(settings) })
+            }
+            _ => Err("is neither a text nor a table".to_owned()),
+        }
     }
 
     /// Takes an entry of a JSON array in: a text, or a table.
@@ -230,10 +290,7 @@ impl List {
                 split(&text).iter().try_for_each(|entry| self.add(entry, Entries::WithProjects))
             }
             Value::Object(mut table) => {
-                let Some(Value::String(key)) = table.remove("key") else {
-                    return Err("needs a text named key".to_owned());
-                };
-                let key = Zeroizing::new(key);
+                let key = key_of(&mut table)?;
                 let text = |value: Value| match value {
                     Value::String(text) => Ok(text),
                     _ => Err("is no text".to_owned()),
@@ -251,7 +308,8 @@ impl List {
                     Some(project) => (Some(project), key.trim()),
                     None => parted(key.trim())?,
                 };
-                self.insert(Entry { key: PoolKey { key: checked(key)?, project, label }, said })
+                let key = PoolKey { project, label, ..PoolKey::from(checked(key)?) };
+                self.insert(Entry { key, said, client: None })
             }
             _ => Err("is neither a text nor a table".to_owned()),
         }
@@ -273,6 +331,8 @@ impl List {
                 })?,
                 (known, said) => *known = known.take().or(said),
             }
+            agree(&mut known.client, entry.client)
+                .map_err(|()| "says something else of a client than an earlier entry did")?;
             return Ok(());
         }
         if self.entries.len() == MAX_KEYS {
@@ -293,6 +353,14 @@ impl List {
 
     fn shorter_than(&self, length: usize) -> usize {
         self.keys().filter(|key| key.expose().len() < length).count()
+    }
+}
+
+/// The key of a table, taken out of it.
+fn key_of(table: &mut Map<String, Value>) -> Result<Zeroizing<String>, String> {
+    match table.remove("key") {
+        Some(Value::String(key)) => Ok(Zeroizing::new(key)),
+        _ => Err("needs a text named key".to_owned()),
     }
 }
 

@@ -242,7 +242,7 @@ pub(super) fn patterns(text: &str) -> Result<Vec<WildMatch>, String> {
     Ok(patterns)
 }
 
-pub(super) fn pattern(text: &str) -> Result<WildMatch, String> {
+pub(crate) fn pattern(text: &str) -> Result<WildMatch, String> {
     let text = bare(text);
     if text.is_empty() || text.len() > MAX_NAME_BYTES {
         return Err(format!("{} is no pattern: it has 1 to {MAX_NAME_BYTES} characters", quoted(text)));

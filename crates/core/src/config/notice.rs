@@ -50,6 +50,11 @@ pub enum Notice {
         /// The variable that holds the address.
         variable: &'static str,
     },
+    /// A setting was changed while the gateway runs, and it goes on by the old value.
+    NeedsRestart {
+        /// The variable.
+        variable: &'static str,
+    },
     /// A variable that looks like a setting and is none.
     UnknownVariable {
         /// Its name.
@@ -97,6 +102,9 @@ impl fmt::Display for Notice {
             ),
             Self::PlainHttp { variable } => {
                 write!(f, "{variable}: keys are sent over plain http, where others can read them; use https")
+            }
+            Self::NeedsRestart { variable } => {
+                write!(f, "{variable}: has changed, and counts from the next start on")
             }
             Self::UnknownVariable { name, nearest } => {
                 // Names come from the environment and may hold anything.

@@ -55,6 +55,62 @@ impl ProjectSettings {
         })
     }
 
+    /// A project of which nothing is said.
+    pub fn new(name: &str) -> Self {
+        Said::default().of(name.to_owned())
+    }
+
+    /// The same project where something else is said of it: the fields of a table as `LIBRA_PROJECTS` has them take the
+    /// place of what is known.
+    ///
+    /// # Errors
+    /// A field that there is not, or a value that cannot be, with the field before it.
+    pub fn with(&self, fields: Value) -> Result<Self, String> {
+        let Value::Object(mut table) = fields else { return Err(format!("needs a table of {SETTINGS}")) };
+        let said = Said::take(&mut table)?;
+        nothing_left(&table, SETTINGS)?;
+        let other = self.clone();
+        Ok(Self {
+            name: other.name,
+            tier: said.tier.unwrap_or(other.tier),
+            priority: said.priority.or(other.priority),
+            max_requests_per_day: said.max_requests_per_day.or(other.max_requests_per_day),
+            max_cost_per_day: said.max_cost_per_day.or(other.max_cost_per_day),
+            limits: said.limits.unwrap_or(other.limits),
+        })
+    }
+
+    /// What is said of it, as `LIBRA_PROJECTS` has it; its tier and place always.
+    pub fn written(&self) -> Value {
+        let limits = self.limits.iter().map(|limits| {
+            let counts = [
+                ("rpm", limits.requests_per_minute),
+                ("tpm", limits.tokens_per_minute),
+                ("rpd", limits.requests_per_day),
+            ];
+            let counts =
+                counts.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?.into())));
+            let model = [("model".to_owned(), Value::from(limits.models.pattern()))];
+            Value::Object(model.into_iter().chain(counts).collect())
+        });
+        let most = [
+            ("requests", self.max_requests_per_day.map(Value::from)),
+            ("cost", self.max_cost_per_day.map(Value::from)),
+        ];
+        let most = most.into_iter().filter_map(|(name, most)| Some((name.to_owned(), most?)));
+        let tier = match self.tier {
+            Tier::Unknown => "unknown",
+            Tier::Free => "free",
+            Tier::Paid => "paid",
+        };
+        serde_json::json!({
+            "tier": tier,
+            "priority": self.rank(),
+            "limits": limits.collect::<Vec<_>>(),
+            "max_per_day": most.collect::<Map<String, Value>>(),
+        })
+    }
+
     /// The limits of a Gemini model, as far as they are set.
     pub fn limits_of(&self, model: &str) -> Option<&ModelLimits> {
         self.limits.iter().find(|limits| limits.models.matches(model))
@@ -174,7 +230,7 @@ pub(super) fn settle(
     if let (false, Some(first)) = (entries.is_empty(), unused.next()) {
         notices.push(Notice::ProjectsWithoutKeys { first: first.clone(), count: 1 + unused.count() });
     }
-    for Entry { key, said } in entries {
+    for Entry { key, said, .. } in entries {
         if let (Some(project), Some(said)) = (&key.project, said.take()) {
             projects.add(variable, project, *said)?;
         }
@@ -349,7 +405,10 @@ fn cost(value: Value) -> Result<f64, String> {
 }
 
 /// A project's name, if the text can be one.
-pub(super) fn project_name(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn project_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.chars().all(|c| c.is_ascii_graphic()) {
         return Err(format!("a project has 1 to {MAX_NAME_BYTES} visible ASCII characters"));
     }
@@ -357,7 +416,10 @@ pub(super) fn project_name(text: &str) -> Result<String, String> {
 }
 
 /// A key's label, if the text can be one: it may stand in a header and name a project.
-pub(super) fn label(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn label(text: &str) -> Result<String, String> {
     let text = text.trim();
     let fits = |c: char| c.is_ascii_graphic() || c == ' ';
     if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.chars().all(fits) {

@@ -258,7 +258,7 @@ pub(super) fn foreign_model(text: &str) -> Result<String, String> {
 }
 
 /// Networks in CIDR form, addresses, and the words `loopback` and `private`.
-pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+pub(crate) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
     const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
     let mut networks = Vec::new();

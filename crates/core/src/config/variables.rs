@@ -62,7 +62,7 @@ const fn variable(
 }
 
 /// All settings.
-pub const VARIABLES: [Variable; 67] = [
+pub const VARIABLES: [Variable; 68] = [
     variable(Group::Keys, "LIBRA_KEYS", "", "the pool: Gemini keys, each as KEY or project:KEY"),
     variable(Group::Keys, "LIBRA_KEYS_FILE", "", "a file with keys of the pool, a line a key, # comments"),
     variable(Group::Keys, "BACKUP_API_KEYS", "", "the same as LIBRA_KEYS, under its former name"),
@@ -302,6 +302,7 @@ pub const VARIABLES: [Variable; 67] = [
         "",
         "what seals contents in it, 32 characters or more; not set: made at the first start, in a file there",
     ),
+    variable(Group::Server, "LIBRA_SECRET_NEW", "", "the secret that is to follow it: see libra keys rekey"),
     variable(
         Group::Server,
         "LIBRA_RETENTION_DAYS",
@@ -414,6 +415,67 @@ pub fn list_of(name: &str) -> Option<&'static str> {
         };
         is_part.then_some(*plain)
     })
+}
+
+/// The settings that count as soon as they change. All others are read once, at the start.
+const LIVE: [&str; 43] = [
+    "LIBRA_KEYS",
+    "BACKUP_API_KEYS",
+    "LIBRA_CLIENTS",
+    "TRUSTED_API_KEYS",
+    "LIBRA_PAID_CLIENTS",
+    "LIBRA_SAFETY_CLIENTS",
+    "LIBRA_CLIENT_KEYS",
+    "LIBRA_PROJECTS",
+    "LIBRA_PRICES",
+    "LIBRA_STRATEGY",
+    "LIBRA_AFFINITY",
+    "LIBRA_QUEUE_WAIT",
+    "LIBRA_QUEUE_SIZE",
+    "LIBRA_MAX_ATTEMPTS",
+    "LIBRA_RETRY_BUDGET",
+    "LIBRA_HEDGE_AFTER",
+    "LIBRA_FIRST_BYTE_TIMEOUT",
+    "LIBRA_ANSWER_TIMEOUT",
+    "LIBRA_HEARTBEAT",
+    "LIBRA_IDLE_TIMEOUT",
+    "LIBRA_DEADLINE",
+    "LIBRA_REPLAY_LIMIT",
+    "LIBRA_BODY_LIMIT",
+    "LIBRA_MODEL_ALIASES",
+    "LIBRA_MODEL_FALLBACKS",
+    "LIBRA_SIGNATURES_IN_IDS",
+    "LIBRA_SUFFIXES",
+    "LIBRA_SAFETY",
+    "LIBRA_MODELS",
+    "LIBRA_MODELS_DENY",
+    "LIBRA_VERIFY",
+    "LIBRA_VERIFY_MODEL",
+    "LIBRA_BASE_PATH",
+    "LIBRA_PUBLIC_URL",
+    "LIBRA_HOME",
+    "LIBRA_TRUSTED_PROXIES",
+    "LIBRA_UPSTREAM",
+    "LIBRA_FETCH",
+    "LIBRA_FETCH_LIMIT",
+    "LIBRA_FETCH_TIMEOUT",
+    "LIBRA_LIVE_IDLE",
+    "LIBRA_LIVE_LIMIT",
+    "LIBRA_LIVE_SESSIONS",
+];
+
+/// Words in the names of settings whose values are never shown. Proxies' addresses may hold passwords.
+const SECRET: [&str; 8] =
+    ["TOKEN", "SECRET", "API_KEY", "PASSWORD", "SAFETY_CLIENTS", "HEADERS", "WEBHOOK", "_PROXY"];
+
+/// Whether a setting counts as soon as it changes, without a restart.
+pub fn is_live(name: &str) -> bool {
+    LIVE.contains(&name) || name.starts_with("CUSTOM_LLM_")
+}
+
+/// Whether the value of a setting is never shown.
+pub fn is_secret(name: &str) -> bool {
+    list_of(name).is_some() || SECRET.iter().any(|word| name.contains(word))
 }
 
 /// A value as messages may show it: in quotes where it is too short to be a key, else only its length.

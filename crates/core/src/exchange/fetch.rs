@@ -184,11 +184,11 @@ impl Single {
             if let Some(kept) = kept.filter(|kept| kept.fits(remote.place.accepts)) {
                 fetching.size =
                     fetching.size.saturating_add((kept.size() / 4 * 3).saturating_mul(remote.times));
-                if fetching.size > together(self.gateway.config()) {
+                if fetching.size > together(&self.gateway.config()) {
                     return Err(self.no_file(
                         &remote.place,
                         address.host(),
-                        &too_much(self.gateway.config()),
+                        &too_much(&self.gateway.config()),
                     ));
                 }
                 fetching.media.insert(remote.address, kept);
@@ -298,7 +298,7 @@ impl Fetching {
 impl Download {
     /// `size` is how much of all files has come.
     fn take(&mut self, outcome: Outcome, size: &mut u64, gateway: &Gateway) -> Result<Progress, Trouble> {
-        let config = gateway.config();
+        let config = &gateway.config();
         match outcome {
             Outcome::Head(status, headers) if status.is_redirection() && headers.contains_key(LOCATION) => {
                 self.redirects += 1;

@@ -88,7 +88,7 @@ impl Single {
 
     /// Whether all that the body names can be uploaded again.
     fn files_are_at_hand(&self, body: &Bytes) -> bool {
-        let public = self.called.public(self.gateway.config());
+        let public = self.called.public(&self.gateway.config());
         let spool = self.gateway.spool();
         scan::generation(body).iter().all(|found| match found.field {
             scan::Field::Address => {
@@ -104,7 +104,7 @@ impl Single {
         let (Some(body), Some(project)) = (&self.moved_body, lease.project()) else {
             return self.send_media(lease, now);
         };
-        let public = self.called.public(self.gateway.config());
+        let public = self.called.public(&self.gateway.config());
         let named = scan::generation(body).into_iter().filter_map(|found| public.object(&found.value));
         let missing = {
             let placed = self.gateway.placed();
@@ -126,7 +126,7 @@ impl Single {
 
     /// Where a file is to be found with this key, if the request has moved to its project.
     pub(super) fn copy_of(&self, address: &str, key: KeyId) -> Option<String> {
-        let name = self.called.public(self.gateway.config()).object(address)?;
+        let name = self.called.public(&self.gateway.config()).object(address)?;
         self.place_of_copy(name.as_str(), key)
     }
 }

@@ -28,7 +28,7 @@ impl Single {
         if !self.names_addresses && self.moved_body.is_none() {
             return body;
         }
-        let public = self.called.public(self.gateway.config());
+        let public = self.called.public(&self.gateway.config());
         let found = match self.task.resource() {
             Some(_) => scan::request(&body),
             None => scan::generation(&body),
@@ -78,7 +78,7 @@ impl Single {
             return;
         };
         let Some(resource) = self.task.resource() else { return };
-        let public = self.called.public(self.gateway.config());
+        let public = self.called.public(&self.gateway.config());
         let client = self.access.client();
         let response = resource.respond((status, &headers), body.clone(), &public, (lease.key(), client));
         let (key, guests) = (lease.key().id(), lease.is_guests());

@@ -175,7 +175,7 @@ impl Single {
     /// The objects that the request names, each once.
     fn find_references(&mut self) -> Vec<Reference> {
         let body = self.task.translated_body().or_else(|| self.body.clone()).unwrap_or_default();
-        let public = || self.called.public(self.gateway.config());
+        let public = || self.called.public(&self.gateway.config());
         let mut references: Vec<Reference> = Vec::new();
         let mut add = |name: Option<ObjectName>, hard: bool| {
             if let Some(name) = name
@@ -235,7 +235,8 @@ impl Single {
             Access::Own(keys) => Some(keys.as_slice()),
         };
         let guests = own.is_some();
-        let mut places = self.gateway.pool(guests).representatives(own, MOST_ASKED);
+        let most = self.gateway.config().most_calls.map_or(MOST_ASKED, |most| MOST_ASKED.min(most as usize));
+        let mut places = self.gateway.pool(guests).representatives(own, most);
         let home = self.gateway.objects(guests).home(self.access.client(), now);
         // Most likely where the client's other objects are.
         let likely = |place: &Only| {

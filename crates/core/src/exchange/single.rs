@@ -367,7 +367,7 @@ impl Single {
                 Some(Failure { class: Class::Empty | Class::Malformed, .. })
             ),
             paid: match &self.access {
-                Access::Pool { client } => self.gateway.config().paid_only_clients.contains(client),
+                Access::Pool { client } => client.settings.paid_only,
                 Access::Own(_) => false,
             },
             only: self.only,
@@ -493,7 +493,7 @@ impl Single {
             Outcome::Failed { .. } if matches!(attempt.phase, Phase::Refused { .. }) => Over::Refused,
             Outcome::Failed { message, .. } => Over::Failed(failure::network(&message)),
             Outcome::TooLarge => {
-                let error = crate::gateway::too_large(self.task.body_limit(self.gateway.config()));
+                let error = crate::gateway::too_large(self.task.body_limit(&self.gateway.config()));
                 return self.refuse(&error, now);
             }
         };

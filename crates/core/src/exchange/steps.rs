@@ -114,7 +114,7 @@ impl Steps {
     /// A step has come to its end.
     fn over(&mut self, reply: Response<Bytes>, now: Timestamp) {
         self.leave();
-        let public = self.client.called.public(self.client.gateway.config());
+        let public = self.client.called.public(&self.client.gateway.config());
         let client = self.client.access.client();
         let of = Of { gateway: &self.client.gateway, client, public: &public, now };
         // It is held while what comes of it is made.

@@ -49,10 +49,21 @@ pub enum Accepted {
 }
 
 impl Gateway {
+    /// Whether somebody with the administration's token asks for `/admin/{page}`, which is the shell's own.
+    pub fn administers(&self, head: &Head<'_>, page: &str) -> bool {
+        let config = self.config();
+        if !admin::is_admin(head.headers, config.admin_token.as_ref()) {
+            return false;
+        }
+        let route = Route::find(head.method, head.uri, head.headers, &config.base_path);
+        matches!(route, Ok(Route { operation: Operation::Admin { page: asked }, .. }) if asked == page)
+    }
+
     /// Decides from the head alone what a request leads to.
     pub fn accept(self: &Arc<Self>, head: &Head<'_>, now: Timestamp) -> Accepted {
-        let route = Route::find(head.method, head.uri, head.headers, &self.config.base_path);
-        let token = self.config.admin_token.as_ref();
+        let config = self.config();
+        let route = Route::find(head.method, head.uri, head.headers, &config.base_path);
+        let token = config.admin_token.as_ref();
         let is_admin =
             matches!(&route, Ok(Route { operation: Operation::Admin { .. }, .. })) && token.is_some();
         let id = RequestId::new(self.chance().u64(..));
@@ -84,7 +95,7 @@ impl Gateway {
         now: Timestamp,
     ) -> Result<Accepted, Error> {
         match route.operation {
-            Operation::Admin { page } if self.config.admin_token.is_some() => {
+            Operation::Admin { page } if self.config().admin_token.is_some() => {
                 match admin::Change::asked(self, head, &page) {
                     // Nobody but the administration has a part in it: there are no keys to serve it with.
                     Some(change) => {
@@ -94,10 +105,10 @@ impl Gateway {
                 }
             }
             Operation::Admin { .. } => {
-                let (path, base) = (head.uri.path(), &self.config.base_path);
+                let (path, base) = (head.uri.path(), &self.config().base_path);
                 Err(NoRoute::not_found(route.dialect, path, head.headers, base).error)
             }
-            Operation::Home if self.config.home => Ok(Accepted::Reply(home::page(&self.config))),
+            Operation::Home if self.config().home => Ok(Accepted::Reply(home::page(&self.config()))),
             Operation::Home => Err(Error::new(Kind::NotFound, "Not found.")),
             Operation::Health => Ok(Accepted::Reply(status_page(StatusCode::OK, "alive"))),
             Operation::Ready => Ok(Accepted::Reply(self.ready(now))),
@@ -107,7 +118,7 @@ impl Gateway {
             }
             Operation::Generation(form) => self.intake(head, Wanted::Generation(form), mark, now),
             Operation::Answer { id, act } => {
-                let access = Presented::find(head.uri, head.headers).access(&self.config)?;
+                let access = Presented::find(head.uri, head.headers).access(&self.config())?;
                 let query = head.uri.query().unwrap_or("");
                 answers::answer(self, access.client(), &id, act, query, now).map(Accepted::Reply)
             }
@@ -118,7 +129,7 @@ impl Gateway {
             Operation::Resource(call) => self.resource(head, call, mark, now),
             Operation::Objects(call) => self.intake(head, Wanted::Objects(call), mark, now),
             Operation::ModelList { version } => {
-                let access = Presented::find(head.uri, head.headers).access(&self.config)?;
+                let access = Presented::find(head.uri, head.headers).access(&self.config())?;
                 let query = crate::route::without_credentials(head.uri.query().unwrap_or(""));
                 let task = Task::ModelList { dialect: route.dialect, version, query };
                 match self.kept(&task, &access, now) {
@@ -127,8 +138,8 @@ impl Gateway {
                 }
             }
             Operation::ModelGet { version, model: asked } => {
-                let operation = self.config.alias_kind(&asked);
-                let model = self.served_model(&asked, operation)?.to_owned();
+                let operation = self.config().alias_kind(&asked);
+                let model = self.served_model(&asked, operation)?;
                 let task = Task::ModelGet { dialect: route.dialect, version, model, asked };
                 self.intake(head, Wanted::Task(task), mark, now)
             }
@@ -142,7 +153,7 @@ impl Gateway {
             // A tuned model goes by its whole name, and no alias stands for it.
             collection => Cow::Owned(format!("{collection}/{}", call.model)),
         };
-        let model = self.served_model(&asked, operation)?.to_owned();
+        let model = self.served_model(&asked, operation)?;
         Ok(Task::Native { call, model, tuned: Tuned::default() })
     }
 
@@ -157,10 +168,11 @@ impl Gateway {
         let query = call.query.clone().unwrap_or_default();
         let upload = UploadOwner::find(&query);
         let presented = Presented::find(head.uri, head.headers);
-        let access = match (presented.access(&self.config), &upload) {
+        let config = self.config();
+        let access = match (presented.access(&config), &upload) {
             // The address is a credential of its own: SDKs send no key with the bytes.
             (Err(_), Some(owner)) if presented.is_none() && self.has_signed(owner, None, &query) => {
-                let client = self.config.clients.find(owner.client);
+                let client = config.clients.find(owner.client);
                 Access::Pool { client: client.cloned().ok_or_else(foreign_upload)? }
             }
             (access, _) => access?,
@@ -182,7 +194,7 @@ impl Gateway {
         }
         let model = call.model_method().map(|(model, _)| model.to_owned());
         let model = match &model {
-            Some(model) => Some(self.served_model(model, AliasFor::Chat)?.to_owned()),
+            Some(model) => Some(self.served_model(model, AliasFor::Chat)?),
             None => None,
         };
         let task = Task::Resource(Box::new(Resource::new(call, model, upload)));
@@ -199,16 +211,17 @@ impl Gateway {
     }
 
     /// The upstream's model that a client's name stands for, without what is wished for behind it.
-    pub(crate) fn served_model<'a>(&'a self, asked: &'a str, operation: AliasFor) -> Result<&'a str, Error> {
+    pub(crate) fn served_model(&self, asked: &str, operation: AliasFor) -> Result<String, Error> {
         // The client's own name for it goes into every event of an answer.
-        let (plain, _) = self.config.parted(asked);
-        let (model, _) = self.config.parted(self.config.resolve_model(plain, operation));
+        let config = self.config();
+        let (plain, _) = config.parted(asked);
+        let (model, _) = config.parted(config.resolve_model(plain, operation));
         let plausible = !model.is_empty()
             && asked.len().max(model.len()) <= MODEL_NAME
             && !model.chars().any(char::is_control)
             && model.split('/').all(|part| !matches!(part, "." | ".." | ""));
-        if plausible && self.config.model_allowed(model) {
-            return Ok(model);
+        if plausible && config.model_allowed(model) {
+            return Ok(model.to_owned());
         }
         let name: String = asked.chars().filter(|char| !char.is_control()).take(100).collect();
         let message = format!("The model {name} is not served here. 此网关不提供模型 {name}。");

@@ -13,6 +13,7 @@ use crate::admin;
 use crate::affinity::address::Called;
 use crate::auth::{Access, Presented};
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY};
+use crate::contents::{ContentName, kept};
 use crate::error::{Dialect, Error, Kind};
 use crate::exchange::{Admitted, Client, Exchange};
 use crate::fields;
@@ -80,7 +81,7 @@ impl Gateway {
         mark: Mark,
         now: Timestamp,
     ) -> Result<Accepted, Error> {
-        let access = Presented::find(head.uri, head.headers).access(&self.config)?;
+        let access = Presented::find(head.uri, head.headers).access(&self.config())?;
         self.intake_for(head, wanted, access, mark, now)
     }
 
@@ -94,7 +95,7 @@ impl Gateway {
     ) -> Result<Accepted, Error> {
         let length =
             head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let limit = wanted.body_limit(&self.config);
+        let limit = wanted.body_limit(&self.config());
         if length.is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
@@ -129,8 +130,8 @@ impl Gateway {
     fn tuning_of(&self, wanted: &Wanted, access: &Access) -> Tuning {
         match wanted {
             Wanted::Task(Task::Native { call, .. }) if call.method.generates() => Tuning {
-                wishes: self.config.wishes(&call.model, AliasFor::Chat),
-                safety: self.config.safety_for(access.client()),
+                wishes: self.config().wishes(&call.model, AliasFor::Chat),
+                safety: self.config().safety_for(access.client()),
                 // A client of Gemini's own dialect says itself whether it wants to see thoughts.
                 shows_thoughts: None,
             },
@@ -156,9 +157,9 @@ impl Gateway {
         let custom = asked.is_chat()
             && asked.model().len() <= MODEL_NAME
             && matches!(access, Access::Pool { .. })
-            && self.config.custom_llm.as_ref().is_some_and(|custom| custom.serves(asked.model()));
+            && self.config().custom_llm.as_ref().is_some_and(|custom| custom.serves(asked.model()));
         let model = match self.served_model(asked.model(), asked.alias_for()) {
-            Ok(model) => model.to_owned(),
+            Ok(model) => model,
             Err(_) if custom => asked.model().to_owned(),
             Err(error) => return Err(error),
         };
@@ -176,8 +177,8 @@ impl Gateway {
         let ids = asked.call_ids().into_iter();
         let recalled = self.signatures().recall(client, ids);
         let tuning = Tuning {
-            wishes: self.config.wishes(asked.model(), AliasFor::Chat),
-            safety: self.config.safety_for(client),
+            wishes: self.config().wishes(asked.model(), AliasFor::Chat),
+            safety: self.config().safety_for(client),
             shows_thoughts: Some(true),
         };
         asked.translated_for(model, recalled, tuning)
@@ -194,6 +195,18 @@ impl Intake {
         }
     }
 
+    /// What a body seems to go on from and is not known here: a shell with a store looks for it there, and
+    /// [restores](Gateway::restore) it first.
+    pub fn sought(&self, body: &[u8]) -> Vec<ContentName> {
+        if !matches!(self.wanted, Wanted::Generation(_)) {
+            return Vec::new();
+        }
+        let calls = self.gateway.signatures().unknown(self.access.client(), &kept::call_ids(body));
+        let answers = kept::answer_ids(body).into_iter().filter(|id| self.gateway.lacks_answer(id));
+        let answers = answers.map(|id| ContentName::Answer(id.into()));
+        calls.into_iter().map(ContentName::Call).chain(answers).collect()
+    }
+
     /// The largest body that is kept whole, in bytes. What is read has to be whole; any other body that is larger is
     /// [streamed](Self::streamed).
     pub fn whole_limit(&self) -> u64 {
@@ -207,7 +220,7 @@ impl Intake {
 
     /// The largest body that is taken at all, in bytes.
     pub fn body_limit(&self) -> u64 {
-        self.wanted.body_limit(self.gateway.config())
+        self.wanted.body_limit(&self.gateway.config())
     }
 
     /// Takes the room for `more` bytes of the body from the common budget. False: there is not so much left; a
@@ -271,7 +284,7 @@ impl Intake {
             }
             (Wanted::Objects(call), Some(body)) => {
                 let content_type = content_type(&headers).to_owned();
-                let public = called.public(gateway.config());
+                let public = called.public(&gateway.config());
                 let of = Of { gateway: &gateway, client: access.client(), public: &public, now };
                 let begun = Work::begin(call, body, &content_type, of, &mut held)?;
                 let client = Client { gateway, access, headers, called, held, arrived, mark };
@@ -293,8 +306,9 @@ impl Intake {
         let asked = task.asked_model().unwrap_or_default();
         let mut further_models: Vec<String> = Vec::new();
         if task.takes_another_model() {
-            let (asked, _) = gateway.config().parted(asked);
-            let further = gateway.config().further_models(asked, task.model().unwrap_or_default());
+            let config = gateway.config();
+            let (asked, _) = config.parted(asked);
+            let further = config.further_models(asked, task.model().unwrap_or_default());
             further_models.extend(further.map(str::to_owned));
             further_models.reverse();
         }

@@ -41,8 +41,8 @@ impl Gateway {
         now: Timestamp,
     ) -> Result<Accepted, Error> {
         let presented = Presented::find(head.uri, head.headers);
-        let trusted = presented.trusted(&self.config).is_some();
-        match self.config.verify {
+        let trusted = presented.trusted(&self.config()).is_some();
+        match self.config().verify {
             Verify::Open => {}
             Verify::Trusted if trusted => {}
             Verify::Trusted => {
@@ -53,21 +53,21 @@ impl Gateway {
             }
             Verify::Off => return Err(Error::new(Kind::NotFound, "Not found.")),
         }
-        let keys = presented.own(&self.config);
+        let keys = presented.own(&self.config());
         if keys.is_empty() {
             let message = "No keys to check. Send them, comma-separated, as x-goog-api-key. 请在 x-goog-api-key 中提供要校验的密钥。";
             return Err(Error::new(Kind::BadRequest, message));
         }
-        let guarded = !self.config.keys.is_empty() && !trusted;
+        let guarded = !self.config().keys.is_empty() && !trusted;
         let most = if guarded { STRANGER_KEYS } else { TRUSTED_KEYS };
-        if keys.len() > most || presented.too_many(&self.config) {
+        if keys.len() > most || presented.too_many(&self.config()) {
             return Err(Error::new(
                 Kind::BadRequest,
                 format!("At most {most} keys a request can be checked."),
             ));
         }
         if guarded {
-            let address = client_address(head, &self.config);
+            let address = client_address(head, &self.config());
             locked(&self.strangers).spend(address, u32::try_from(keys.len()).unwrap_or(u32::MAX), now)?;
         }
         // It writes into the keys' projects: only where somebody asks for it, and no stranger of a pool.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::entries::{Edit, Entries, Names, array, written};
@@ -28,7 +28,8 @@ pub struct Tuning {
 }
 
 /// From which likelihood on Gemini blocks what it finds harmful.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Safety {
     /// What the client says, else Gemini's own.
     #[default]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_KEY, UPGRADE};
 
 use super::{Call, PING, Phase, Session, Side, Who, known};
-use crate::auth::Access;
+use crate::auth::{Access, Presented};
 use crate::error::{Error, Kind};
 use crate::event::Traffic;
 use crate::gateway::{Gateway, Head};
@@ -50,7 +50,7 @@ pub(crate) fn admit(
     now: Timestamp,
 ) -> Result<Session, Error> {
     let config = gateway.config();
-    let who = Who::find(head.uri, head.headers, config, |token| known::minted(gateway, token, now))?;
+    let who = Who::find(head.uri, head.headers, &config, |token| known::minted(gateway, token, now))?;
     if !asks_for_websocket(head.headers) {
         return Err(Error::new(Kind::BadRequest, NO_UPGRADE));
     }
@@ -71,6 +71,7 @@ pub(crate) fn admit(
     let every_key_once = DEFAULT_ATTEMPTS.min(u32::try_from(keys).unwrap_or(u32::MAX));
     Ok(Session {
         call,
+        trusted: Presented::find(head.uri, head.headers).trusted_key(&config).cloned(),
         query: without_credentials(head.uri.query().unwrap_or("")),
         headers: upstream::forwarded(head.headers),
         mark,

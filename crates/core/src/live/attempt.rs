@@ -75,9 +75,7 @@ impl Session {
     fn want(&self) -> Want<'_> {
         let (own, paid) = match &self.who {
             Who::Keys(Access::Own(keys)) => (Some(keys.as_slice()), false),
-            Who::Keys(Access::Pool { client }) => {
-                (None, self.gateway.config().paid_only_clients.contains(client))
-            }
+            Who::Keys(Access::Pool { client }) => (None, client.settings.paid_only),
             Who::Token { .. } => (None, false),
         };
         Want {

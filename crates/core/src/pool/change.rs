@@ -170,7 +170,7 @@ impl Pool {
                     return;
                 }
                 self.unschedule(slot);
-                if aside.probe_at != Timestamp::NEVER {
+                if aside.probe_at != Timestamp::NEVER && !self.keys[slot].paused {
                     self.probes.insert((aside.probe_at, slot));
                 }
                 self.keys[slot].set_aside = Some(aside);
@@ -195,7 +195,7 @@ impl Pool {
                 self.keys[slot].restored = self.keys[slot].restored.max(*at);
                 self.unschedule(slot);
                 self.keys[slot].strikes = 0;
-                if self.keys[slot].set_aside.take().is_some() {
+                if self.keys[slot].set_aside.take().is_some() && !self.keys[slot].paused {
                     self.rank(slot);
                     if let Err(at) = self.usable.binary_search(&slot) {
                         self.usable.insert(at, slot);

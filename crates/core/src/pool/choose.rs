@@ -449,7 +449,7 @@ impl Pool {
     /// The same for the keys that a client brings.
     fn room_of_own(&mut self, own: &[ApiKey], want: &Want<'_>, now: Timestamp) -> Option<Timestamp> {
         let mut slots: Vec<usize> = own.iter().filter_map(|key| self.by_id.get(&key.id()).copied()).collect();
-        slots.retain(|&slot| self.keys[slot].set_aside.is_none());
+        slots.retain(|&slot| self.keys[slot].is_usable());
         let mut table = want.model.and_then(|model| self.lend_table(model));
         let rooms = slots.into_iter().map(|slot| {
             let project = self.keys[slot].project;
@@ -548,7 +548,7 @@ impl Pool {
         if avoided || want.tried.contains(&key.key.id()) {
             return Standing::Tried;
         }
-        if key.set_aside.is_some() || (want.paid && !self.projects[key.project as usize].is_paid()) {
+        if !key.is_usable() || (want.paid && !self.projects[key.project as usize].is_paid()) {
             return Standing::SetAside;
         }
         let cell = table.and_then(|table| table.cell(key.project));

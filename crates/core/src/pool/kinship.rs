@@ -24,7 +24,7 @@ pub(super) struct Kinship {
     /// The strongest word that it is a project of its own.
     pub(super) apart: Option<Word>,
     /// The project as Google named it.
-    consumer: Option<ProjectId>,
+    pub(super) consumer: Option<ProjectId>,
 }
 
 /// Why keys stay as they are.
@@ -134,7 +134,7 @@ impl Pool {
     pub(crate) fn entries(&self) -> Vec<Vec<ApiKey>> {
         let mut known: HashMap<u32, usize> = HashMap::new();
         let mut entries: Vec<Vec<ApiKey>> = Vec::new();
-        for key in self.keys.iter().filter(|key| key.set_aside.is_none()) {
+        for key in self.keys.iter().filter(|key| key.is_usable()) {
             let place = known.get(&key.project).copied().unwrap_or(entries.len());
             if self.projects[key.project as usize].known {
                 known.insert(key.project, place);
@@ -374,7 +374,7 @@ impl Pool {
     }
 
     /// Orders the projects anew, and has the tables look for those of which they know nothing.
-    fn rearrange(&mut self) {
+    pub(super) fn rearrange(&mut self) {
         self.arrange();
         for table in self.tables.values_mut() {
             table.fresh_from = 0;

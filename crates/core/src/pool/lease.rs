@@ -22,7 +22,7 @@ impl Pool {
         });
         self.keys[slot].last_lease = id.0;
         let key = self.keys[slot].key.id();
-        self.leases.insert(id, Leased { slot, key, until: now + LEASE, charged });
+        self.leases.insert(id, Leased { key, until: now + LEASE, charged });
         self.spend(self.keys[slot].project, 1, 0.0, now);
         id
     }
@@ -62,18 +62,19 @@ impl Pool {
         }
         self.egress.ended(lease);
         self.overloads.values_mut().for_each(|overload| overload.ended(lease));
-        if self.keys[leased.slot].key.id() == leased.key {
-            self.rerank(leased.slot, |key| key.in_flight = key.in_flight.saturating_sub(1));
+        // A key that is no longer there has nothing to be counted with.
+        if let Some(&slot) = self.by_id.get(&leased.key) {
+            self.rerank(slot, |key| key.in_flight = key.in_flight.saturating_sub(1));
         }
     }
 
     /// The request of a lease was answered: so many tokens went in and came out.
     pub fn used(&mut self, lease: LeaseId, model: &str, usage: Usage, now: Timestamp) {
-        if let Some(leased) = self.leases.get(&lease)
+        if let Some(project) = self.project_of_lease(lease)
             && let Some(price) = self.prices.iter().find(|price| price.models.matches(model))
         {
             let cost = price.cost(usage.prompt, usage.total.saturating_sub(usage.prompt));
-            self.spend(self.keys[leased.slot].project, 0, cost, now);
+            self.spend(project, 0, cost, now);
         }
         let settled = self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
         if let Some((model, project)) = settled {
@@ -84,9 +85,7 @@ impl Pool {
     /// Another turn of a session, beyond the one that its lease was charged for.
     pub fn used_again(&mut self, lease: LeaseId, model: &str, usage: Usage, now: Timestamp) {
         self.used(lease, model, usage, now);
-        let Some(project) = self.leases.get(&lease).map(|leased| self.keys[leased.slot].project) else {
-            return;
-        };
+        let Some(project) = self.project_of_lease(lease) else { return };
         let known = self.tables.get(self.family(model)).is_some_and(|table| table.cell(project).is_some());
         if known {
             self.change(model, project, now, |cell| {
@@ -94,6 +93,12 @@ impl Pool {
                 cell.meter.end();
             });
         }
+    }
+
+    /// The project of the key of a lease; none, if the key was taken out of the pool meanwhile.
+    fn project_of_lease(&self, lease: LeaseId) -> Option<u32> {
+        let slot = self.by_id.get(&self.leases.get(&lease)?.key)?;
+        Some(self.keys[*slot].project)
     }
 
     /// A lease that is to last on. It goes by another number, as leases end in the order of their numbers.

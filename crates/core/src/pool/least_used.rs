@@ -45,7 +45,7 @@ impl Awake {
             && at <= now
         {
             self.asleep.pop_first();
-            if keys[slot].set_aside.is_none() {
+            if keys[slot].is_usable() {
                 self.keys.insert(load(&keys[slot], slot));
             }
         }

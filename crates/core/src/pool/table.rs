@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::least_used::Awake;
 use super::window::{Charge, Limits, Meter};
-use crate::config::ProjectSettings;
+use crate::config::{ModelLimits, ProjectSettings};
 use crate::google_clock::Skew;
 use crate::secret::KeyId;
 use crate::time::Timestamp;
@@ -211,7 +211,7 @@ impl Table {
     pub(super) fn remove(&mut self, project: u32) -> Option<Cell> {
         let cell = self.cells.remove(&project)?;
         self.place(project, cell.place, Place::Nowhere);
-        Some(cell)
+        Some(Cell { place: Place::Nowhere, ..cell })
     }
 
     /// A project whose place has to be looked at again by now.
@@ -376,6 +376,22 @@ impl Cell {
     /// The same for a key that turns out to be a project of its own: what was counted for all of them may have been its.
     pub(super) fn split(&self) -> Self {
         Self { meter: self.meter.split(), place: Place::Nowhere, ..self.clone() }
+    }
+
+    /// Other limits are configured than before. Those that Google has named stay where nothing is.
+    pub(super) fn limit_by(&mut self, before: Option<&ModelLimits>, now: Option<&ModelLimits>) {
+        let configured = |limits: Option<&ModelLimits>| match limits {
+            Some(known) => [known.requests_per_minute, known.tokens_per_minute, known.requests_per_day],
+            None => [None; 3],
+        };
+        let limits = &mut self.meter.limits;
+        let known =
+            [&mut limits.requests_per_minute, &mut limits.tokens_per_minute, &mut limits.requests_per_day];
+        for ((known, before), now) in known.into_iter().zip(configured(before)).zip(configured(now)) {
+            if now != before && (now.is_some() || *known == before) {
+                *known = now;
+            }
+        }
     }
 
     /// Rests at least until then.

@@ -14,9 +14,11 @@ fn keys(names: &[&str]) -> Vec<PoolKey> {
     names
         .iter()
         .map(|name| match name.split_once(':') {
-            Some((project, key)) => {
-                PoolKey { key: ApiKey::new(key), project: Some(project.to_owned()), label: None }
-            }
+            Some((project, key)) => PoolKey {
+                key: ApiKey::new(key),
+                project: Some(project.to_owned()),
+                ..PoolKey::from(ApiKey::new(key))
+            },
             None => PoolKey::from(ApiKey::new(name)),
         })
         .collect()

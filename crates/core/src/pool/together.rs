@@ -7,7 +7,7 @@
 //! was refused; it decides how many such moments are enough. Where minutes are fixed everybody is told the same moment,
 //! and nothing is concluded.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::time::Timestamp;
@@ -151,6 +151,15 @@ impl Together {
     pub(super) fn forget(&mut self, project: u32) {
         self.pairs.retain(|(one, other), _| *one != project && *other != project);
         self.models.values_mut().for_each(|all| all.retain(|surprise| surprise.project != project));
+    }
+
+    /// [`forget`](Self::forget) for many at once.
+    pub(super) fn forget_all(&mut self, projects: &BTreeSet<u32>) {
+        if projects.is_empty() {
+            return;
+        }
+        self.pairs.retain(|(one, other), _| !projects.contains(one) && !projects.contains(other));
+        self.models.values_mut().for_each(|all| all.retain(|surprise| !projects.contains(&surprise.project)));
     }
 
     /// How many proofs are enough: so many in a row would hardly be chance.

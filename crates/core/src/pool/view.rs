@@ -46,6 +46,9 @@ pub struct KeyCounts {
     pub usable: usize,
     /// Those that are not used until a probe or a person brings them back.
     pub set_aside: usize,
+    /// Those that their owner has paused.
+    #[serde(default)]
+    pub paused: usize,
 }
 
 /// How many projects the keys belong to.
@@ -92,7 +95,10 @@ pub struct KeyView {
     pub key: KeyId,
     /// Requests under way.
     pub in_flight: u32,
-    /// Why it is not used, if it is not.
+    /// Whether its owner has paused it.
+    #[serde(default)]
+    pub paused: bool,
+    /// Why it is not used, if it is set aside.
     pub set_aside: Option<SetAsideView>,
 }
 
@@ -208,6 +214,8 @@ pub enum Verdict {
     Penalised,
     /// All its keys are set aside.
     NoUsableKey,
+    /// All its keys that are not set aside are paused.
+    Paused,
     /// The whole project rests.
     ProjectRests,
     /// It rests with this model.
@@ -265,9 +273,11 @@ impl Pool {
             let set_aside = key.set_aside.as_ref().map(|aside| SetAsideView {
                 why: aside.why,
                 since: Moment::new(aside.since, now),
-                next_probe: (aside.probe_at != Timestamp::NEVER).then(|| Moment::new(aside.probe_at, now)),
+                next_probe: (aside.probe_at != Timestamp::NEVER && !key.paused)
+                    .then(|| Moment::new(aside.probe_at, now)),
             });
-            let view = KeyView { key: key.key.id(), in_flight: key.in_flight, set_aside };
+            let (id, in_flight, paused) = (key.key.id(), key.in_flight, key.paused);
+            let view = KeyView { key: id, in_flight, paused, set_aside };
             views[key.project as usize].keys.push(view);
         }
         let mut tables: Vec<_> = self.tables.iter_mut().collect();
@@ -277,10 +287,12 @@ impl Pool {
                 views[project as usize].models.push(cell.view(model, now));
             }
         }
+        let paused = self.keys.iter().filter(|key| key.paused).count();
         let keys = KeyCounts {
             all: self.keys.len(),
             usable: self.usable.len(),
-            set_aside: self.keys.len() - self.usable.len(),
+            set_aside: self.keys.len() - self.usable.len() - paused,
+            paused,
         };
         let in_order = self.order.iter().map(|&number| number as usize);
         let mut views: Vec<Option<ProjectView>> = views.into_iter().map(Some).collect();
@@ -334,8 +346,10 @@ impl Pool {
         });
         let closed = closed.max();
         let mut keys = vec![0; self.projects.len()];
+        let mut paused = vec![false; self.projects.len()];
         for key in &self.keys {
             keys[key.project as usize] += 1;
+            paused[key.project as usize] |= key.paused && key.set_aside.is_none();
         }
         // The classic strategies count nothing and know rests only.
         let counts = self.strategy == Strategy::Headroom;
@@ -346,7 +360,10 @@ impl Pool {
         for &number in &self.order {
             let project = &self.projects[number as usize];
             let cell = table.as_mut().and_then(|(_, table)| table.cell_mut(number));
-            let look = Look::at(project, cell, counts.then_some(tokens), closed, now);
+            let mut look = Look::at(project, cell, counts.then_some(tokens), closed, now);
+            if look.verdict == Verdict::NoUsableKey && paused[number as usize] {
+                look.verdict = Verdict::Paused;
+            }
             if look.verdict.serves()
                 && let Some((_, slot)) = self.key_in_turn(number, &[])
             {

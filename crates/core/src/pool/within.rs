@@ -107,7 +107,7 @@ impl Pool {
 
     /// The slot of the key that is known to belong to the project, else of the one whose turn it is.
     fn slot_within(&mut self, only: Only, number: u32, want: &Want<'_>) -> Option<usize> {
-        let own = |slot: &usize| self.keys[*slot].project == number && self.keys[*slot].set_aside.is_none();
+        let own = |slot: &usize| self.keys[*slot].project == number && self.keys[*slot].is_usable();
         let first = self.by_id.get(&only.key).copied().filter(own);
         if let Some(slot) = first.filter(|_| !want.tried.contains(&only.key)) {
             return Some(slot);

@@ -38,6 +38,11 @@ impl CommonBudget {
         Self { share, left: SAVED * WHOLE, since: Timestamp::EPOCH }
     }
 
+    /// Another share from now on. What was saved up stays.
+    pub(crate) fn set_share(&mut self, percent: Option<u8>) {
+        self.share = Self::new(percent).share;
+    }
+
     /// A request has begun.
     pub(crate) fn earn(&mut self) {
         let share = self.share.unwrap_or(0);

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{Request, StatusCode};
+use libra_core::clients::Clients;
 use libra_core::config::{ClientKeys, Config, Safety, Strategy, Suffixes};
 use libra_core::exchange::Outcome;
 use libra_core::secret::ApiKey;
@@ -227,7 +228,7 @@ fn differs(config: &Config, variables: &[(&str, String)]) -> Option<String> {
     };
     let same_clients = read.clients.len() == config.clients.len();
     let without_clients = |config: &Config| {
-        let config = Config { clients: [].into_iter().collect(), ..config.clone() };
+        let config = Config { clients: Clients::default(), ..config.clone() };
         format!("{config:#?}")
     };
     let (read, meant) = (without_clients(&read), without_clients(config));

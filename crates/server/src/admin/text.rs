@@ -23,7 +23,11 @@ pub(super) fn pool(view: &PoolView, zone: &TimeZone) -> String {
     let keys = view.keys;
     // Writing to a string cannot fail.
     let _ =
-        writeln!(text, "Keys      {} in all, {} usable, {} set aside", keys.all, keys.usable, keys.set_aside);
+        write!(text, "Keys      {} in all, {} usable, {} set aside", keys.all, keys.usable, keys.set_aside);
+    if keys.paused > 0 {
+        let _ = write!(text, ", {} paused", keys.paused);
+    }
+    text.push('\n');
     let _ = writeln!(text, "Projects  {}", view.projects.summary);
     let _ = writeln!(text, "Strategy  {}", strategy(view.strategy));
     if let Some(clock) = clock_off(view.clock_behind_seconds) {
@@ -115,7 +119,7 @@ fn cut<const COLUMNS: usize>(
 
 /// A line for each model, and one for a project that has none.
 fn project_rows(project: &ProjectView, clock: &Clock<'_>) -> Vec<[String; 9]> {
-    let usable = project.keys.iter().filter(|key| key.set_aside.is_none()).count();
+    let usable = project.keys.iter().filter(|key| key.set_aside.is_none() && !key.paused).count();
     let row = |model: Option<&ModelView>| {
         let count =
             |used: fn(&ModelView) -> Used| model.map_or_else(|| "-".to_owned(), |model| of(used(model)));
@@ -176,6 +180,7 @@ fn candidate_row(candidate: &Candidate, picked: Option<&str>, clock: &Clock<'_>)
         Verdict::Ready => "could serve",
         Verdict::Penalised => "could serve, but comes last",
         Verdict::NoUsableKey => "no usable key",
+        Verdict::Paused => "paused",
         Verdict::ProjectRests => "the project rests",
         Verdict::ModelRests => "rests",
         Verdict::NoQuota => "not given this model,",
@@ -241,9 +246,8 @@ mod tests {
     /// A pool of these projects, with one key each.
     fn pool_of(projects: &[&str]) -> Pool {
         let key = |project: &&str| PoolKey {
-            key: ApiKey::new(&format!("key of {project}")),
             project: Some((*project).to_owned()),
-            label: None,
+            ..PoolKey::from(ApiKey::new(&format!("key of {project}")))
         };
         Pool::new(&projects.iter().map(key).collect::<Vec<_>>(), PoolSettings::only(Strategy::Headroom), 1)
     }

@@ -27,6 +27,13 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(&str, String)>, String> {
     Ok(variables)
 }
 
+/// The line on which a variable is set last, counted from 1.
+pub(super) fn line_of(text: &str, name: &str) -> Option<usize> {
+    let mut lines = text.lines().map(|line| line.trim_start_matches('\u{feff}').trim());
+    let at = lines.clone().rev().position(|line| assignment(line).is_some_and(|(set, _)| set == name));
+    at.map(|from_end| lines.by_ref().count() - from_end)
+}
+
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=')?;
     let name = name.strip_prefix("export ").unwrap_or(name).trim();

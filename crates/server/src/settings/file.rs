@@ -12,8 +12,7 @@ use toml::{Table, Value};
 pub(super) fn parse(text: &str) -> Result<Vec<(&'static str, String)>, String> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
-        let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("line {line} is not valid TOML")
+        format!("line {} is not valid TOML{}", line_at(text, at), reason(error.message()))
     })?;
     let mut variables = Vec::new();
     for (key, value) in &table {
@@ -33,10 +32,46 @@ pub(super) fn parse(text: &str) -> Result<Vec<(&'static str, String)>, String> {
             ("keys", Value::Array(keys)) if keys.iter().any(Value::is_table) => {
                 variables.push(("LIBRA_KEYS", json_of(key, value)?.to_string()));
             }
+            ("clients", Value::Array(clients)) if clients.iter().any(Value::is_table) => {
+                variables.push(("LIBRA_CLIENTS", json_of(key, &dates_as_texts(value))?.to_string()));
+            }
             (key, value) => variables.push((variable(key, key)?, text_of(key, value)?)),
         }
     }
     Ok(variables)
+}
+
+/// The line of a place in the text, counted from 1.
+fn line_at(text: &str, at: usize) -> usize {
+    text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// What the reader says of it, if it quotes nothing that could be a key.
+fn reason(message: &str) -> String {
+    let is_short = |word: &str| word.chars().count() < 20;
+    let first = message.lines().next().unwrap_or_default();
+    if first.is_empty() || !first.split(char::is_whitespace).all(is_short) || first.contains('`') {
+        return String::new();
+    }
+    format!(": {first}")
+}
+
+/// The line on which a variable is set, counted from 1. The file is valid.
+pub(super) fn line_of(text: &str, variable: &str) -> Option<usize> {
+    let table = toml::de::DeTable::parse(text).ok()?;
+    let name = name_of(variable);
+    let in_service = |key: &str, value: &toml::Spanned<toml::de::DeValue<'_>>| {
+        let inner = name.strip_prefix("custom_llm_").filter(|_| key == "custom_llm")?;
+        let table = value.get_ref().as_table()?;
+        table.iter().find(|(key, _)| key.get_ref() == inner).map(|(key, _)| key.span().start)
+    };
+    let at = table.get_ref().iter().find_map(|(key, value)| {
+        if key.get_ref() == name.as_str() {
+            return Some(key.span().start);
+        }
+        in_service(key.get_ref(), value)
+    });
+    at.map(|at| line_at(text, at))
 }
 
 /// A setting's name in the file: the variable's in lower case, without `LIBRA_`.
@@ -103,6 +138,18 @@ fn json_of(name: &str, value: &Value) -> Result<serde_json::Value, String> {
     })
 }
 
+/// A value whose dates and times are texts: when a client expires can be written with and without quotes.
+fn dates_as_texts(value: &Value) -> Value {
+    match value {
+        Value::Datetime(moment) => Value::String(moment.to_string()),
+        Value::Array(entries) => Value::Array(entries.iter().map(dates_as_texts).collect()),
+        Value::Table(table) => {
+            Value::Table(table.iter().map(|(key, value)| (key.clone(), dates_as_texts(value))).collect())
+        }
+        value => value.clone(),
+    }
+}
+
 fn aliases_of(name: &str, aliases: &Table) -> Result<String, String> {
     let aliases = aliases.iter().map(|(pattern, models)| {
         let one = models.as_str().map(serde_json::Value::from);
@@ -153,6 +200,13 @@ mod tests {
             "[[projects]]\nname = 'a'\nmax_per_day = { requests = 1000, cost = 5.0 }",
             &[("LIBRA_PROJECTS", "[{\"name\":\"a\",\"max_per_day\":{\"requests\":1000,\"cost\":5.0}}]")],
         );
+        check(
+            "[[clients]]\nkey = 'a'\nname = 'b'\nexpires = 2027-01-31\nmodels = ['m*']\ncost_per_day = 1.5",
+            &[(
+                "LIBRA_CLIENTS",
+                "[{\"key\":\"a\",\"name\":\"b\",\"expires\":\"2027-01-31\",\"models\":[\"m*\"],\"cost_per_day\":1.5}]",
+            )],
+        );
         check("[projects.a]\npriority = 1", &[("LIBRA_PROJECTS", "{\"a\":{\"priority\":1}}")]);
         check(
             "[prices]\n'm*' = '1.25/10'\nn = { input = 1, output = 2.5 }",
@@ -187,7 +241,10 @@ mod tests {
             "there is no setting the value given (39 characters)",
         );
         check("listen = ':80'\nkeys = ['secret'\nx = 1", "line 3 is not valid TOML");
-        check("keys = secret", "line 1 is not valid TOML");
+        check(
+            "keys = secret",
+            "line 1 is not valid TOML: string values must be quoted, expected literal string",
+        );
         check(
             "log = 2026-11-24",
             "log: a datetime cannot be used here; write a text in quotes, a number or an array of texts",

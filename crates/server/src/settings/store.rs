@@ -19,6 +19,8 @@ pub(crate) struct StoreSettings {
     pub(crate) place: Place,
     /// `LIBRA_SECRET`. None: in a file of the folder.
     pub(crate) secret: Option<ApiKey>,
+    /// `LIBRA_SECRET_NEW`: the one that is to follow it.
+    pub(crate) new_secret: Option<ApiKey>,
     /// `LIBRA_RETENTION_DAYS` and `LIBRA_RETENTION_SIZE`.
     pub(crate) retention: Retention,
 }
@@ -45,13 +47,17 @@ impl StoreSettings {
         of_process: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
         let read = |name: &str, default: &str| lookup(name).unwrap_or_else(|| default.to_owned());
-        let secret = lookup("LIBRA_SECRET").map(|text| ApiKey::new(&text));
-        if secret.as_ref().is_some_and(|secret| secret.expose().chars().count() < SECRET) {
-            let problem = format!(
-                "is too short: it needs {SECRET} characters or more that chance has made (openssl rand -base64 32)"
-            );
-            return Err(ConfigError::new("LIBRA_SECRET", problem));
-        }
+        let secret_in = |name: &str| {
+            let secret = lookup(name).map(|text| ApiKey::new(&text));
+            if secret.as_ref().is_some_and(|secret| secret.expose().chars().count() < SECRET) {
+                let problem = format!(
+                    "is too short: it needs {SECRET} characters or more that chance has made (openssl rand -base64 32)"
+                );
+                return Err(ConfigError::new(name, problem));
+            }
+            Ok(secret)
+        };
+        let (secret, new_secret) = (secret_in("LIBRA_SECRET")?, secret_in("LIBRA_SECRET_NEW")?);
         let days = read("LIBRA_RETENTION_DAYS", "30");
         let age =
             days.trim().parse().ok().filter(|days| (1..=3650).contains(days)).map(|days: u32| DAY * days);
@@ -67,7 +73,7 @@ impl StoreSettings {
             Some(folder) => Place::Named(folder.into()),
             None => Place::Usual(usual_folder(std::env::consts::OS, of_process)),
         };
-        Ok(Self { place, secret, retention: Retention { age, size } })
+        Ok(Self { place, secret, new_secret, retention: Retention { age, size } })
     }
 
     /// The data folder, for commands that cannot do without.

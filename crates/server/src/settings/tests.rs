@@ -94,8 +94,8 @@ fn errors_name_the_setting_where_it_stands() {
     let files = |files, expected: &str| check(Place { files, ..Place::default() }, expected);
     let strategies = "is not one of headroom, round-robin, time-window, random, least-used";
     environment(&[("LIBRA_STRATEGY", "fastest")], &format!("LIBRA_STRATEGY: \"fastest\" {strategies}"));
-    files(&[(".env", "LIBRA_STRATEGY=x")], &format!("LIBRA_STRATEGY (.env): \"x\" {strategies}"));
-    files(&[("libra.toml", "strategy = 'x'")], &format!("strategy (libra.toml): \"x\" {strategies}"));
+    files(&[(".env", "LIBRA_STRATEGY=x")], &format!("LIBRA_STRATEGY (.env, line 1): \"x\" {strategies}"));
+    files(&[("libra.toml", "strategy = 'x'")], &format!("strategy (libra.toml, line 1): \"x\" {strategies}"));
     check(
         Place {
             options: Options { upstream: Some("x".to_owned()), ..Options::default() },

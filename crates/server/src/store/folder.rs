@@ -12,6 +12,9 @@ const DATABASE: &str = "libra.db";
 /// What seals contents, where no setting gives it.
 const SECRET: &str = "secret";
 
+/// The one that takes its place when all is sealed with it.
+const NEXT_SECRET: &str = "secret.next";
+
 /// Whoever has this file locked has the folder. It stays when nobody does.
 const LOCK: &str = "lock";
 
@@ -52,6 +55,11 @@ impl Folder {
     /// Where the secret is, if it is in a file.
     pub(crate) fn secret(&self) -> PathBuf {
         self.path.join(SECRET)
+    }
+
+    /// Where the secret is that is to take its place.
+    pub(crate) fn next_secret(&self) -> PathBuf {
+        self.path.join(NEXT_SECRET)
     }
 
     pub(crate) fn path(&self) -> &Path {

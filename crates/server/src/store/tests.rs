@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use http::StatusCode;
+use libra_core::clients::Clients;
 use libra_core::config::{Config, PoolKey};
 use libra_core::contents::Content;
 use libra_core::error::Dialect;
@@ -10,7 +11,7 @@ use libra_core::event::{Ending, Finished, Usage};
 use libra_core::failure::{LimitKind, Why};
 use libra_core::mark::RequestId;
 use libra_core::pool::{By, ProjectId, StateChange};
-use libra_core::secret::{ApiKey, KeyId, KeySet};
+use libra_core::secret::{ApiKey, KeyId};
 use libra_core::time::Timestamp;
 
 use super::*;
@@ -66,7 +67,7 @@ const OTHER: &str = "fixture-key-2";
 fn gateway() -> Arc<Gateway> {
     let config = Config {
         keys: [KEY, OTHER].map(|key| PoolKey::from(ApiKey::new(key))).into(),
-        clients: KeySet::from_iter([ApiKey::new(CLIENT)]),
+        clients: Clients::from_iter([ApiKey::new(CLIENT)]),
         ..Config::default()
     };
     Gateway::new(config, 1)
@@ -74,7 +75,7 @@ fn gateway() -> Arc<Gateway> {
 
 fn settings(folder: &Path) -> StoreSettings {
     let retention = Retention { age: Duration::from_secs(30 * 86_400), size: 500_000_000 };
-    StoreSettings { place: Place::Named(folder.to_owned()), secret: None, retention }
+    StoreSettings { place: Place::Named(folder.to_owned()), secret: None, new_secret: None, retention }
 }
 
 fn opened(folder: &Path) -> Opened {

@@ -1,6 +1,7 @@
 //! Projects, what models cost, and clients that are held to paid projects.
 
 use super::*;
+use crate::clients::ClientSettings;
 
 #[test]
 fn keys_and_projects_are_described() {
@@ -180,10 +181,48 @@ fn prices_are_read_in_both_forms() {
 #[test]
 fn clients_can_be_held_to_paid_projects() {
     let config = good(&[("LIBRA_KEYS", "k1"), ("LIBRA_CLIENTS", "c1"), ("LIBRA_PAID_CLIENTS", "c2,c3")]);
-    let held = |name: &str| config.paid_only_clients.contains(&ApiKey::new(name));
+    let held = |name: &str| {
+        config.clients.by_key(&ApiKey::new(name)).is_some_and(|client| client.settings.paid_only)
+    };
     assert!(held("c2") && held("c3") && !held("c1"));
-    assert_eq!((config.clients.len(), config.paid_only_clients.len()), (3, 2));
+    assert_eq!(config.clients.len(), 3);
     // Alone they open the pool too, and stay out of it.
     let config = good(&[("LIBRA_KEYS", "k1,c2"), ("LIBRA_PAID_CLIENTS_1", "c2"), ("TRUSTED_API_KEYS", "c2")]);
     assert_eq!((config.clients.len(), config.keys.len()), (1, 1));
+}
+
+#[test]
+fn clients_have_settings_of_their_own() {
+    let clients = r#"[{"key": "c1", "name": "a", "requests_per_day": 5, "cost_per_day": 0.5}, "c2,c3"]"#;
+    let set = [("LIBRA_KEYS", "k1"), ("LIBRA_CLIENTS", clients), ("LIBRA_SAFETY_CLIENTS", "off:c1")];
+    assert_eq!(
+        bad(&set),
+        "LIBRA_CLIENTS: entry 1: has a cost_per_day, which needs prices: set LIBRA_PRICES too"
+    );
+    let config = good(&[set[0], set[1], set[2], ("LIBRA_PRICES", "*=1/2")]);
+    let client = |key: &str| config.clients.by_key(&ApiKey::new(key)).map(|client| client.settings.clone());
+    let first = client("c1").expect("it is known");
+    assert_eq!(
+        (first.name.as_str(), first.requests_per_day, first.safety),
+        ("a", Some(5), Some(Safety::Off))
+    );
+    assert_eq!(client("c2"), Some(ClientSettings::default()));
+    assert_eq!(config.clients.len(), 3);
+    let check = |clients: &str, expected: &str| {
+        assert_eq!(bad(&[("LIBRA_CLIENTS", clients)]), format!("LIBRA_CLIENTS: {expected}"));
+    };
+    check(r#"[{"name": "a"}]"#, "entry 1: needs a text named key");
+    check(r#"[{"key": "a", "weight": 0}]"#, "entry 1: weight: is no whole number from 1 to 100");
+    check(
+        r#"[{"key": "a", "name": "n"}, {"key": "b", "name": "n"}]"#,
+        "entry 2: there is another client named \"n\"",
+    );
+    check(
+        r#"[{"key": "a", "reserve": 60}, {"key": "b", "reserve": 41}]"#,
+        "entry 2: with it, more than 100 percent of the pool are reserved",
+    );
+    check(
+        r#"[{"key": "a", "reserve": 60}, {"key": "a", "reserve": 41}]"#,
+        "entry 2: says something else of a client than an earlier entry did",
+    );
 }

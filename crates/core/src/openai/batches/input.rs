@@ -145,7 +145,7 @@ fn generation(form: Form, body: &Bytes, id: &str, of: Of<'_>, out: &mut Vec<u8>)
     let Of { gateway, client, now, .. } = of;
     let mut held = held_values(gateway, body)?;
     let asked = Asked::read(form, body, "application/json", (gateway, client), &mut held, now)?;
-    let model = gateway.served_model(asked.model(), asked.alias_for())?.to_owned();
+    let model = gateway.served_model(asked.model(), asked.alias_for())?;
     let generation = gateway.translated(asked, model, client)?;
     if let Some(remote) = generation.remote().first()
         && gateway.config().fetch != Fetch::Pass
@@ -200,7 +200,7 @@ fn notes(generation: &Generation) -> Result<Notes, Error> {
 fn vectors(body: &Bytes, id: &str, of: Of<'_>, out: &mut Vec<u8>) -> Result<String, Error> {
     let _held = held_values(of.gateway, body)?;
     let request = embeddings::Request::parse(body)?;
-    let model = of.gateway.served_model(&request.model, AliasFor::Embed)?.to_owned();
+    let model = of.gateway.served_model(&request.model, AliasFor::Embed)?;
     let singles = request.singles(&model);
     let count = u16::try_from(singles.len()).unwrap_or(u16::MAX);
     for (number, single) in (0..count).zip(singles) {

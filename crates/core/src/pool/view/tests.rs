@@ -23,9 +23,11 @@ fn id(key: &str) -> KeyId {
 
 fn pool(names: &[&str], strategy: Strategy) -> Pool {
     let key = |name: &&str| match name.split_once(':') {
-        Some((project, key)) => {
-            PoolKey { key: ApiKey::new(key), project: Some(project.to_owned()), label: None }
-        }
+        Some((project, key)) => PoolKey {
+            key: ApiKey::new(key),
+            project: Some(project.to_owned()),
+            ..PoolKey::from(ApiKey::new(key))
+        },
         None => PoolKey::from(ApiKey::new(name)),
     };
     Pool::new(&names.iter().map(key).collect::<Vec<_>>(), PoolSettings::only(strategy), 1)
