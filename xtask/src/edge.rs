@@ -3,6 +3,7 @@
 //! The shell is compiled to WebAssembly, its JavaScript made by wasm-bindgen, and both made smaller; the platforms' entries
 //! and settings come from `crates/edge/entries`. Nothing of it is deployed.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,13 +18,14 @@ use crate::wasm;
 const MOST_PACKED: usize = 1 << 20;
 
 /// What engines of all platforms know. Said one by one: with all features allowed, the optimizer writes what they refuse.
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 7] = [
     "--enable-bulk-memory",
     "--enable-sign-ext",
     "--enable-mutable-globals",
     "--enable-nontrapping-float-to-int",
     "--enable-reference-types",
     "--enable-multivalue",
+    "--enable-simd",
 ];
 
 /// The JavaScript that wasm-bindgen makes, and the WebAssembly beside it.
@@ -78,6 +80,7 @@ pub(crate) fn build() -> Result<(), String> {
     for platform in &PLATFORMS {
         write(platform, &made)?;
     }
+    write_buttons()?;
     let size = |name: &str| fs::metadata(made.join(name)).map_or(0, |file| file.len());
     println!("\n{:<16} {:>9} bytes", MODULE, size(MODULE));
     println!("{:<16} {:>9} bytes, of {MOST_PACKED} at most", "  compressed", packed);
@@ -135,6 +138,34 @@ fn write(platform: &Platform, made: &Path) -> Result<(), String> {
     let script = place.join("wasm.js");
     fs::write(&script, format!("export default \"{}\";\n", base64(&module)))
         .map_err(|error| format!("cannot write {}: {error}", script.display()))
+}
+
+/// The page of all folders, with buttons that deploy them from a branch `edge` where it is known which repository has one: on
+/// GitHub, whose workflows say it. Elsewhere a button would lead nowhere.
+fn write_buttons() -> Result<(), String> {
+    let page = root().join("crates/edge/entries/README.md");
+    let mut text =
+        fs::read_to_string(&page).map_err(|error| format!("cannot read {}: {error}", page.display()))?;
+    if let (Ok(server), Ok(name)) = (env::var("GITHUB_SERVER_URL"), env::var("GITHUB_REPOSITORY")) {
+        text.push_str(&buttons(&format!("{server}/{name}")));
+    }
+    let written = dist().join("README.md");
+    fs::write(&written, text).map_err(|error| format!("cannot write {}: {error}", written.display()))
+}
+
+/// As each platform documents its own. Each copies a folder into a repository of whoever presses it, and asks for the secrets.
+fn buttons(repository: &str) -> String {
+    format!(
+        "\n## In a minute\n\n\
+         [![Deploy to Cloudflare](https://deploy.workers.cloudflare.com/button)]\
+         (https://deploy.workers.cloudflare.com/?url={repository}/tree/edge/cloudflare)\n\
+         [![Deploy on Deno](https://deno.com/button)]\
+         (https://console.deno.com/new?clone={repository}/tree/edge&path=deno)\n\
+         [![Deploy to Netlify](https://www.netlify.com/img/deploy/button.svg)]\
+         (https://app.netlify.com/start/deploy?repository={repository}&branch=edge&base=netlify)\n\
+         [![Deploy with Vercel](https://vercel.com/button)]\
+         (https://vercel.com/new/clone?repository-url={repository}/tree/edge/vercel&env=LIBRA_KEYS,LIBRA_CLIENTS)\n"
+    )
 }
 
 /// An empty folder.
@@ -198,10 +229,16 @@ mod tests {
     }
 
     #[test]
+    fn buttons_lead_to_the_branch() {
+        let text = buttons("https://code.example/us/libra");
+        assert_eq!(text.matches("https://code.example/us/libra").count(), PLATFORMS.len());
+    }
+
+    #[test]
     fn every_platform_has_its_entry() {
         for platform in &PLATFORMS {
             let folder = root().join("crates/edge/entries").join(platform.name);
-            assert!(folder.is_dir(), "{}", folder.display());
+            assert!(folder.join("README.md").is_file(), "{}", folder.display());
         }
     }
 }

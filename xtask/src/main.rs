@@ -25,7 +25,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Usage: cargo xtask TASK
 
-  test [--fast]                     everything that must pass before a commit lands; --fast leaves out WebAssembly
+  test [--fast]                     everything that must pass before a commit lands; --fast leaves out WebAssembly and
+                                    the edges
   conformance [--readme] [CLIENT…]  real clients against libra and the simulator: all, or those whose names begin so;
                                     --readme writes the table into the README. `recordings` validates answers made of
                                     recorded exchanges in LIBRA_CORPUS=FOLDER, `judges` runs the drivers of
@@ -42,7 +43,8 @@ Usage: cargo xtask TASK
   admin-fuzz [SECONDS]              schemathesis against the administration and its own description (default: 60 seconds)
   soak [MINUTES]                    libra at work for an hour, or so long: memory and open files must not grow
   edge                              the edge edition: folders in dist/ for Cloudflare, Deno, Netlify and Vercel
-  edge-test [--built] [PLATFORM…]   the same, run by the platforms' own programs, from npm; --built takes dist/ as it is
+  edge-test [--built] [PLATFORM…]   the same, run by the platforms' own programs, from npm; what it costs; what core's tests
+                                    show, shown of it; --built takes dist/ as it is
   fuzz [SECONDS] [TARGET]           the fuzz targets (default: 60 seconds each), with a nightly compiler and cargo-fuzz
 ";
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use xtask::command::{self, cargo, shown};
 
-use crate::wasm;
+use crate::{edge, edge_test, wasm};
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let fast = match arguments {
@@ -24,9 +24,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return tested;
     }
     if fast {
-        println!("\n== wasm: left out (--fast)");
+        println!("\n== wasm and edges: left out (--fast)");
     } else {
         steps.take("wasm", wasm::build)?;
+        if let Some(why) = edge_test::not_here() {
+            println!("\n== edges: SKIPPED: {why}");
+            tests.ignored += 1;
+        } else {
+            steps.take("edges", || {
+                edge::build()?;
+                let edges = edge_test::ask(&[])?;
+                tests.passed += edges.passed as u64;
+                tests.ignored += edges.skipped as u64;
+                Ok(())
+            })?;
+        }
     }
     steps.summary(&tests);
     Ok(())

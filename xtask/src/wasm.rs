@@ -13,6 +13,10 @@ use xtask::command::{self, ask, cargo, target};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// What all platforms have beyond the target's usual instructions: searches then look at sixteen bytes at once.
+const FLAGS: &str = "-Ctarget-feature=+simd128";
+const FLAGS_VARIABLE: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
+
 /// A compiler, a cargo of the same version, the sources of the standard library, and the linker.
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -64,7 +68,7 @@ fn compiler() -> Result<Compiler, String> {
     let own = target().join("wasm");
     if has_target(ask(Command::new("rustc").args(["--print", "sysroot"]))) {
         println!("The compiler in use has the target {TARGET}.");
-        return Ok(Compiler { cargo: cargo(), target: target() });
+        return Ok(Compiler { cargo: flagged(cargo()), target: target() });
     }
     if has_target(ask(Command::new("rustc").args(["+wasm", "--print", "sysroot"]))) {
         println!("The toolchain `wasm` has the target {TARGET}.");
@@ -74,7 +78,7 @@ fn compiler() -> Result<Compiler, String> {
             command.env_remove(name);
         });
         command.env("CARGO_TARGET_DIR", &own);
-        return Ok(Compiler { cargo: command, target: own });
+        return Ok(Compiler { cargo: flagged(command), target: own });
     }
     if Path::new(DEBIAN_SOURCES).exists() || can_install_from_debian() {
         let cargo = debian()?;
@@ -84,7 +88,12 @@ fn compiler() -> Result<Compiler, String> {
     command::run(Command::new("rustup").args(["target", "add", TARGET])).map_err(|why| {
         format!("{why}\nNo compiler here has the target {TARGET}; `rustup target add {TARGET}` installs it")
     })?;
-    Ok(Compiler { cargo: cargo(), target: target() })
+    Ok(Compiler { cargo: flagged(cargo()), target: target() })
+}
+
+fn flagged(mut cargo: Command) -> Command {
+    cargo.env(FLAGS_VARIABLE, FLAGS);
+    cargo
 }
 
 fn has_target(sysroot: Option<String>) -> bool {
@@ -112,7 +121,7 @@ fn debian() -> Result<Command, String> {
     let mut command = debian_cargo();
     command
         .current_dir(command::root())
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", format!("--sysroot={}", sysroot.display()))
+        .env(FLAGS_VARIABLE, format!("{FLAGS} --sysroot={}", sysroot.display()))
         .env("CARGO_TARGET_DIR", target().join("wasm"));
     Ok(command)
 }

@@ -59,7 +59,7 @@ impl Gateway {
 }
 
 /// Whether the bearer is the administration's token, compared in constant time.
-fn is_admin(headers: &HeaderMap, token: Option<&ApiKey>) -> bool {
+pub(crate) fn is_admin(headers: &HeaderMap, token: Option<&ApiKey>) -> bool {
     let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
     match (token, shown) {
         (Some(token), Some((scheme, shown))) => {

@@ -108,6 +108,9 @@ pub struct Config {
     /// How much of request bodies and answers is held in memory altogether, in bytes: `LIBRA_MEMORY`. None: the
     /// shell decides by what the machine has, else [`DEFAULT_MEMORY`].
     pub memory: Option<u64>,
+    /// How many calls of the network one request may make where it asks many projects, or about many keys. No setting: a
+    /// shell says it, where its platform counts them.
+    pub most_calls: Option<u32>,
     /// Foreign model names and what they stand for: `LIBRA_MODEL_ALIASES`, before the built-in ones.
     pub model_aliases: Vec<ModelAlias>,
     /// Gemini models and those to turn to where they cannot serve: `LIBRA_MODEL_FALLBACKS`.
@@ -183,6 +186,7 @@ impl Default for Config {
             replay_limit: 32 * values::MIB,
             body_limit: 100 * values::MIB,
             memory: None,
+            most_calls: None,
             model_aliases: Vec::new(),
             model_fallbacks: Vec::new(),
             signatures_in_ids: false,
@@ -301,6 +305,7 @@ impl Config {
             body_limit: source
                 .value("LIBRA_BODY_LIMIT", |text| values::size(text, values::KIB, 16 * values::GIB))?
                 .unwrap_or(default.body_limit),
+            most_calls: None,
             memory: source
                 .value("LIBRA_MEMORY", |text| values::size(text, values::MIB, 1024 * values::GIB))?,
             model_aliases: source

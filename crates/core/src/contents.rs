@@ -3,10 +3,13 @@
 //! Apart from the [changes of the pool](crate::pool::StateChange), as these are what people and models have said: a store
 //! has to seal them. Nothing is set aside for a store until one [asks](crate::gateway::Gateway::keep_contents) for it.
 
+pub(crate) mod kept;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+pub use self::kept::{ContentName, KeptContent};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
 

@@ -116,7 +116,9 @@ pub fn network(message: &str) -> Failure {
 
 /// The upstream was given up on after this long. Every attempt may be billed, hence one more at most.
 pub fn timeout(after: Duration) -> Failure {
-    let message = format!("The upstream did not answer within {} seconds.", after.as_secs_f32());
+    // To a tenth: a timer that goes off a little late says nothing of the limit.
+    let seconds = (after.as_secs_f32() * 10.0).round() / 10.0;
+    let message = format!("The upstream did not answer within {seconds} seconds.");
     Failure::new(Class::Timeout, Elsewhere::One, message)
 }
 

@@ -5,6 +5,7 @@
 mod admit;
 mod clients;
 mod intake;
+mod ready;
 mod sizes;
 mod verification;
 
@@ -22,6 +23,7 @@ pub use self::admit::Accepted;
 pub(crate) use self::clients::{is_current, permits, permits_model};
 pub use self::intake::{BodyFault, Intake};
 pub(crate) use self::intake::{held_values, no_room, too_large};
+pub use self::ready::Place;
 pub use self::sizes::Size;
 use self::verification::Strangers;
 use crate::affinity::conversations::Conversations;
@@ -33,7 +35,7 @@ use crate::auth::Access;
 use crate::check::Check;
 use crate::clients::{AccountView, Client, Ledger, WrongKeys};
 use crate::config::{Config, DEFAULT_MEMORY, Notice, ProxyAddress};
-use crate::contents::Content;
+use crate::contents::{Content, ContentName, kept};
 use crate::error::Error;
 use crate::event::Event;
 use crate::exchange::Lease;
@@ -88,6 +90,7 @@ pub struct Gateway {
     wrong_keys: Mutex<WrongKeys>,
     /// How many sessions of the Live API there are.
     live_sessions: Arc<AtomicUsize>,
+    exit: ready::Exit,
     /// For the pool, and for clients' own keys.
     retries: [Mutex<CommonBudget>; 2],
     /// Whether attempts tell how much room there was.
@@ -144,6 +147,7 @@ impl Gateway {
             ledger: Arc::default(),
             wrong_keys: Mutex::default(),
             live_sessions: Arc::default(),
+            exit: ready::Exit::default(),
             retries,
             tells_room: AtomicBool::new(false),
             seed,
@@ -440,6 +444,20 @@ impl Gateway {
             content => Some(content),
         });
         answers.restore(of_answers, now);
+    }
+
+    /// The answer that a path is about, where it is not known here.
+    pub fn sought_by_path(&self, path: &str) -> Option<ContentName> {
+        if !path.contains("/responses/") {
+            return None;
+        }
+        let id = kept::answer_ids(path.as_bytes()).into_iter().next()?;
+        self.lacks_answer(id).then(|| ContentName::Answer(id.into()))
+    }
+
+    /// Whether an answer of this id is not known here.
+    pub fn lacks_answer(&self, id: &str) -> bool {
+        !self.answers().is_known(id)
     }
 
     /// The project of a key of the pool, for whoever counts by it.

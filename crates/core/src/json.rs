@@ -1,5 +1,33 @@
 //! Writing JSON straight into a buffer of bytes.
 
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
+/// A value as JSON. What it gives as bytes is text that needs no escapes (base64), and stands in the JSON as a string
+/// without having been looked at: megabytes are copied and nothing else. `plain` is how much of that there is.
+///
+/// # Errors
+/// The value cannot be written; strings, numbers and JSON can.
+pub(crate) fn with_plain(value: &impl Serialize, plain: usize) -> serde_json::Result<Vec<u8>> {
+    struct Plain;
+
+    impl Formatter for Plain {
+        fn write_byte_array<W: ?Sized + io::Write>(&mut self, out: &mut W, text: &[u8]) -> io::Result<()> {
+            out.write_all(b"\"")?;
+            out.write_all(text)?;
+            out.write_all(b"\"")
+        }
+    }
+
+    /// Enough for most of what stands around it.
+    const AROUND: usize = 4096;
+    let mut out = Vec::with_capacity(plain + AROUND);
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Plain))?;
+    Ok(out)
+}
+
 /// Writes `text` as a JSON string, quotes included.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a string can be written, and a buffer takes it");

@@ -39,6 +39,7 @@ pub mod repair;
 pub mod resource;
 pub mod retry;
 pub mod route;
+pub mod seal;
 pub mod secret;
 pub mod signatures;
 pub mod sse;

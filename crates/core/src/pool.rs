@@ -21,6 +21,7 @@ mod measure;
 mod minutes;
 mod queue;
 mod reconfigure;
+mod record;
 mod table;
 mod together;
 mod view;
@@ -42,6 +43,7 @@ pub use self::measure::{Measure, Named, Quota, Room};
 use self::minutes::Minutes;
 use self::queue::Queue;
 pub use self::queue::Ticket;
+pub use self::record::Record;
 use self::table::{Standing, Table};
 use self::together::Together;
 pub use self::view::{

@@ -271,6 +271,12 @@ impl Signatures {
         }
     }
 
+    /// The names of those of a client's calls that nothing is remembered of.
+    pub fn unknown(&self, client: KeyId, ids: &[&str]) -> Vec<[u8; 16]> {
+        let names = ids.iter().map(|id| Name::of(client, id));
+        names.filter(|name| !self.calls.contains_key(name)).map(|name| name.0.to_be_bytes()).collect()
+    }
+
     fn put(&mut self, name: Name, call: Remembered) {
         self.forget(name);
         self.used += 1;

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use libra_core::check::{CheckAnswer, KeyStatus};
 use libra_core::clients::Clients;
 use libra_core::config::{Config, Verify};
-use libra_core::gateway::{Accepted, Head};
+use libra_core::gateway::{Accepted, Head, Place};
 use wildmatch::WildMatch;
 
 const GOOD: &str =
@@ -327,4 +327,26 @@ fn what_is_held_has_a_common_bound() {
     // Everything has been given back.
     let seen = harness.send(&Call::chat(), good);
     assert_eq!(seen.status, 200, "{}", seen.text());
+}
+
+#[test]
+fn ready_says_where_requests_leave_from_and_that_google_refused_it() {
+    let mut harness = Harness::new(config(&["pool-key-one"]));
+    let ready = |harness: &mut Harness| {
+        let seen = harness.send(&Call::get("/ready").without_key(), |_| panic!("nothing goes up"));
+        assert_eq!(seen.status, 200);
+        serde_json::from_slice::<serde_json::Value>(&seen.body).expect("JSON")
+    };
+    assert_eq!(ready(&mut harness), serde_json::json!({ "status": "ready" }));
+    let place = |region: &str| Place { region: region.to_owned(), country: Some("HK".to_owned()) };
+    harness.gateway.leaves_from(place("hkg1"));
+    harness.gateway.leaves_from(place("<b>"));
+    let refusal = r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#;
+    harness.send(&Call::native(), |_| Canned::json(400, refusal));
+    harness.now = harness.now + Duration::from_secs(60);
+    let said = ready(&mut harness);
+    assert_eq!((&said["region"], &said["country"]), (&"hkg1".into(), &"HK".into()));
+    assert_eq!(said["location_refused"]["seconds_ago"], 60);
+    harness.now = harness.now + Duration::from_secs(3600);
+    assert!(ready(&mut harness)["location_refused"].is_null());
 }

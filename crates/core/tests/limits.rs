@@ -67,8 +67,7 @@ fn used(harness: &Harness) -> Value {
 }
 
 fn harness_me(harness: &Harness, path: &str) -> Seen {
-    let mut harness =
-        Harness { gateway: harness.gateway.clone(), now: harness.now, web: Box::new(|_| Vec::new()) };
+    let mut harness = Harness::at(harness.gateway.clone(), harness.now);
     harness.send(&Call::get(path), |_| panic!("nothing goes up"))
 }
 
@@ -450,8 +449,7 @@ fn with_a_single_client_nothing_changes() {
 #[test]
 fn the_end_of_time_harms_nobody() {
     let gateway = Gateway::new(limited(json!({ "requests_per_minute": 1, "cost_per_month": 1.0 })), 1);
-    let mut harness =
-        Harness { gateway, now: Timestamp::from_millis(u64::MAX / 2), web: Box::new(|_| Vec::new()) };
+    let mut harness = Harness::at(gateway, Timestamp::from_millis(u64::MAX / 2));
     assert_eq!(harness.send(&Call::native(), |_| good()).status, 200);
     assert_eq!(harness.send(&Call::native(), |_| good()).status, 429);
 }

@@ -16,12 +16,31 @@ use crate::body::AnswerBody;
 use crate::head;
 use crate::incoming::Broken;
 use crate::leaving::Leaving;
+use crate::platform::Platform;
+use crate::shell::Shell;
+use crate::state;
 
-/// A core answer as a response.
+/// The end of a request, with the last of its answer: what was learned in it is then written.
+pub(crate) struct Farewell {
+    pub(crate) shell: Rc<Shell>,
+    pub(crate) platform: Platform,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        state::save_soon(&self.shell, &self.platform);
+    }
+}
+
+/// A core answer as a response. The farewell comes when all of it is out.
 ///
 /// # Errors
 /// The platform does not take it.
-pub(crate) fn to_js(answer: Response<AnswerBody>, leaving: Option<Leaving>) -> Result<JsValue, JsValue> {
+pub(crate) fn to_js(
+    answer: Response<AnswerBody>,
+    leaving: Option<Leaving>,
+    farewell: Option<Farewell>,
+) -> Result<JsValue, JsValue> {
     let (head, body) = answer.into_parts();
     let init = ResponseInit::new();
     init.set_status(head.status.as_u16());
@@ -34,7 +53,7 @@ pub(crate) fn to_js(answer: Response<AnswerBody>, leaving: Option<Leaving>) -> R
             web_sys::Response::new_with_opt_buffer_source_and_init(Some(&Uint8Array::from(&*bytes)), &init)
         }
         body => {
-            let stream = stream(body, leaving)?;
+            let stream = stream(body, leaving, farewell)?;
             web_sys::Response::new_with_opt_readable_stream_and_init(Some(&stream), &init)
         }
     };
@@ -50,8 +69,12 @@ fn has_no_body(status: StatusCode) -> bool {
 ///
 /// # Errors
 /// The platform does not take it.
-pub(crate) fn stream(body: AnswerBody, leaving: Option<Leaving>) -> Result<ReadableStream, JsValue> {
-    let source = AnswerSource(Rc::new(RefCell::new(Source { body: Some(body), leaving })));
+pub(crate) fn stream(
+    body: AnswerBody,
+    leaving: Option<Leaving>,
+    farewell: Option<Farewell>,
+) -> Result<ReadableStream, JsValue> {
+    let source = AnswerSource(Rc::new(RefCell::new(Source { body: Some(body), leaving, farewell })));
     let strategy = QueuingStrategy::new();
     strategy.set_high_water_mark(0.0);
     let source: Object = JsValue::from(source).into();
@@ -66,6 +89,7 @@ struct Source {
     /// None once it has ended or nobody wants more of it.
     body: Option<AnswerBody>,
     leaving: Option<Leaving>,
+    farewell: Option<Farewell>,
 }
 
 #[wasm_bindgen]
@@ -91,9 +115,10 @@ impl AnswerSource {
         if let Some(leaving) = &source.leaving {
             leaving.left();
         }
-        let body = source.body.take();
+        let (body, farewell) = (source.body.take(), source.farewell.take());
         drop(source);
         drop(body);
+        drop(farewell);
     }
 }
 
@@ -102,11 +127,13 @@ impl Source {
         let left = self.leaving.as_ref().is_some_and(|leaving| leaving.poll_left(context).is_ready());
         let Some(body) = self.body.as_mut().filter(|_| !left) else {
             self.body = None;
+            self.farewell = None;
             return Poll::Ready(None);
         };
         let piece = body.poll_data(context);
         if matches!(piece, Poll::Ready(None | Some(Err(_)))) {
             (self.body, self.leaving) = (None, None);
+            self.farewell = None;
         }
         piece
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use js_sys::{Array, Function};
+use libra_core::config::{Config, PoolKey};
 use libra_core::fetch::guard::Guard;
 use libra_core::gateway::{DueNow, Gateway};
 use libra_core::pool::Ticket;
@@ -17,7 +17,10 @@ use wasm_bindgen::prelude::JsValue;
 use wasm_bindgen_futures::future_to_promise;
 
 use crate::checks;
+use crate::clock;
 use crate::log;
+use crate::platform::Platform;
+use crate::state::State;
 use crate::waiting::{Wait, Waiting};
 
 /// So many keys are tried within one request at most: platforms limit how many calls a request may make (Cloudflare's free
@@ -30,6 +33,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// The shared whole.
 pub(crate) struct Shell {
     pub(crate) gateway: Arc<Gateway>,
+    pub(crate) state: State,
+    /// The settings without the keys that are kept elsewhere.
+    settings: Arc<Config>,
     waiting: Rc<Waiting>,
     guard: Guard,
     /// Whether the platform itself keeps requests out of private networks.
@@ -37,13 +43,29 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    pub(crate) fn new(gateway: Arc<Gateway>, is_guarded: bool) -> Self {
-        let guard = Guard::new(&gateway.config().fetch_allow);
-        Self { gateway, waiting: Rc::default(), guard, is_guarded }
+    pub(crate) fn new(gateway: Arc<Gateway>, state: State, is_guarded: bool) -> Self {
+        let settings = gateway.config();
+        let guard = Guard::new(&settings.fetch_allow);
+        Self { gateway, state, settings, waiting: Rc::default(), guard, is_guarded }
     }
 
-    /// Does what is due. `wait_until` is the platform's way to let work go on when the request has been answered.
-    pub(crate) fn look_after_pool(&self, now: Timestamp, wait_until: Option<&Function>) {
+    /// Takes in the keys that are kept beside those of the settings, as they are written down. False: they are known.
+    pub(crate) fn take_keys(&self, entries: &[String]) -> bool {
+        let Some(keys) = self.state.new_keys(entries) else { return false };
+        let mut config = (*self.settings).clone();
+        for key in keys {
+            // A client's key never goes upstream.
+            let is_there = |other: &PoolKey| other.key == key.key;
+            if !config.clients.contains(&key.key) && !config.keys.iter().any(is_there) {
+                config.keys.push(key);
+            }
+        }
+        self.gateway.reconfigure(config, clock::now());
+        true
+    }
+
+    /// Does what is due. What takes longer than the request goes on where the platform has a way to.
+    pub(crate) fn look_after_pool(&self, now: Timestamp, platform: Option<&Platform>) {
         let mut probes = Vec::new();
         for due in self.gateway.due(now) {
             match due {
@@ -52,8 +74,6 @@ impl Shell {
             }
         }
         log::record(self.gateway.take_events());
-        // Nothing here stores or shares them.
-        drop(self.gateway.take_changes());
         probes.truncate(PROBES);
         if probes.is_empty() {
             return;
@@ -62,9 +82,9 @@ impl Shell {
             checks::probe(probes).await;
             Ok(JsValue::UNDEFINED)
         });
-        if let Some(wait_until) = wait_until {
-            // A platform that refuses may end the probes with the request: they are then tried again later.
-            let _ = wait_until.apply(&JsValue::UNDEFINED, &Array::of1(&probing));
+        if let Some(platform) = platform {
+            // Those that end with the request are tried again later.
+            platform.keep_up(&probing);
         }
     }
 

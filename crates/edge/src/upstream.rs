@@ -89,7 +89,9 @@ impl Operation {
         let too_large = client.as_ref().map(|client| Rc::clone(&client.too_large));
         let body = match (whole, client) {
             (Some(bytes), _) if !bytes.is_empty() => Some(Uint8Array::from(&*bytes).into()),
-            (None, Some(client)) => answer::stream(AnswerBody::Client(client), None).ok().map(JsValue::from),
+            (None, Some(client)) => {
+                answer::stream(AnswerBody::Client(client), None, None).ok().map(JsValue::from)
+            }
             _ => None,
         };
         let sent = fetch(&head, body.as_ref(), abort.as_ref()).ok().map(JsFuture::from);

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             .typescript(false)
             // The platforms' entries pass the module; nobody looks for it beside the script.
             .omit_default_module_path(true)
-            .remove_name_section(true)
+            .remove_name_section(std::env::var_os("KEEP_NAMES").is_none())
             .remove_producers_section(true)
             .generate(folder)
     });

@@ -253,14 +253,18 @@ impl Listing {
                 self.take_first(now);
                 continue;
             }
-            if self.reply.is_none() && self.asked.len() < SIDE_BY_SIDE && !self.places.is_empty() {
+            let may_ask = self.asked.len() < SIDE_BY_SIDE && self.calls < self.most_calls();
+            if self.reply.is_none() && may_ask && !self.places.is_empty() {
                 self.ask_next(now);
                 continue;
             }
             match wakes_at {
                 Some(until) if until > now => return Step::WaitUntil(until),
                 Some(_) => {}
-                None => self.answer(None, now),
+                None => {
+                    let rest = self.places.front().cloned();
+                    self.answer(rest.as_ref(), now);
+                }
             }
         }
     }
@@ -343,7 +347,13 @@ impl Listing {
 
     /// Whether enough was asked for one page.
     fn is_long(&self) -> bool {
-        self.calls >= if self.items.is_empty() { MOST_CALLS } else { CALLS }
+        let most = if self.items.is_empty() { MOST_CALLS } else { CALLS };
+        self.calls >= most.min(self.most_calls())
+    }
+
+    /// How many calls may be made at all. Beyond, the page ends, and its token says where to go on.
+    fn most_calls(&self) -> u32 {
+        self.gateway.config().most_calls.unwrap_or(MOST_CALLS).min(MOST_CALLS)
     }
 
     /// Whether this client sees an item of the list, and sees it here: of keys that share a project each lists it.

@@ -235,7 +235,8 @@ impl Single {
             Access::Own(keys) => Some(keys.as_slice()),
         };
         let guests = own.is_some();
-        let mut places = self.gateway.pool(guests).representatives(own, MOST_ASKED);
+        let most = self.gateway.config().most_calls.map_or(MOST_ASKED, |most| MOST_ASKED.min(most as usize));
+        let mut places = self.gateway.pool(guests).representatives(own, most);
         let home = self.gateway.objects(guests).home(self.access.client(), now);
         // Most likely where the client's other objects are.
         let likely = |place: &Only| {

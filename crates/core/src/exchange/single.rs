@@ -631,6 +631,9 @@ impl Single {
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let answer = Answer { status, content_type, body: &body, model: self.task.model() };
         let failure = lease.classify(&answer, now);
+        if failure.class == Class::Egress {
+            self.gateway.refused_here(now);
+        }
         if self.can_repair(&failure) {
             return self.try_repaired(attempt, &failure, now);
         }

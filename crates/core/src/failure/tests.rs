@@ -457,6 +457,8 @@ fn errors_for_clients_follow_the_status() {
     assert_eq!(kind(classify_event(b"{\"error\":{}}", None, &ApiKey::new(KEY), NOW)), Kind::BadGateway);
 
     assert_eq!(timeout(45 * SECOND).message, "The upstream did not answer within 45 seconds.");
+    let late = 45 * SECOND + Duration::from_millis(3);
+    assert_eq!(timeout(late).message, "The upstream did not answer within 45 seconds.");
     assert_eq!(
         network("no way to https://x/?key=abc\nat all").message,
         "no way to https://x/?key=REDACTED at all"

@@ -51,6 +51,16 @@ pub enum Accepted {
 }
 
 impl Gateway {
+    /// Whether somebody with the administration's token asks for `/admin/{page}`, which is the shell's own.
+    pub fn administers(&self, head: &Head<'_>, page: &str) -> bool {
+        let config = self.config();
+        if !admin::is_admin(head.headers, config.admin_token.as_ref()) {
+            return false;
+        }
+        let route = Route::find(head.method, head.uri, head.headers, &config.base_path);
+        matches!(route, Ok(Route { operation: Operation::Admin { page: asked }, .. }) if asked == page)
+    }
+
     /// Decides from the head alone what a request leads to.
     pub fn accept(self: &Arc<Self>, head: &Head<'_>, now: Timestamp) -> Accepted {
         let config = self.config();
@@ -104,7 +114,7 @@ impl Gateway {
             Operation::Home => Err(Error::new(Kind::NotFound, "Not found.")),
             Operation::Own(page) => self.own(head, page, now).map(Accepted::Reply),
             Operation::Health => Ok(Accepted::Reply(status_page(StatusCode::OK, "alive"))),
-            Operation::Ready => Ok(Accepted::Reply(self.ready())),
+            Operation::Ready => Ok(Accepted::Reply(self.ready(now))),
             Operation::Verify { format } => self.verification(head, format, mark, now),
             Operation::Live(call) => {
                 live::admit(self, head, call, mark, now).map(|session| Accepted::Upgrade(Box::new(session)))
@@ -228,14 +238,6 @@ impl Gateway {
         let name: String = asked.chars().filter(|char| !char.is_control()).take(100).collect();
         let message = format!("The model {name} is not served here. 此网关不提供模型 {name}。");
         Err(Error { param: Some("model".to_owned()), ..Error::new(Kind::ModelNotFound, message) })
-    }
-
-    fn ready(&self) -> Response<Bytes> {
-        let (all, usable) = self.pool_size();
-        if all > 0 && usable == 0 {
-            return status_page(StatusCode::SERVICE_UNAVAILABLE, "no usable key");
-        }
-        status_page(StatusCode::OK, "ready")
     }
 }
 

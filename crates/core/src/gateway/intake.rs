@@ -15,6 +15,7 @@ use crate::affinity::address::Called;
 use crate::auth::Access;
 use crate::clients::Charge;
 use crate::config::{AliasFor, Config, DEFAULT_MEMORY};
+use crate::contents::{ContentName, kept};
 use crate::error::{Dialect, Error, Kind};
 use crate::exchange::{Admitted, Client, Exchange};
 use crate::fields;
@@ -204,6 +205,18 @@ impl Intake {
             Wanted::Task(task) => task.dialect(),
             Wanted::Objects(_) | Wanted::Admin(_) => Dialect::OpenAi,
         }
+    }
+
+    /// What a body seems to go on from and is not known here: a shell with a store looks for it there, and
+    /// [restores](Gateway::restore) it first.
+    pub fn sought(&self, body: &[u8]) -> Vec<ContentName> {
+        if !matches!(self.wanted, Wanted::Generation(_)) {
+            return Vec::new();
+        }
+        let calls = self.gateway.signatures().unknown(self.access.client(), &kept::call_ids(body));
+        let answers = kept::answer_ids(body).into_iter().filter(|id| self.gateway.lacks_answer(id));
+        let answers = answers.map(|id| ContentName::Answer(id.into()));
+        calls.into_iter().map(ContentName::Call).chain(answers).collect()
     }
 
     /// The largest body that is kept whole, in bytes. What is read has to be whole; any other body that is larger is

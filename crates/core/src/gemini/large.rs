@@ -125,7 +125,7 @@ impl<'a> GenerateContentRequest<'a> {
     }
 
     /// The parts that hold media, each with its size.
-    fn media(&mut self) -> Vec<(usize, &mut Part<'a>)> {
+    pub(super) fn media(&mut self) -> Vec<(usize, &mut Part<'a>)> {
         let mut media = Vec::new();
         for part in self.contents.iter_mut().flat_map(|content| &mut content.parts) {
             match &part.inline_data {
@@ -185,7 +185,7 @@ mod tests {
         let large = request.take_out(300_000, 0);
         assert_eq!(large.len(), 2);
         assert_ne!(large[0].mark(), large[1].mark());
-        let json = serde_json::to_string(&request).expect("JSON");
+        let json = String::from_utf8(crate::json::with_plain(&request, 0).expect("JSON")).expect("UTF-8");
         assert_eq!(json.matches(&large[0].mark()).count() + json.matches(&large[1].mark()).count(), 3);
         assert_eq!(Large::digest_of_mark(&large[0].mark()), Some(large[0].digest()));
         assert!(!format!("{large:?}").contains("QUJD"));

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::large::{BODY_LIMIT, Large};
 use super::media_type;
 use super::request::{Blob, FileData, GenerateContentRequest, Part};
+use crate::json;
 use crate::memory::Held;
 
 /// Left for what is added to a body after it was written: safety settings, a search, repaired schemas.
@@ -113,17 +114,18 @@ impl<'a> GenerateContentRequest<'a> {
                 }
             }
         }
-        let written = |request: &Self| {
-            serde_json::to_vec(request).expect("a request consists of strings, numbers and JSON")
+        let written = |request: &mut Self| {
+            let plain = request.media().iter().map(|(size, _)| size).sum();
+            json::with_plain(request, plain).expect("a request consists of strings, numbers and JSON")
         };
-        let mut body = written(&self);
+        let mut body = written(&mut self);
         let mut large = Vec::new();
         if body.len() > BODY_LIMIT - ROOM {
             let size = body.len();
             // Both would be in memory else.
             drop(body);
             large = self.take_out(size, BODY_LIMIT - ROOM);
-            body = written(&self);
+            body = written(&mut self);
         }
         Written { body: body.into(), remote: remote.remote, stand_ins: 0, large }
     }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::remote::{Media, Place};
@@ -100,8 +100,13 @@ pub struct Part<'a> {
 pub struct Blob<'a> {
     /// Its media type.
     pub mime_type: Cow<'a, str>,
-    /// Standard base64.
+    /// Standard base64, of nothing but its own letters: it is [written](crate::json::with_plain) as it is.
+    #[serde(serialize_with = "as_bytes")]
     pub data: Cow<'a, str>,
+}
+
+fn as_bytes<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(text.as_bytes())
 }
 
 /// Data by address: the Files API, YouTube, or a public URL.

@@ -166,17 +166,14 @@ mod tests {
             let settings: Vec<ProjectSettings> = (0..)
                 .zip(projects)
                 .map(|(number, &(tier, limit))| ProjectSettings {
-                    name: format!("p{number}"),
                     tier,
-                    priority: None,
-                    max_requests_per_day: None,
-                    max_cost_per_day: None,
                     limits: vec![ModelLimits {
                         models: WildMatch::new("m"),
                         requests_per_minute: Some(1_000),
                         tokens_per_minute: None,
                         requests_per_day: limit,
                     }],
+                    ..ProjectSettings::new(&format!("p{number}"))
                 })
                 .collect();
             let key = |project: &ProjectSettings| PoolKey {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
+mod play;
 pub mod strict;
 
 use std::collections::VecDeque;
@@ -22,6 +23,9 @@ use libra_core::time::Timestamp;
 
 /// 15 January 2027, 08:00 UTC: midnight in California.
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// What a shell says of a connection, whatever a platform says.
+const FAILED: &str = "the connection to the upstream failed";
 
 pub const CLIENT: &str = "client-key";
 
@@ -137,6 +141,7 @@ pub struct Harness {
     pub now: Timestamp,
     /// What answers where media are fetched from.
     pub web: Web,
+    play: Option<play::Play>,
 }
 
 /// A request of a client.
@@ -229,7 +234,13 @@ pub fn projects(count: usize) -> Config {
 
 impl Harness {
     pub fn new(config: Config) -> Self {
-        Self { gateway: Gateway::new(config, 1), now: START, web: Box::new(no_web) }
+        let play = play::Play::begin(&config);
+        Self { gateway: Gateway::new(config, 1), now: START, web: Box::new(no_web), play }
+    }
+
+    /// Of a gateway that is there already, at a time of one's own: nothing of it is written down as data.
+    pub fn at(gateway: Arc<Gateway>, now: Timestamp) -> Self {
+        Self { gateway, now, web: Box::new(no_web), play: None }
     }
 
     /// The exchange of a call that is let in.
@@ -239,10 +250,18 @@ impl Harness {
 
     /// Sends a call; `upstream` answers each request that goes up.
     pub fn send(&mut self, call: &Call, mut upstream: impl FnMut(&Request<Option<Bytes>>) -> Canned) -> Seen {
-        let reply = match self.accept(call) {
-            Ok(exchange) => return self.drive(exchange, &mut upstream),
-            Err(reply) => reply,
+        let at = self.now;
+        let seen = match self.accept(call) {
+            Ok(exchange) => self.drive(exchange, &mut upstream),
+            Err(reply) => Self::refused(reply),
         };
+        if let Some(play) = &mut self.play {
+            play.seen(call, at, &seen);
+        }
+        seen
+    }
+
+    fn refused(reply: Response<Bytes>) -> Seen {
         let (head, body) = reply.into_parts();
         Seen {
             status: head.status.as_u16(),
@@ -297,10 +316,17 @@ impl Harness {
                     let key = key.or_else(|| request.headers().get("authorization"));
                     calls.push(key.map_or("", |key| key.to_str().expect("ASCII")).to_owned());
                     let canned = upstream(&request);
+                    if let Some(play) = &mut self.play {
+                        play.answered(&request, &canned);
+                    }
                     running.push((op, self.now + canned.after, outcomes(canned)));
                 }
                 Step::Start(op, Op::Fetch(request)) => {
-                    running.push((op, self.now, (self.web)(&request).into()));
+                    let outcomes = (self.web)(&request);
+                    if let Some(play) = &mut self.play {
+                        play.fetched(&request, &outcomes);
+                    }
+                    running.push((op, self.now, outcomes.into()));
                 }
                 Step::Cancel(op) => running.retain(|(running, ..)| *running != op),
                 Step::WaitUntil(until) => {
@@ -419,9 +445,9 @@ fn outcomes(canned: Canned) -> VecDeque<Outcome> {
     }
     match canned.end {
         End::Complete => outcomes.push_back(Outcome::End),
-        End::Broken => outcomes.push_back(Outcome::Failed { stale: false, message: "broken".to_owned() }),
+        End::Broken => outcomes.push_back(Outcome::Failed { stale: false, message: FAILED.to_owned() }),
         End::Stale => outcomes.push_back(Outcome::Failed { stale: true, message: "closed".to_owned() }),
-        End::Refused => outcomes.push_back(Outcome::Failed { stale: false, message: "refused".to_owned() }),
+        End::Refused => outcomes.push_back(Outcome::Failed { stale: false, message: FAILED.to_owned() }),
         End::Silence => {}
     }
     outcomes

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use libra_core::config::Config;
 use serde_json::Value;
 
 use crate::google::Google;
@@ -57,6 +58,18 @@ fn every_object_is_listed_once_on_pages_of_any_size() {
 }
 
 #[test]
+fn a_page_makes_no_more_calls_than_a_platform_allows() {
+    let mut google = Google::default();
+    for project in ["p0", "p3", "p4"] {
+        google.make(project, "files");
+    }
+    let mut harness = Harness::new(Config { most_calls: Some(2), ..pool() });
+    let (pages, names) = listed(&mut harness, &mut google, admins, 10);
+    assert_eq!(names.len(), 3);
+    assert!(pages >= 2, "{pages}");
+}
+
+#[test]
 fn a_client_sees_what_it_made() {
     let (mut harness, mut google) = (harness(), Google::default());
     google.objects.insert("files/of-somebody".to_owned(), "p1".to_owned());
@@ -91,8 +104,7 @@ fn the_only_client_sees_all_that_its_keys_see() {
     let mut google = Google::default();
     google.objects.insert("files/of-before".to_owned(), "p1".to_owned());
     let clients = [libra_core::secret::ApiKey::new(CLIENT)];
-    let mut harness =
-        Harness::new(libra_core::config::Config { clients: clients.into_iter().collect(), ..pool() });
+    let mut harness = Harness::new(Config { clients: clients.into_iter().collect(), ..pool() });
     let own = |path: &str| call("GET", path, "");
     assert_eq!(listed(&mut harness, &mut google, own, 10).1, ["files/of-before"]);
 }
@@ -124,7 +136,7 @@ fn keys_that_list_the_same_file_share_a_project() {
         google.make("p1", "files");
     }
     let unsaid = pool().keys.into_iter().map(|key| libra_core::config::PoolKey { project: None, ..key });
-    let mut harness = Harness::new(libra_core::config::Config { keys: unsaid.collect(), ..pool() });
+    let mut harness = Harness::new(Config { keys: unsaid.collect(), ..pool() });
     assert_eq!(harness.gateway.project_counts().count, 10);
     for size in [2, 10] {
         let (_, names) = listed(&mut harness, &mut google, admins, size);

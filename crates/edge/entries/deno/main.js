@@ -1,5 +1,7 @@
-// Libra for `deno serve`. One gateway an isolate: what it learns of its keys lives as long as that.
+// Libra for `deno serve`. One gateway an isolate; what it learns of its keys outlives it in Deno KV, and is shared there.
 import { answer, initSync } from "./libra.js";
+import { sockets } from "./sockets.js";
+import { openState } from "./state.js";
 
 const variable = (name) => Deno.env.get(name);
 // Deno Deploy keeps requests out of private networks, a machine of one's own does not.
@@ -9,7 +11,8 @@ const isGuarded = ["DENO_DEPLOY", "DENO_DEPLOYMENT_ID"].some((name) => variable(
 addEventListener("error", (event) => event.preventDefault());
 
 initSync({ module: Deno.readFileSync(new URL("libra_bg.wasm", import.meta.url)) });
+const state = await openState(variable("LIBRA_DENO_KV"));
 
 export default {
-  fetch: (request, { remoteAddr }) => answer(request, remoteAddr.hostname, undefined, variable, isGuarded),
+  fetch: (request, { remoteAddr }) => answer(request, { peer: remoteAddr.hostname, variable, isGuarded, state, sockets }),
 };

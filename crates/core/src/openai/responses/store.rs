@@ -232,15 +232,19 @@ impl Answers {
         })
     }
 
-    /// Keeps what was kept before a restart: answers in the order in which they came. Those whose conversation is not
-    /// there from its beginning are left out.
+    /// Keeps what was kept before a restart, or elsewhere: answers in the order in which they came. Those whose conversation
+    /// is not there from its beginning are left out.
     pub fn restore(&mut self, contents: impl IntoIterator<Item = Content>, now: Timestamp) {
         let mut turns: HashMap<Box<str>, Arc<Turn>> = HashMap::new();
         for content in contents {
             let Content::Answer { id, client, before, until, shown, said } = content else { continue };
+            if self.is_known(&id) {
+                continue;
+            }
+            let kept = |id: &str| self.answers.get(id).map(|entry| &entry.answer.turn);
             let before = match before {
                 None => None,
-                Some(before) => match turns.get(&before) {
+                Some(before) => match turns.get(&before).or_else(|| kept(&before)) {
                     Some(turn) => Some(Arc::clone(turn)),
                     None => continue,
                 },
@@ -260,6 +264,11 @@ impl Answers {
                 }
             }
         }
+    }
+
+    /// Whether there is an answer of this id, whoever's it is.
+    pub fn is_known(&self, id: &str) -> bool {
+        self.answers.contains_key(id)
     }
 
     /// Keeps an answer of a client's. One that is larger than the store is not kept.
@@ -421,6 +430,12 @@ mod tests {
             *shown = false;
             contents[1..].to_vec()
         };
+        let mut in_parts = Answers::within(10, 1 << 20);
+        for part in [&contents[..1], &contents[..1], &contents[1..]] {
+            in_parts.restore(part.to_vec(), NOW);
+        }
+        assert!(in_parts.is_known(&id(3)) && !in_parts.is_known(&id(2)));
+        assert_eq!(in_parts.order.len(), 2, "what is known is not kept anew");
         after.restore(contents, NOW);
         assert!(after.find(client("a"), &id(2), NOW).is_none(), "it was deleted");
         let [old, new] = [&mut before, &mut after]

@@ -1,4 +1,4 @@
-// Libra as a Vercel edge function. One gateway an isolate: what it learns of its keys lives as long as that.
+// Libra as a Vercel edge function. One gateway an isolate; what it learns of its keys outlives it in a Redis, if one is set.
 import module from "../gateway/libra_bg.wasm?module";
 import { answer, initSync } from "../gateway/libra.js";
 
@@ -9,5 +9,6 @@ initSync({ module });
 
 export default (request, context) => {
   const waitUntil = (work) => context?.waitUntil?.(work);
-  return answer(request, request.headers.get("x-real-ip"), waitUntil, (name) => process.env[name], true);
+  const peer = request.headers.get("x-real-ip") ?? undefined;
+  return answer(request, { peer, waitUntil, variable: (name) => process.env[name], isGuarded: true });
 };

@@ -1,4 +1,4 @@
-// Libra as a Netlify edge function. One gateway an isolate: what it learns of its keys lives as long as that.
+// Libra as a Netlify edge function. One gateway an isolate; what it learns of its keys outlives it in a Redis, if one is set.
 import { answer, initSync } from "../gateway/libra.js";
 import wasm from "../gateway/wasm.js";
 
@@ -6,5 +6,6 @@ initSync({ module: Uint8Array.from(atob(wasm), (char) => char.charCodeAt(0)) });
 
 export default (request, context) => {
   const waitUntil = (work) => context.waitUntil?.(work);
-  return answer(request, context.ip, waitUntil, (name) => Netlify.env.get(name), true);
+  const variable = (name) => Netlify.env.get(name);
+  return answer(request, { peer: context.ip, waitUntil, variable, isGuarded: true });
 };
