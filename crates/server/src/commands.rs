@@ -34,7 +34,7 @@ use crate::upstream::Upstream;
 /// What is administered.
 pub(crate) enum Reach {
     /// A running gateway.
-    Running(Gateway),
+    Running(Box<Gateway>),
     /// The store, while no gateway uses it.
     Store(Box<AdminApi>, ApiKey),
 }
@@ -53,7 +53,7 @@ impl Reach {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Self::Running(Gateway::found(settings, asked)?))
+        Ok(Self::Running(Box::new(Gateway::found(settings, asked)?)))
     }
 
     fn of_store(administration: Administration, settings: &Settings) -> Result<Self, StartError> {

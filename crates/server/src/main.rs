@@ -187,7 +187,7 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
         Listens::Apart { address, named } if admin_access.is_some() => {
             listen_apart(address, named, acceptor.as_ref())?
         }
-        _ => None,
+        _ => Vec::new(),
     };
     let places = serve::Places::new(serving.connections, serving.of_address, files.ok(), memory);
     let trusted = trust::client_config(outward.ca_file.as_deref())?;
@@ -243,11 +243,7 @@ async fn run(options: &Options, mut settings: Settings) -> Result<(), StartError
     if demo {
         say(&demo::lines(address));
     }
-    let (at, administration) = apart.unwrap_or_default();
-    if let Some(at) = at {
-        say(&format!("Its administration is at {at}/admin"));
-    }
-    let service = serve::Service { app, administration, places, drain: serving.drain, memory };
+    let service = serve::Service { app, administration: apart, places, drain: serving.drain, memory };
     serve::serve(listeners, service, signals).await;
     telemetry::end();
     if let Some(store) = store {
@@ -280,11 +276,14 @@ fn listen_apart(
     address: SocketAddr,
     named: bool,
     acceptor: Option<&serve::Acceptor>,
-) -> Result<Option<(Option<String>, Vec<serve::Listener>)>, StartError> {
+) -> Result<Vec<serve::Listener>, StartError> {
     let acceptor = acceptor.filter(|_| !address.ip().to_canonical().is_loopback());
     let scheme = if acceptor.is_some() { "https" } else { "http" };
     match serve::listen(address, acceptor) {
-        Ok((address, listeners)) => Ok(Some((Some(format!("{scheme}://{address}")), listeners))),
+        Ok((address, listeners)) => {
+            tracing::info!("the administration is at {scheme}://{address}/admin");
+            Ok(listeners)
+        }
         Err(error) if named => {
             Err(format!("cannot listen on {address} for the administration (LIBRA_ADMIN_LISTEN): {error}")
                 .into())
@@ -294,7 +293,7 @@ fn listen_apart(
                 "there is no administration, as {address} cannot be listened on: {error}; set LIBRA_ADMIN_LISTEN to \
                  another address, or to off if that is meant"
             );
-            Ok(None)
+            Ok(Vec::new())
         }
     }
 }
