@@ -212,6 +212,9 @@ struct Leased {
     slot: usize,
     key: KeyId,
     until: Timestamp,
+    began: Timestamp,
+    /// Whether it was counted at all.
+    counted: bool,
     /// Where the request was counted.
     charged: Option<(Arc<str>, u32, Charge)>,
 }
@@ -543,12 +546,8 @@ impl Pool {
         if known {
             self.change(model, project, now, table::Cell::forgive);
         } else if self.strategy == Strategy::Headroom && self.capacity.is_none() {
-            // The first proof that the model exists: from now on its requests are counted, this one included.
-            let turn = self.next_lease;
-            self.change(model, project, now, |cell| {
-                cell.forgive();
-                cell.charge(1, turn, now)
-            });
+            // The first proof that the model exists: from now on its requests are counted.
+            self.change(model, project, now, table::Cell::forgive);
         }
     }
 
@@ -565,6 +564,9 @@ impl Pool {
             self.unused(lease, now);
         }
         let why = self.failed(key, model, failure, now);
+        if failure.class == Class::QuotaMinute {
+            self.minutes.trial_failed(lease, now);
+        }
         self.look_for_kin(key, lease, model, failure, now);
         why
     }

@@ -154,7 +154,18 @@ impl Pool {
             return self.pick_in_turn(want, now);
         };
         self.move_on(&mut table, now);
-        let chosen = self.best_project(&mut table, want, now);
+        let mut chosen = self.best_project(&mut table, want, now);
+        let mut tries = false;
+        if let Err(Pick::CoolingDown { until }) = &mut chosen
+            && let Some(at) = self.minutes.trial_at(now).filter(|at| at < until)
+            && !want.spare
+        {
+            match self.trial_project(&mut table, want, at, now) {
+                Some(project) if at <= now => (chosen, tries) = (Ok(project), true),
+                Some(_) => *until = at,
+                None => {}
+            }
+        }
         let pick = match chosen {
             Ok((project, slot)) => {
                 let turn = self.next_lease + 1;
@@ -162,6 +173,9 @@ impl Pool {
                 let standing = self.standing_of(project);
                 let charge = table.charge(project, standing, (tokens, turn), now);
                 let lease = self.lease(slot, Some((Arc::clone(&table.model), project, charge)), now);
+                if tries {
+                    self.minutes.try_with(lease);
+                }
                 Pick::Ready { lease, key: self.keys[slot].key.clone() }
             }
             Err(otherwise) => otherwise,
@@ -255,6 +269,25 @@ impl Pool {
             Timestamp::NEVER if want.tried.is_empty() => Pick::Rejected { why: Rejection::NoneUsable },
             Timestamp::NEVER => Pick::Rejected { why: Rejection::AllTried },
             until => Pick::CoolingDown { until },
+        })
+    }
+
+    /// A project that would have room for the request where minutes are fixed, and one began then: to find out whether.
+    fn trial_project(
+        &mut self,
+        table: &mut Table,
+        want: &Want<'_>,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Option<(u32, usize)> {
+        let began = self.minutes.began(at)?;
+        let waking: Vec<u32> = table.waking().take(LOOKED_AT).map(|(_, project)| project).collect();
+        waking.into_iter().find_map(|project| {
+            let is_blocked = self.standing_of(project).blocked_until > at;
+            if is_blocked || !table.tells_minutes(project, (want.tokens.max(1), began, at), now) {
+                return None;
+            }
+            self.next_key(project, want).map(|slot| (project, slot))
         })
     }
 
@@ -355,8 +388,10 @@ impl Pool {
         let fresh = table.fresh_from < self.order.len();
         let ready = table.ready().next().is_some();
         let next = if ready || fresh { Some(now) } else { table.waking().next().map(|(at, _)| at) };
+        let trial = self.minutes.trial_at(now).filter(|at| next.is_some_and(|next| *at < next));
+        let trial = trial.filter(|at| self.trial_project(&mut table, &want, *at, now).is_some());
         self.return_table(table);
-        next
+        trial.or(next)
     }
 
     /// By key: the classic strategies, and clients' own keys.

@@ -72,9 +72,20 @@ impl Pool {
         let Some(own) = own.or_else(|| self.minutes.fixed().map(|_| free_at)).filter(|_| is_whole) else {
             return;
         };
-        if !self.minutes.heard(project, free_at, own, now) {
-            return;
+        if self.minutes.heard(project, free_at, own, now) {
+            self.count_by_minutes(now);
         }
+    }
+
+    /// Somebody was answered: if it was a trial, minutes are fixed.
+    pub(super) fn show_minutes(&mut self, lease: LeaseId, now: Timestamp) {
+        if self.minutes.trial_served(lease) {
+            self.count_by_minutes(now);
+        }
+    }
+
+    /// Counts minutes as they are known to be, from now on.
+    fn count_by_minutes(&mut self, now: Timestamp) {
         let fixed = self.minutes.fixed();
         for table in self.tables.values_mut() {
             table.count_by(fixed, now);

@@ -2,12 +2,20 @@
 //!
 //! A refusal says when there is room again. With sliding minutes that is when the project's own oldest request leaves;
 //! with fixed ones it is the same moment for every project, whatever each has sent.
+//!
+//! Who keeps to sliding minutes is never refused, and so never told better. So a few requests try: just after a fixed
+//! minute would have begun, one more is sent to a project than a sliding minute could have room for. An answer decides;
+//! refusals make the next trial rarer.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::LeaseId;
 use super::window::MINUTE;
 use crate::time::Timestamp;
+
+/// What the way to Google may take less for a trial than the clock's minute seems to last.
+const WAY: Duration = Duration::from_millis(150);
 
 /// Words about one moment differ by no more than this: what the way from Google takes more for one than for another.
 const SAME: u64 = 400;
@@ -23,10 +31,27 @@ const WORDS: usize = 3;
 const KEPT: usize = 16;
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
+/// So many requests try at once: most answers take seconds, and the first one decides.
+const TRIALS: usize = 8;
+
+/// A trial is made within this time of the beginning of a fixed minute: later, a sliding minute may have room as well.
+const EARLY: Duration = Duration::from_secs(20);
+
+/// After refused trials the next ones come after this time, and each time after twice as long.
+const REFUSED: Duration = Duration::from_secs(600);
+const SELDOM: u32 = 8;
+
 /// What Google has said of late.
 #[derive(Debug, Default)]
 pub(super) struct Minutes {
     words: VecDeque<Word>,
+    /// Where fixed minutes would end by the last word.
+    supposed: Option<u64>,
+    /// Requests that try, each with the place at which it supposes minutes to end.
+    trials: Vec<(LeaseId, u64)>,
+    /// How often trials were refused, and when the next may be made.
+    refused: u32,
+    next_trial: Timestamp,
     /// Where in the clock's minute fixed minutes end, in milliseconds.
     fixed: Option<u64>,
     /// How many words in a row did not agree with that.
@@ -55,6 +80,7 @@ impl Minutes {
             self.words.pop_front();
         }
         self.words.push_back(Word { project, free_at, own });
+        self.supposed = Some(phase_of(free_at));
         if let Some(phase) = self.fixed {
             self.denied = if is_near(phase, free_at) { 0 } else { self.denied + 1 };
             if self.denied >= WORDS {
@@ -70,9 +96,60 @@ impl Minutes {
         if offs.len() < WORDS || spread < APART {
             return false;
         }
-        self.fixed = Some(phase_of(free_at));
-        self.denied = 0;
+        self.settle(phase_of(free_at));
         true
+    }
+
+    fn settle(&mut self, phase: u64) {
+        self.fixed = Some(phase);
+        self.denied = 0;
+        self.refused = 0;
+        self.trials.clear();
+    }
+
+    /// When a fixed minute would have begun, at which a trial may be made: one that has just begun, or the next one. None:
+    /// there is nothing to try.
+    pub(super) fn trial_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let phase = self.supposed.filter(|_| self.fixed.is_none() && self.trials.len() < TRIALS)?;
+        let into = Duration::from_millis((now.as_millis() + MINUTE - phase) % MINUTE);
+        let began = now - into + WAY;
+        let next = if into <= EARLY { began.max(now) } else { began + Duration::from_millis(MINUTE) };
+        (next >= self.next_trial).then_some(next)
+    }
+
+    /// When the fixed minute began in which now lies, if minutes are as they are supposed to be.
+    pub(super) fn began(&self, now: Timestamp) -> Option<Timestamp> {
+        let into = (now.as_millis() + MINUTE - self.supposed?) % MINUTE;
+        Some(now - Duration::from_millis(into))
+    }
+
+    /// This request tries.
+    pub(super) fn try_with(&mut self, lease: LeaseId) {
+        self.trials.extend(self.supposed.map(|phase| (lease, phase)));
+    }
+
+    /// A request was answered. Whether this changes what is known.
+    pub(super) fn trial_served(&mut self, lease: LeaseId) -> bool {
+        let Some(&(_, phase)) = self.trials.iter().find(|(trial, _)| *trial == lease) else { return false };
+        self.settle(phase);
+        true
+    }
+
+    /// A request was refused for a quota of the minute.
+    pub(super) fn trial_failed(&mut self, lease: LeaseId, now: Timestamp) {
+        if !self.trials.iter().any(|(trial, _)| *trial == lease) {
+            return;
+        }
+        self.trial_ended(lease);
+        if now >= self.next_trial {
+            self.next_trial = now + REFUSED * (1 << self.refused.min(SELDOM));
+            self.refused += 1;
+        }
+    }
+
+    /// A request has ended, without a word.
+    pub(super) fn trial_ended(&mut self, lease: LeaseId) {
+        self.trials.retain(|(trial, _)| *trial != lease);
     }
 }
 

@@ -246,6 +246,20 @@ impl Table {
         self.cells.get_mut(&project).map_or(now, |cell| cell.turn_at(tokens, scarce, now))
     }
 
+    /// Whether the answer to a request of so many tokens, sent to a project then, would show that minutes are fixed and one
+    /// `began` before.
+    pub(super) fn tells_minutes(
+        &mut self,
+        project: u32,
+        (tokens, began, at): (u64, Timestamp, Timestamp),
+        now: Timestamp,
+    ) -> bool {
+        self.cells.get_mut(&project).is_some_and(|cell| {
+            let is_free = cell.rest_until <= at && !cell.penalised(at);
+            is_free && cell.meter.tells_minutes(tokens, began, at, now)
+        })
+    }
+
     /// When Google has room with a project for so many tokens: now, or later.
     pub(super) fn recovery(&mut self, project: u32, tokens: u64, now: Timestamp) -> Timestamp {
         let cell = self.cells.get_mut(&project);

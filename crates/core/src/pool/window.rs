@@ -74,26 +74,61 @@ impl Minute {
 
     fn add(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
         self.expire(now);
+        let until = self.counts_until(now);
+        let until = match self.slots.back_mut() {
+            // A clock that was set back counts into the last slot.
+            Some(last) if last.until >= until => {
+                last.requests += 1;
+                last.tokens += tokens;
+                last.until
+            }
+            _ => {
+                self.slots.push_back(Slot { until, requests: 1, tokens });
+                until
+            }
+        };
+        self.requests += 1;
+        self.tokens += tokens;
+        until
+    }
+
+    /// Counts a request that began some time ago and was not counted then.
+    fn add_late(&mut self, tokens: u64, began: Timestamp, now: Timestamp) {
+        self.expire(now);
+        let until = self.counts_until(began);
+        if until + WAY <= now {
+            return;
+        }
+        let at = self.slots.partition_point(|slot| slot.until < until);
+        match self.slots.get_mut(at) {
+            Some(slot) if slot.until == until => {
+                slot.requests += 1;
+                slot.tokens += tokens;
+            }
+            _ => self.slots.insert(at, Slot { until, requests: 1, tokens }),
+        }
+        self.requests += 1;
+        self.tokens += tokens;
+    }
+
+    /// Until when a request counts that begins now.
+    fn counts_until(&self, now: Timestamp) -> Timestamp {
         let slot = SLOT.as_millis() as u64;
         let begins = Timestamp::from_millis(now.as_millis() / slot * slot);
-        let until = match self.fixed {
+        match self.fixed {
             None => begins + SLOT + Duration::from_millis(MINUTE),
             Some(phase) => {
                 let into = (now.as_millis() + MINUTE - phase) % MINUTE;
                 now + Duration::from_millis(MINUTE - into)
             }
-        };
-        match self.slots.back_mut() {
-            // A clock that was set back counts into the last slot.
-            Some(last) if last.until >= until => {
-                last.requests += 1;
-                last.tokens += tokens;
-            }
-            _ => self.slots.push_back(Slot { until, requests: 1, tokens }),
         }
-        self.requests += 1;
-        self.tokens += tokens;
-        self.slots.back().map_or(until, |slot| slot.until)
+    }
+
+    /// Requests and tokens that began after a moment of the last minute.
+    fn since(&self, moment: Timestamp) -> (u64, u64) {
+        let leave = moment + SLOT + Duration::from_millis(MINUTE);
+        let after = self.slots.iter().rev().take_while(|slot| slot.until > leave);
+        after.fold((0, 0), |sum, slot| (sum.0 + slot.requests, sum.1 + slot.tokens))
     }
 
     fn correct(&mut self, at: Timestamp, requests: bool, from: u64, to: u64) {
@@ -210,6 +245,38 @@ impl Meter {
         self.day.requests += 1;
         self.day.tokens += tokens;
         Charge { slot: self.minute.add(tokens, now), day: self.day.ends, tokens }
+    }
+
+    /// Counts a request that has ended well and was not counted when it began.
+    pub(super) fn charge_late(&mut self, tokens: u64, began: Timestamp, now: Timestamp) {
+        self.day.roll(now);
+        self.day.requests += 1;
+        self.day.tokens += tokens;
+        self.minute.add_late(tokens, began, now);
+    }
+
+    /// Whether a request of so many tokens that is sent then shows by its answer that minutes are fixed, and one `began` not
+    /// long before: it is one too many for a minute that slides, by far, and not for one that began there.
+    pub(super) fn tells_minutes(
+        &mut self,
+        tokens: u64,
+        began: Timestamp,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        // Tokens are estimates, and prove nothing.
+        let Some(limit) = self.limits.requests_per_minute.filter(|_| self.minute.fixed.is_none()) else {
+            return false;
+        };
+        self.minute.expire(now);
+        self.day.roll(now);
+        let served = self.minute.requests.saturating_sub(self.under_way);
+        let slides_until = over(served, 1, Some(limit)).map(|over| self.minute.when(over, 0));
+        let (requests, used) = self.minute.since(began);
+        slides_until.is_some_and(|until| until > at + DIFFERENT)
+            && requests < limit
+            && over(used, tokens, self.limits.tokens_per_minute).is_none()
+            && !self.is_day_full(tokens)
     }
 
     /// The request had so many tokens in truth.
