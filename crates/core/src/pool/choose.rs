@@ -157,13 +157,13 @@ impl Pool {
         let mut chosen = self.best_project(&mut table, want, now);
         let mut tries = false;
         if let Err(Pick::CoolingDown { until }) = &mut chosen
-            && let Some(at) = self.minutes.trial_at(now).filter(|at| at < until)
+            && let Some((at, project)) = self.trial(&mut table, want, now).filter(|(at, _)| at < until)
             && !want.spare
         {
-            match self.trial_project(&mut table, want, at, now) {
-                Some(project) if at <= now => (chosen, tries) = (Ok(project), true),
-                Some(_) => *until = at,
-                None => {}
+            if at <= now {
+                (chosen, tries) = (Ok(project), true);
+            } else {
+                *until = at;
             }
         }
         let pick = match chosen {
@@ -272,23 +272,31 @@ impl Pool {
         })
     }
 
-    /// A project that would have room for the request where minutes are fixed, and one began then: to find out whether.
-    fn trial_project(
+    /// A project that has room for the request only if minutes are fixed, and when it may be tried whether they are: now, or
+    /// when the next one would begin.
+    fn trial(
         &mut self,
         table: &mut Table,
         want: &Want<'_>,
-        at: Timestamp,
         now: Timestamp,
-    ) -> Option<(u32, usize)> {
-        let began = self.minutes.began(at)?;
-        let waking: Vec<u32> = table.waking().take(LOOKED_AT).map(|(_, project)| project).collect();
-        waking.into_iter().find_map(|project| {
-            let is_blocked = self.standing_of(project).blocked_until > at;
-            if is_blocked || !table.tells_minutes(project, (want.tokens.max(1), began, at), now) {
-                return None;
+    ) -> Option<(Timestamp, (u32, usize))> {
+        let (began, ends) = self.minutes.around(now)?;
+        for (began, at) in [(began, now), (ends, ends)] {
+            if !self.minutes.may_try(at) {
+                continue;
             }
-            self.next_key(project, want).map(|slot| (project, slot))
-        })
+            let waking: Vec<u32> = table.waking().take(LOOKED_AT).map(|(_, project)| project).collect();
+            for project in waking {
+                let is_blocked = self.standing_of(project).blocked_until > at;
+                if !is_blocked
+                    && table.tells_minutes(project, (want.tokens.max(1), began, at), now)
+                    && let Some(slot) = self.next_key(project, want)
+                {
+                    return Some((at, (project, slot)));
+                }
+            }
+        }
+        None
     }
 
     /// The key of a project whose turn it is, if the project may serve the request.
@@ -388,10 +396,10 @@ impl Pool {
         let fresh = table.fresh_from < self.order.len();
         let ready = table.ready().next().is_some();
         let next = if ready || fresh { Some(now) } else { table.waking().next().map(|(at, _)| at) };
-        let trial = self.minutes.trial_at(now).filter(|at| next.is_some_and(|next| *at < next));
-        let trial = trial.filter(|at| self.trial_project(&mut table, &want, *at, now).is_some());
+        let has_room = next.is_none_or(|next| next <= now);
+        let trial = if has_room { None } else { self.trial(&mut table, &want, now).map(|(at, _)| at) };
         self.return_table(table);
-        trial.or(next)
+        next.map(|next| trial.map_or(next, |at| at.min(next)))
     }
 
     /// By key: the classic strategies, and clients' own keys.

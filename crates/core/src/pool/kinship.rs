@@ -280,7 +280,7 @@ impl Pool {
             kept.today.requests += today.requests;
             kept.today.cost += today.cost;
         }
-        self.together.forget(second);
+        self.together.merge(first, second);
         self.project_numbers.insert(id, first);
         let numbers = self.project_numbers.values_mut().filter(|number| **number == second);
         numbers.for_each(|number| *number = first);

@@ -23,7 +23,10 @@ impl Pool {
         });
         self.keys[slot].last_lease = id.0;
         let key = self.keys[slot].key.id();
-        self.leases.insert(id, Leased { slot, key, until: now + LEASE, began: now, counted: charged.is_some(), charged });
+        self.leases.insert(
+            id,
+            Leased { slot, key, until: now + LEASE, began: now, counted: charged.is_some(), charged },
+        );
         self.spend(self.keys[slot].project, 1, 0.0, now);
         id
     }
@@ -80,8 +83,9 @@ impl Pool {
         self.show_minutes(lease, now);
         self.count_late(lease, model, usage, now);
         let settled = self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
-        if let Some((model, project)) = settled {
-            self.together.served(project, &model, lease.0, now);
+        let began = self.leases.get(&lease).map(|leased| leased.began);
+        if let (Some((model, project)), Some(began)) = (settled, began) {
+            self.together.served(project, &model, lease.0, began);
         }
     }
 

@@ -17,6 +17,10 @@ use crate::time::Timestamp;
 /// What the way to Google may take less for a trial than the clock's minute seems to last.
 const WAY: Duration = Duration::from_millis(150);
 
+/// Google's word of when a minute ends is as much too late as it took to come here, in milliseconds: what is sent just
+/// before then is counted in the next minute.
+const LATE: u64 = 120;
+
 /// Words about one moment differ by no more than this: what the way from Google takes more for one than for another.
 const SAME: u64 = 400;
 
@@ -31,11 +35,11 @@ const WORDS: usize = 3;
 const KEPT: usize = 16;
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
-/// So many requests try at once: most answers take seconds, and the first one decides.
+/// So many requests try at once for the first time: most answers take seconds, and the first one decides.
 const TRIALS: usize = 8;
 
-/// A trial is made within this time of the beginning of a fixed minute: later, a sliding minute may have room as well.
-const EARLY: Duration = Duration::from_secs(20);
+/// And so many later.
+const LATER_TRIALS: usize = 2;
 
 /// After refused trials the next ones come after this time, and each time after twice as long.
 const REFUSED: Duration = Duration::from_secs(600);
@@ -72,6 +76,11 @@ impl Minutes {
         self.fixed
     }
 
+    /// Google has said when a project has room again: there a fixed minute may end.
+    pub(super) fn suppose(&mut self, free_at: Timestamp) {
+        self.supposed = Some(phase_of(free_at));
+    }
+
     /// Google has said of a project, all of whose keys are known, when it has room again; the own count, taken to slide,
     /// says `own`. Whether this changes what is known.
     pub(super) fn heard(&mut self, project: u32, free_at: Timestamp, own: Timestamp, now: Timestamp) -> bool {
@@ -80,11 +89,10 @@ impl Minutes {
             self.words.pop_front();
         }
         self.words.push_back(Word { project, free_at, own });
-        self.supposed = Some(phase_of(free_at));
         if let Some(phase) = self.fixed {
             self.denied = if is_near(phase, free_at) { 0 } else { self.denied + 1 };
             if self.denied >= WORDS {
-                *self = Self::default();
+                *self = Self { supposed: self.supposed, ..Self::default() };
                 return true;
             }
             return false;
@@ -101,26 +109,24 @@ impl Minutes {
     }
 
     fn settle(&mut self, phase: u64) {
-        self.fixed = Some(phase);
+        self.fixed = Some((phase + MINUTE - LATE) % MINUTE);
         self.denied = 0;
         self.refused = 0;
         self.trials.clear();
     }
 
-    /// When a fixed minute would have begun, at which a trial may be made: one that has just begun, or the next one. None:
-    /// there is nothing to try.
-    pub(super) fn trial_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let phase = self.supposed.filter(|_| self.fixed.is_none() && self.trials.len() < TRIALS)?;
-        let into = Duration::from_millis((now.as_millis() + MINUTE - phase) % MINUTE);
-        let began = now - into + WAY;
-        let next = if into <= EARLY { began.max(now) } else { began + Duration::from_millis(MINUTE) };
-        (next >= self.next_trial).then_some(next)
+    /// Whether a trial may be made at a moment.
+    pub(super) fn may_try(&self, at: Timestamp) -> bool {
+        let most = if self.refused == 0 { TRIALS } else { LATER_TRIALS };
+        self.fixed.is_none() && self.supposed.is_some() && self.trials.len() < most && at >= self.next_trial
     }
 
-    /// When the fixed minute began in which now lies, if minutes are as they are supposed to be.
-    pub(super) fn began(&self, now: Timestamp) -> Option<Timestamp> {
+    /// When the fixed minute began in which now lies, and when a request is surely in the next, if minutes are as they are
+    /// supposed to be.
+    pub(super) fn around(&self, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let into = (now.as_millis() + MINUTE - self.supposed?) % MINUTE;
-        Some(now - Duration::from_millis(into))
+        let began = now - Duration::from_millis(into);
+        Some((began, began + Duration::from_millis(MINUTE) + WAY))
     }
 
     /// This request tries.
@@ -181,7 +187,7 @@ mod tests {
 
     #[test]
     fn fixed_minutes_end_for_all_at_once() {
-        check(&[(20_000, 20_500), (20_100, 22_000), (19_950, 24_000)], Some(19_950));
+        check(&[(20_000, 20_500), (20_100, 22_000), (19_950, 24_000)], Some(19_950 - LATE));
         check(&[(20_000, 20_500), (20_100, 22_000)], None);
         // Everybody's own count says the same: it may be chance.
         check(&[(20_000, 20_500), (20_100, 21_000), (19_950, 20_200)], None);

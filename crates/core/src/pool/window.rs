@@ -16,6 +16,9 @@ pub(super) const MINUTE: u64 = 60_000;
 /// What the way to Google may take more for one request than for another: so much longer a request counts here.
 const WAY: Duration = Duration::from_millis(150);
 
+/// What is counted so near to the end of Google's minute may be in it or not.
+const NEAR: Duration = Duration::from_millis(300);
+
 /// How long the own count stays in doubt after such a word.
 const DOUBT: Duration = Duration::from_secs(60);
 
@@ -413,6 +416,7 @@ impl Meter {
         self.minute.slots = slots.into();
         self.minute.requests += other.minute.requests;
         self.minute.tokens += other.minute.tokens;
+        self.under_way += other.under_way;
         if other.day.ends == self.day.ends {
             self.day.requests += other.day.requests;
             self.day.tokens += other.day.tokens;
@@ -450,10 +454,22 @@ impl Meter {
         self.day.tokens
     }
 
-    /// Requests of the running minute: all, and those that were certainly served.
-    pub(super) fn sent_and_served(&mut self, now: Timestamp) -> (u64, u64) {
+    /// Requests of the minute or day whose quota is free again then by Google's word: those that were certainly served of it,
+    /// and how many it may have been.
+    pub(super) fn served_until(&mut self, until: Timestamp, of_day: bool, now: Timestamp) -> (u64, u64) {
         self.minute.expire(now);
-        (self.minute.requests, self.minute.requests.saturating_sub(self.under_way))
+        self.day.roll(now);
+        if of_day {
+            return (self.day.requests.saturating_sub(self.under_way), self.day.requests);
+        }
+        let near = |slot: &Slot| slot.until.since(until).max(until.since(slot.until)) <= NEAR;
+        let sum = |counts: &dyn Fn(&Slot) -> bool| -> u64 {
+            self.minute.slots.iter().filter(|slot| counts(slot)).map(|slot| slot.requests).sum()
+        };
+        let is_fixed = self.minute.fixed.is_some();
+        let most = sum(&|slot| near(slot) || slot.until > until);
+        let sure = sum(&|slot| if is_fixed { near(slot) } else { !near(slot) && slot.until > until });
+        (sure.saturating_sub(self.under_way), most)
     }
 
     /// Requests and tokens in the running minute, requests and the end of the running day.
