@@ -11,6 +11,7 @@ mod calendar;
 mod change;
 mod choose;
 mod due;
+mod guess;
 mod health;
 mod incident;
 mod kinship;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub use self::change::{By, StateChange};
 pub use self::choose::{Pick, Rejection, Want};
+use self::guess::Guesses;
 use self::health::SetAside;
 use self::incident::Incident;
 pub use self::kinship::Kept;
@@ -116,6 +118,7 @@ pub struct Pool {
     overloads: HashMap<Box<str>, Incident>,
     verdicts: Verdicts,
     together: Together,
+    guesses: Guesses,
     queue: Queue,
     leases: BTreeMap<LeaseId, Leased>,
     next_lease: u64,
@@ -305,6 +308,7 @@ impl Pool {
             overloads: HashMap::new(),
             verdicts: Verdicts::default(),
             together: Together::default(),
+            guesses: Guesses::default(),
             queue: Queue::default(),
             leases: BTreeMap::new(),
             next_lease: 0,
@@ -566,6 +570,7 @@ impl Pool {
         let why = self.failed(key, model, failure, now);
         if failure.class == Class::QuotaMinute {
             self.minutes.trial_failed(lease, now);
+            self.guesses.trial_failed(lease, now);
         }
         self.look_for_kin(key, lease, model, failure, now);
         why

@@ -155,7 +155,13 @@ impl Pool {
         };
         self.move_on(&mut table, now);
         let mut chosen = self.best_project(&mut table, want, now);
-        let mut tries = false;
+        let (mut tries, mut doubts) = (false, false);
+        if let Err(Pick::CoolingDown { .. }) = &chosen
+            && !want.spare
+            && let Some(project) = self.guess_to_try(&mut table, want, now)
+        {
+            (chosen, doubts) = (Ok(project), true);
+        }
         if let Err(Pick::CoolingDown { until }) = &mut chosen
             && let Some((at, project)) = self.trial(&mut table, want, now).filter(|(at, _)| at < until)
             && !want.spare
@@ -175,6 +181,9 @@ impl Pool {
                 let lease = self.lease(slot, Some((Arc::clone(&table.model), project, charge)), now);
                 if tries {
                     self.minutes.try_with(lease);
+                }
+                if doubts {
+                    self.guesses.try_with(lease, project);
                 }
                 Pick::Ready { lease, key: self.keys[slot].key.clone() }
             }
@@ -300,7 +309,7 @@ impl Pool {
     }
 
     /// The key of a project whose turn it is, if the project may serve the request.
-    fn next_key(&mut self, number: u32, want: &Want<'_>) -> Option<usize> {
+    pub(super) fn next_key(&mut self, number: u32, want: &Want<'_>) -> Option<usize> {
         let project = &self.projects[number as usize];
         if want.avoid.contains(&project.id) || (want.paid && !project.is_paid()) {
             return None;

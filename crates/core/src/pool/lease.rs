@@ -65,6 +65,7 @@ impl Pool {
             cell.meter.end();
         }
         self.minutes.trial_ended(lease);
+        self.guesses.trial_ended(lease);
         self.egress.ended(lease);
         self.overloads.values_mut().for_each(|overload| overload.ended(lease));
         if self.keys[leased.slot].key.id() == leased.key {
@@ -81,6 +82,7 @@ impl Pool {
             self.spend(self.keys[leased.slot].project, 0, cost, now);
         }
         self.show_minutes(lease, now);
+        self.refute_guess(lease, now);
         self.count_late(lease, model, usage, now);
         let settled = self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
         let began = self.leases.get(&lease).map(|leased| leased.began);
@@ -93,6 +95,7 @@ impl Pool {
     pub fn begun(&mut self, lease: LeaseId, now: Timestamp) {
         self.egress.succeeded();
         self.show_minutes(lease, now);
+        self.refute_guess(lease, now);
     }
 
     /// A request that began before anything was known of its model counts from when it began.

@@ -254,6 +254,19 @@ impl Table {
         self.cells.get_mut(&project).map_or(now, |cell| cell.turn_at(tokens, scarce, now))
     }
 
+    /// Whether a project has certainly used up its requests of the minute, and not by Google's word; `around`: where a fixed
+    /// minute may begin and end.
+    pub(super) fn is_surely_full(
+        &mut self,
+        project: u32,
+        around: Option<(Timestamp, Timestamp)>,
+        now: Timestamp,
+    ) -> bool {
+        self.cells.get_mut(&project).is_some_and(|cell| {
+            cell.rest_until <= now && !cell.penalised(now) && cell.meter.is_surely_full(around, now)
+        })
+    }
+
     /// Whether the answer to a request of so many tokens, sent to a project then, would show that minutes are fixed and one
     /// `began` before.
     pub(super) fn tells_minutes(

@@ -282,6 +282,23 @@ impl Meter {
             && !self.is_day_full(tokens)
     }
 
+    /// Whether the requests of the minute are certainly used up, for some time yet, however minutes are cut; `around`: where a
+    /// fixed one may begin and end. One that is more than half over may be cut elsewhere.
+    pub(super) fn is_surely_full(&mut self, around: Option<(Timestamp, Timestamp)>, now: Timestamp) -> bool {
+        let Some(limit) = self.limits.requests_per_minute else { return false };
+        self.minute.expire(now);
+        self.day.roll(now);
+        let served = self.minute.requests.saturating_sub(self.under_way);
+        let Some(over) = over(served, 1, Some(limit)) else { return false };
+        let lasts = self.minute.when(over, 0) > now + DIFFERENT;
+        let either_way = self.minute.fixed.is_some()
+            || around.is_none_or(|(began, ends)| {
+                let since = self.minute.since(began).0.saturating_sub(self.under_way);
+                since >= limit && ends > now + DIFFERENT
+            });
+        lasts && either_way && self.day.requests < self.limits.requests_per_day.unwrap_or(u64::MAX)
+    }
+
     /// The request had so many tokens in truth.
     pub(super) fn correct(&mut self, charge: Charge, tokens: u64) {
         self.under_way = self.under_way.saturating_sub(1);
