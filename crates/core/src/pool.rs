@@ -11,6 +11,7 @@ mod calendar;
 mod change;
 mod choose;
 mod due;
+mod guess;
 mod health;
 mod incident;
 mod kinship;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 pub use self::change::{By, StateChange};
 pub use self::choose::{Pick, Rejection, Want};
+use self::guess::Guesses;
 use self::health::SetAside;
 use self::incident::Incident;
 pub use self::kinship::Kept;
@@ -122,6 +124,7 @@ pub struct Pool {
     overloads: HashMap<Box<str>, Incident>,
     verdicts: Verdicts,
     together: Together,
+    guesses: Guesses,
     queue: Queue,
     leases: BTreeMap<LeaseId, Leased>,
     next_lease: u64,
@@ -221,6 +224,9 @@ struct Turn {
 struct Leased {
     key: KeyId,
     until: Timestamp,
+    began: Timestamp,
+    /// Whether it was counted at all.
+    counted: bool,
     /// Where the request was counted.
     charged: Option<(Arc<str>, u32, Charge)>,
 }
@@ -315,6 +321,7 @@ impl Pool {
             overloads: HashMap::new(),
             verdicts: Verdicts::default(),
             together: Together::default(),
+            guesses: Guesses::default(),
             queue: Queue::default(),
             leases: BTreeMap::new(),
             next_lease: 0,
@@ -552,12 +559,8 @@ impl Pool {
         if known {
             self.change(model, project, now, table::Cell::forgive);
         } else if self.strategy == Strategy::Headroom && self.capacity.is_none() {
-            // The first proof that the model exists: from now on its requests are counted, this one included.
-            let turn = self.next_lease;
-            self.change(model, project, now, |cell| {
-                cell.forgive();
-                cell.charge(1, turn, now)
-            });
+            // The first proof that the model exists: from now on its requests are counted.
+            self.change(model, project, now, table::Cell::forgive);
         }
     }
 
@@ -574,6 +577,10 @@ impl Pool {
             self.unused(lease, now);
         }
         let why = self.failed(key, model, failure, now);
+        if failure.class == Class::QuotaMinute {
+            self.minutes.trial_failed(lease, now);
+            self.guesses.trial_failed(lease, now);
+        }
         self.look_for_kin(key, lease, model, failure, now);
         why
     }

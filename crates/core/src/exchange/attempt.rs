@@ -279,6 +279,11 @@ impl Lease {
         skew.localised(failure::classify_event(data, model, &self.key, skew.google(now)))
     }
 
+    /// The key is bringing an answer that is good so far.
+    pub(super) fn begun(&self, now: Timestamp) {
+        self.gateway.pool(self.guests).begun(self.id, now);
+    }
+
     /// The key has brought a good answer.
     pub(crate) fn succeeded(self, model: Option<&str>, usage: Option<Usage>, now: Timestamp) {
         let mut pool = self.gateway.pool(self.guests);

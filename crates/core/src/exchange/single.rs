@@ -88,6 +88,8 @@ pub(super) struct Single {
     pub(super) tried: Vec<KeyId>,
     /// Projects that failed as a whole, by no fault of the key's.
     pub(super) avoid: Vec<ProjectId>,
+    /// Those of the tried keys that were refused for a quota of the minute: they can serve when it is over.
+    pub(super) short: Vec<KeyId>,
     /// The objects that the request names, and the projects of those that are known.
     pub(super) references: Vec<Reference>,
     pub(super) owners: Vec<(ObjectName, Only)>,
@@ -215,6 +217,7 @@ impl Single {
             turned: false,
             tried: Vec::new(),
             avoid: Vec::new(),
+            short: Vec::new(),
             references: Vec::new(),
             owners: Vec::new(),
             ownership: Ownership::Due,
@@ -271,6 +274,7 @@ impl Single {
             let op = proven.op;
             self.learn_interaction(proven, now);
             self.note_winner(proven.lease.as_ref(), now);
+            proven.lease.iter().for_each(|lease| lease.begun(now));
             let others = self.running.iter().map(|attempt| attempt.op).filter(|&other| other != op);
             return Step::Commit { op, cancel: others.collect() };
         }
@@ -340,6 +344,7 @@ impl Single {
                     return if self.queues() { self.wait_in_queue(now) } else { Step::WaitUntil(until) };
                 }
                 Pick::Rejected { .. } if self.tries_keys_again() => return self.advance(now),
+                _ if may_wait && self.asks_short_again(now) => return self.advance(now),
                 Pick::CoolingDown { .. } | Pick::Rejected { .. } => {}
             }
             if self.moves(now) {
@@ -670,6 +675,9 @@ impl Single {
                 if !failure.class.is_the_keys() {
                     self.avoid.extend(lease.project());
                 }
+                if failure.class == Class::QuotaMinute {
+                    self.short.push(lease.key.id());
+                }
                 if failure.class == Class::Request {
                     // Another one would be told the same.
                     self.drop_running();
@@ -736,6 +744,7 @@ impl Single {
         self.turned = true;
         self.tried.clear();
         self.avoid.clear();
+        self.short.clear();
         // It has capacity of its own, and the operator wants it to be asked.
         self.adds_to_load = false;
         self.budget.renew(self.attempts_a_model);

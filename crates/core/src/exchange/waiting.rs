@@ -73,6 +73,20 @@ impl Single {
         behind.then(|| if may_wait { self.wait_in_queue(now) } else { self.give_up(now) })
     }
 
+    /// Where nobody else can serve in time, those that had no more than a minute's quota too little can, once it is over.
+    /// Each attempt counts, so that this has an end.
+    pub(super) fn asks_short_again(&mut self, now: Timestamp) -> bool {
+        if self.short.is_empty() || now >= self.waits_until() {
+            return false;
+        }
+        let short = std::mem::take(&mut self.short);
+        self.tried.retain(|key| !short.contains(key));
+        let pool = self.gateway.pool(matches!(self.access, Access::Own(_)));
+        let projects: Vec<_> = short.iter().filter_map(|key| pool.project_of(*key)).collect();
+        self.avoid.retain(|project| !projects.contains(project));
+        true
+    }
+
     pub(super) fn wait_in_queue(&mut self, now: Timestamp) -> Step {
         let until = self.waits_until();
         if let Some(place) = &self.place {

@@ -154,7 +154,24 @@ impl Pool {
             return self.pick_in_turn(want, now);
         };
         self.move_on(&mut table, now);
-        let chosen = self.best_project(&mut table, want, now);
+        let mut chosen = self.best_project(&mut table, want, now);
+        let (mut tries, mut doubts) = (false, false);
+        if let Err(Pick::CoolingDown { .. }) = &chosen
+            && !want.spare
+            && let Some(project) = self.guess_to_try(&mut table, want, now)
+        {
+            (chosen, doubts) = (Ok(project), true);
+        }
+        if let Err(Pick::CoolingDown { until }) = &mut chosen
+            && let Some((at, project)) = self.trial(&mut table, want, now).filter(|(at, _)| at < until)
+            && !want.spare
+        {
+            if at <= now {
+                (chosen, tries) = (Ok(project), true);
+            } else {
+                *until = at;
+            }
+        }
         let pick = match chosen {
             Ok((project, slot)) => {
                 let turn = self.next_lease + 1;
@@ -162,6 +179,12 @@ impl Pool {
                 let standing = self.standing_of(project);
                 let charge = table.charge(project, standing, (tokens, turn), now);
                 let lease = self.lease(slot, Some((Arc::clone(&table.model), project, charge)), now);
+                if tries {
+                    self.minutes.try_with(lease);
+                }
+                if doubts {
+                    self.guesses.try_with(lease, project);
+                }
                 Pick::Ready { lease, key: self.keys[slot].key.clone() }
             }
             Err(otherwise) => otherwise,
@@ -258,8 +281,35 @@ impl Pool {
         })
     }
 
+    /// A project that has room for the request only if minutes are fixed, and when it may be tried whether they are: now, or
+    /// when the next one would begin.
+    fn trial(
+        &mut self,
+        table: &mut Table,
+        want: &Want<'_>,
+        now: Timestamp,
+    ) -> Option<(Timestamp, (u32, usize))> {
+        let (began, ends) = self.minutes.around(now)?;
+        for (began, at) in [(began, now), (ends, ends)] {
+            if !self.minutes.may_try(at) {
+                continue;
+            }
+            let waking: Vec<u32> = table.waking().take(LOOKED_AT).map(|(_, project)| project).collect();
+            for project in waking {
+                let is_blocked = self.standing_of(project).blocked_until > at;
+                if !is_blocked
+                    && table.tells_minutes(project, (want.tokens.max(1), began, at), now)
+                    && let Some(slot) = self.next_key(project, want)
+                {
+                    return Some((at, (project, slot)));
+                }
+            }
+        }
+        None
+    }
+
     /// The key of a project whose turn it is, if the project may serve the request.
-    fn next_key(&mut self, number: u32, want: &Want<'_>) -> Option<usize> {
+    pub(super) fn next_key(&mut self, number: u32, want: &Want<'_>) -> Option<usize> {
         let project = &self.projects[number as usize];
         if want.avoid.contains(&project.id) || (want.paid && !project.is_paid()) {
             return None;
@@ -355,8 +405,10 @@ impl Pool {
         let fresh = table.fresh_from < self.order.len();
         let ready = table.ready().next().is_some();
         let next = if ready || fresh { Some(now) } else { table.waking().next().map(|(at, _)| at) };
+        let has_room = next.is_none_or(|next| next <= now);
+        let trial = if has_room { None } else { self.trial(&mut table, &want, now).map(|(at, _)| at) };
         self.return_table(table);
-        next
+        next.map(|next| trial.map_or(next, |at| at.min(next)))
     }
 
     /// By key: the classic strategies, and clients' own keys.

@@ -12,8 +12,15 @@ use crate::time::Timestamp;
 /// Within this time.
 const TOGETHER: Duration = Duration::from_secs(10);
 
-/// A request that tries is waited for so long; then another may.
+/// A request that tries is waited for so long; then another may. An overloaded model is slow to say so.
 const TRIAL: Duration = Duration::from_secs(10);
+
+/// A broken way to Google mostly shows at once. Who has heard nothing after this is likely to be through, and an answer
+/// may take long: so another may try, and the first word of any of them ends the pause.
+const EGRESS_TRIAL: Duration = Duration::from_millis(500);
+
+/// So many requests at most try at once, and fail if the way is still broken.
+const TRIALS: usize = 8;
 
 /// While one tries, the others look again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -31,7 +38,10 @@ pub(super) struct Incident {
     /// How often the pause was prolonged; 0: there is none.
     level: u32,
     until: Timestamp,
-    trial: Option<(LeaseId, Timestamp)>,
+    /// How long a request that tries is waited for before another may, too.
+    patience: Duration,
+    /// The requests that try, and since when.
+    trials: Vec<(LeaseId, Timestamp)>,
 }
 
 /// Whether a request may go.
@@ -49,15 +59,15 @@ impl Incident {
     /// For an overloaded model: pauses from half a second to four. An overload is seldom total, and each request
     /// that is let through may be the one that finds room.
     pub(super) fn of_model() -> Self {
-        Self::new(6, Duration::from_millis(500), Duration::from_secs(4))
+        Self::new(6, Duration::from_millis(500), Duration::from_secs(4), TRIAL)
     }
 
     /// For the way to Google: short pauses, so that the full rate is back within seconds of its end.
     pub(super) fn of_egress() -> Self {
-        Self::new(3, Duration::from_millis(500), Duration::from_millis(1_500))
+        Self::new(3, Duration::from_millis(500), Duration::from_secs(1), EGRESS_TRIAL)
     }
 
-    fn new(threshold: usize, shortest: Duration, longest: Duration) -> Self {
+    fn new(threshold: usize, shortest: Duration, longest: Duration, patience: Duration) -> Self {
         Self {
             threshold,
             shortest,
@@ -66,7 +76,8 @@ impl Incident {
             last_failure: Timestamp::EPOCH,
             level: 0,
             until: Timestamp::EPOCH,
-            trial: None,
+            patience,
+            trials: Vec::new(),
         }
     }
 
@@ -88,7 +99,7 @@ impl Incident {
             self.shortest.as_secs_f64() * f64::from(1_u32 << self.level.min(6)) * (0.75 + chance / 2.0);
         self.level += 1;
         self.until = now + Duration::from_secs_f64(pause.min(self.longest.as_secs_f64()));
-        self.trial = None;
+        self.trials.clear();
         opened
     }
 
@@ -97,28 +108,34 @@ impl Incident {
         self.projects.clear();
         self.level = 0;
         self.until = Timestamp::EPOCH;
-        self.trial = None;
+        self.trials.clear();
     }
 
     /// The request that tried has ended, with or without a word about the level.
     pub(super) fn ended(&mut self, lease: LeaseId) {
-        if self.trial.is_some_and(|(trial, _)| trial == lease) {
-            self.trial = None;
-        }
+        self.trials.retain(|(trial, _)| *trial != lease);
     }
 
     pub(super) fn gate(&self, now: Timestamp) -> Gate {
-        match (self.level, self.trial) {
+        match (self.level, self.trials.last()) {
             (0, _) => Gate::Open,
             _ if now < self.until => Gate::Closed(self.until),
-            (_, Some((_, since))) if now.since(since) < TRIAL => Gate::Closed(now + LOOK_AGAIN),
+            (_, Some(&(_, since))) if now.since(since) < self.wait() => Gate::Closed(now + LOOK_AGAIN),
             _ => Gate::Trial,
         }
     }
 
+    /// How long the last request that tries is waited for.
+    fn wait(&self) -> Duration {
+        if self.trials.len() < TRIALS { self.patience } else { TRIAL }
+    }
+
     /// This request tries.
     pub(super) fn try_with(&mut self, lease: LeaseId, now: Timestamp) {
-        self.trial = Some((lease, now));
+        if self.trials.len() >= TRIALS {
+            self.trials.remove(0);
+        }
+        self.trials.push((lease, now));
     }
 
     /// Whether there is anything to remember.
@@ -179,5 +196,25 @@ mod tests {
         assert!(matches!(incident.gate(later), Gate::Closed(_)));
         incident.ended(LeaseId(1));
         assert_eq!(incident.gate(later), Gate::Trial);
+    }
+
+    #[test]
+    fn a_silent_trial_is_not_waited_for_alone_and_trials_are_bounded() {
+        let mut incident = Incident::of_egress();
+        for project in 1..=3 {
+            incident.failed(project, 0.0, NOW);
+        }
+        let begun = NOW + Duration::from_secs(1);
+        let tries = (0..60).filter(|step| {
+            let at = begun + Duration::from_millis(step * 100);
+            let goes = incident.gate(at) == Gate::Trial;
+            if goes {
+                incident.try_with(LeaseId(*step), at);
+            }
+            goes
+        });
+        assert_eq!(tries.count(), TRIALS, "one every half second, and then no more for a while");
+        incident.failed(1, 0.5, begun + Duration::from_secs(9));
+        assert!(matches!(incident.gate(begun + Duration::from_secs(9)), Gate::Closed(_)));
     }
 }

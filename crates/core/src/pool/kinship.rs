@@ -262,6 +262,9 @@ impl Pool {
         let is_known = self.projects[numbers[0]].known;
         self.projects[first as usize].known = is_known;
         self.merge_projects(first, second, now);
+        if word.0 == By::Quotas {
+            self.guesses.made(first, now);
+        }
     }
 
     /// The keys, counts and rests of the second become the first's.
@@ -280,7 +283,8 @@ impl Pool {
             kept.today.requests += today.requests;
             kept.today.cost += today.cost;
         }
-        self.together.forget(second);
+        self.together.merge(first, second);
+        self.guesses.forget(second);
         self.project_numbers.insert(id, first);
         let numbers = self.project_numbers.values_mut().filter(|number| **number == second);
         numbers.for_each(|number| *number = first);
@@ -348,6 +352,7 @@ impl Pool {
         self.keys[slot].project = number;
         self.together.forget(project);
         self.together.forget(number);
+        self.guesses.forget(number);
         self.project_numbers.insert(own, number);
         let stays = self.projects[project as usize].id;
         self.project_numbers.insert(stays, project);

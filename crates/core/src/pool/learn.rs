@@ -1,13 +1,17 @@
 //! What the pool concludes from failures beyond a rest: incidents, limits, families, and keys that are not to blame.
 
 use super::incident::Incident;
-use super::together::Refusal;
+use super::table::HANDICAPS;
+use super::together::{Refusal, Used};
 use super::{
     By, LeaseId, MANY_VERDICTS, MAX_MODELS, Pool, StateChange, VERDICTS_TOGETHER, Verdicts, standing,
 };
 use crate::failure::{Class, Consequence, Failure, LimitKind, Why};
 use crate::secret::KeyId;
 use crate::time::Timestamp;
+
+/// Who uses a quota is looked for among so many projects at most: each is looked at for each refusal.
+const MOST_CELLS: usize = 512;
 
 impl Pool {
     /// Many projects failing alike are one event.
@@ -66,15 +70,26 @@ impl Pool {
     /// Google has said when a minute's quota is free again.
     pub(super) fn heard(&mut self, project: u32, model: &str, free_at: Timestamp, now: Timestamp) {
         let own = self.change(model, project, now, |cell| cell.meter.heard(free_at, now)).flatten();
-        // Where keys may share a project unknown, the own count is not the project's.
+        self.minutes.suppose(free_at);
+        // Where keys may share a project unknown, the own count is not the project's. What denies fixed minutes is no count.
         let told = &self.projects[project as usize];
         let is_whole = told.known || told.name.is_some();
-        let Some(own) = own.or_else(|| self.minutes.fixed().map(|_| free_at)).filter(|_| is_whole) else {
-            return;
-        };
-        if !self.minutes.heard(project, free_at, own, now) {
-            return;
+        let denies = self.minutes.fixed().map(|_| free_at);
+        let Some(own) = own.filter(|_| is_whole).or(denies) else { return };
+        if self.minutes.heard(project, free_at, own, now) {
+            self.count_by_minutes(now);
         }
+    }
+
+    /// Somebody was answered: if it was a trial, minutes are fixed.
+    pub(super) fn show_minutes(&mut self, lease: LeaseId, now: Timestamp) {
+        if self.minutes.trial_served(lease) {
+            self.count_by_minutes(now);
+        }
+    }
+
+    /// Counts minutes as they are known to be, from now on.
+    fn count_by_minutes(&mut self, now: Timestamp) {
         let fixed = self.minutes.fixed();
         for table in self.tables.values_mut() {
             table.count_by(fixed, now);
@@ -85,7 +100,7 @@ impl Pool {
         }
     }
 
-    /// Where a quota of the minute was refused before its time, somebody else uses it: who does may show now.
+    /// Where a quota was refused before its time, somebody else uses it: who does may show now.
     pub(super) fn look_for_kin(
         &mut self,
         key: KeyId,
@@ -95,23 +110,37 @@ impl Pool {
         now: Timestamp,
     ) {
         let (Some(model), Consequence::RestModel(until)) = (model, failure.consequence) else { return };
-        if self.capacity.is_some() || failure.class != Class::QuotaMinute {
-            return;
-        }
         // Tokens prove nothing: a small request may be served where a large one was refused.
         let [limit] = failure.limits.as_slice() else { return };
-        let Some(&slot) = self.by_id.get(&key) else { return };
+        let of_day = match (failure.class, limit.kind) {
+            (Class::QuotaMinute, LimitKind::RequestsPerMinute) => false,
+            (Class::QuotaDay, LimitKind::RequestsPerDay) => true,
+            _ => return,
+        };
+        let Some(&slot) = self.by_id.get(&key).filter(|_| self.capacity.is_none()) else { return };
         let project = self.keys[slot].project;
         let family = self.family(model).to_owned();
-        let counts = self.change(&family, project, now, |cell| cell.meter.sent_and_served(now));
-        let Some((sent, served)) = counts else { return };
-        // A few requests may be counted differently there and here.
-        if limit.kind != LimitKind::RequestsPerMinute || sent + 1 >= limit.value {
+        let Some(table) = self.tables.get_mut(family.as_str()) else { return };
+        if table.len() > MOST_CELLS {
             return;
         }
+        let used: Vec<Used> = table
+            .cells_mut()
+            .map(|(project, cell)| {
+                let (sure, most) = cell.meter.served_until(until, of_day, now);
+                Used { project, sure, most }
+            })
+            .collect();
+        let own = used.iter().find(|used| used.project == project).map_or(0, |used| used.most);
+        // A few requests may be counted differently there and here.
+        if own + 1 >= limit.value {
+            return;
+        }
+        let handicap = self.chance.u8(..HANDICAPS);
+        self.change(&family, project, now, |cell| cell.be_suspected(handicap, now));
         let last_lease = self.next_lease;
-        let refusal = Refusal { project, lease: lease.0, last_lease, until, served, limit: limit.value };
-        for other in self.together.surprised(&refusal, &family, now) {
+        let refusal = Refusal { project, lease: lease.0, last_lease, until, of_day, limit: limit.value };
+        for other in self.together.surprised(&refusal, &used, &family, now) {
             let (project, other) = (self.projects[project as usize].id, self.projects[other as usize].id);
             self.say(StateChange::Joined { project, other, by: By::Quotas, at: now }, now);
         }

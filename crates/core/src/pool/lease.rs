@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::window::{Charge, Meter};
 use super::{LEASE, LeaseId, Leased, Pool, Today, standing};
+use crate::config::Strategy;
 use crate::event::Usage;
 use crate::time::Timestamp;
 
@@ -22,7 +23,8 @@ impl Pool {
         });
         self.keys[slot].last_lease = id.0;
         let key = self.keys[slot].key.id();
-        self.leases.insert(id, Leased { key, until: now + LEASE, charged });
+        self.leases
+            .insert(id, Leased { key, until: now + LEASE, began: now, counted: charged.is_some(), charged });
         self.spend(self.keys[slot].project, 1, 0.0, now);
         id
     }
@@ -60,6 +62,8 @@ impl Pool {
         {
             cell.meter.end();
         }
+        self.minutes.trial_ended(lease);
+        self.guesses.trial_ended(lease);
         self.egress.ended(lease);
         self.overloads.values_mut().for_each(|overload| overload.ended(lease));
         // A key that is no longer there has nothing to be counted with.
@@ -76,9 +80,35 @@ impl Pool {
             let cost = price.cost(usage.prompt, usage.total.saturating_sub(usage.prompt));
             self.spend(project, 0, cost, now);
         }
+        self.show_minutes(lease, now);
+        self.refute_guess(lease, now);
+        self.count_late(lease, model, usage, now);
         let settled = self.settle(lease, now, |meter, charge| meter.correct(charge, usage.prompt));
-        if let Some((model, project)) = settled {
-            self.together.served(project, &model, lease.0, now);
+        let began = self.leases.get(&lease).map(|leased| leased.began);
+        if let (Some((model, project)), Some(began)) = (settled, began) {
+            self.together.served(project, &model, lease.0, began);
+        }
+    }
+
+    /// The answer to the request of a lease has begun, and it is good so far.
+    pub fn begun(&mut self, lease: LeaseId, now: Timestamp) {
+        self.egress.succeeded();
+        self.show_minutes(lease, now);
+        self.refute_guess(lease, now);
+    }
+
+    /// A request that began before anything was known of its model counts from when it began.
+    fn count_late(&mut self, lease: LeaseId, model: &str, usage: Usage, now: Timestamp) {
+        let counts = self.strategy == Strategy::Headroom && self.capacity.is_none();
+        let Some(project) = self.project_of_lease(lease) else { return };
+        let Some(leased) = self.leases.get_mut(&lease).filter(|leased| counts && !leased.counted) else {
+            return;
+        };
+        leased.counted = true;
+        let began = leased.began;
+        let known = self.tables.get(self.family(model)).is_some_and(|table| table.cell(project).is_some());
+        if known {
+            self.change(model, project, now, |cell| cell.meter.charge_late(usage.prompt, began, now));
         }
     }
 

@@ -216,6 +216,7 @@ impl Pool {
             let project = &mut self.projects[number as usize];
             *project = Project { gone: true, ..Project::new(project.id, None) };
             self.spent.remove(&number);
+            self.guesses.forget(number);
             self.tables.values_mut().for_each(|table| {
                 table.remove(number);
             });

@@ -19,6 +19,12 @@ const SCARCE: Duration = Duration::from_secs(60);
 /// At most so long a project waits between requests for the sake of evenness: half of what a client usually waits.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// A project whose quota somebody unknown uses is used unevenly for so long after it has last run out early.
+const SUSPECTED: Duration = Duration::from_secs(600);
+
+/// Its load counts once, twice or four times.
+pub(super) const HANDICAPS: u8 = 3;
+
 /// Multiples of the golden ratio are spread evenly between whole numbers, however many they are.
 const GOLDEN: f64 = 0.618_033_988_749_895;
 
@@ -75,6 +81,8 @@ pub(super) struct Cell {
     turn: u64,
     /// Not before then while room is given out evenly.
     pause_until: Timestamp,
+    /// How often its load counts double, and until when.
+    handicap: (u8, Timestamp),
     place: Place,
 }
 
@@ -246,6 +254,33 @@ impl Table {
         self.cells.get_mut(&project).map_or(now, |cell| cell.turn_at(tokens, scarce, now))
     }
 
+    /// Whether a project has certainly used up its requests of the minute, and not by Google's word; `around`: where a fixed
+    /// minute may begin and end.
+    pub(super) fn is_surely_full(
+        &mut self,
+        project: u32,
+        around: Option<(Timestamp, Timestamp)>,
+        now: Timestamp,
+    ) -> bool {
+        self.cells.get_mut(&project).is_some_and(|cell| {
+            cell.rest_until <= now && !cell.penalised(now) && cell.meter.is_surely_full(around, now)
+        })
+    }
+
+    /// Whether the answer to a request of so many tokens, sent to a project then, would show that minutes are fixed and one
+    /// `began` before.
+    pub(super) fn tells_minutes(
+        &mut self,
+        project: u32,
+        (tokens, began, at): (u64, Timestamp, Timestamp),
+        now: Timestamp,
+    ) -> bool {
+        self.cells.get_mut(&project).is_some_and(|cell| {
+            let is_free = cell.rest_until <= at && !cell.penalised(at);
+            is_free && cell.meter.tells_minutes(tokens, began, at, now)
+        })
+    }
+
     /// When Google has room with a project for so many tokens: now, or later.
     pub(super) fn recovery(&mut self, project: u32, tokens: u64, now: Timestamp) -> Timestamp {
         let cell = self.cells.get_mut(&project);
@@ -339,7 +374,10 @@ impl Cell {
 
     /// Its place among the projects with room.
     pub(super) fn rank(&self, priority: u8, now: Timestamp) -> Rank {
-        Rank { penalised: self.penalised(now), priority, load: self.meter.load() / 16, turn: self.turn }
+        let (doublings, until) = self.handicap;
+        let doublings = if until > now { doublings } else { 0 };
+        let load = (self.meter.load() / 16).saturating_mul(1 << doublings);
+        Rank { penalised: self.penalised(now), priority, load, turn: self.turn }
     }
 
     fn turn_at(&mut self, tokens: u64, scarce: bool, now: Timestamp) -> Timestamp {
@@ -349,7 +387,10 @@ impl Cell {
 
     /// Waits until its next turn. Whoever comes late for one has the next one so much sooner.
     fn pause(&mut self, project: u32, tokens: u64, now: Timestamp) {
-        let pause = self.meter.share_of_minute(tokens).min(LONGEST_PAUSE);
+        // Unevenly, too, where it is used unevenly: its pace would be even otherwise.
+        let (doublings, until) = self.handicap;
+        let parts = if until > now { u32::from(doublings.min(1)) } else { 1 };
+        let pause = (self.meter.share_of_minute(tokens) * parts).min(LONGEST_PAUSE);
         let late = now.since(self.pause_until);
         self.pause_until = if late <= pause {
             now + pause - late
@@ -357,6 +398,12 @@ impl Cell {
             // The first turn for a long time: projects that begin together are not to go on together.
             now + pause.mul_f64((f64::from(project) * GOLDEN).fract())
         };
+    }
+
+    /// Somebody unknown uses its quota. Where all are used evenly, all run out at once, and nothing shows who: so for a while
+    /// it takes less than its part, or the others do. `chance` is in 0..[`HANDICAPS`].
+    pub(super) fn be_suspected(&mut self, chance: u8, now: Timestamp) {
+        self.handicap = (chance, now + SUSPECTED);
     }
 
     /// Counts a request; `turn` is a running number.

@@ -16,6 +16,9 @@ pub(super) const MINUTE: u64 = 60_000;
 /// What the way to Google may take more for one request than for another: so much longer a request counts here.
 const WAY: Duration = Duration::from_millis(150);
 
+/// What is counted so near to the end of Google's minute may be in it or not.
+const NEAR: Duration = Duration::from_millis(300);
+
 /// How long the own count stays in doubt after such a word.
 const DOUBT: Duration = Duration::from_secs(60);
 
@@ -74,26 +77,61 @@ impl Minute {
 
     fn add(&mut self, tokens: u64, now: Timestamp) -> Timestamp {
         self.expire(now);
+        let until = self.counts_until(now);
+        let until = match self.slots.back_mut() {
+            // A clock that was set back counts into the last slot.
+            Some(last) if last.until >= until => {
+                last.requests += 1;
+                last.tokens += tokens;
+                last.until
+            }
+            _ => {
+                self.slots.push_back(Slot { until, requests: 1, tokens });
+                until
+            }
+        };
+        self.requests += 1;
+        self.tokens += tokens;
+        until
+    }
+
+    /// Counts a request that began some time ago and was not counted then.
+    fn add_late(&mut self, tokens: u64, began: Timestamp, now: Timestamp) {
+        self.expire(now);
+        let until = self.counts_until(began);
+        if until + WAY <= now {
+            return;
+        }
+        let at = self.slots.partition_point(|slot| slot.until < until);
+        match self.slots.get_mut(at) {
+            Some(slot) if slot.until == until => {
+                slot.requests += 1;
+                slot.tokens += tokens;
+            }
+            _ => self.slots.insert(at, Slot { until, requests: 1, tokens }),
+        }
+        self.requests += 1;
+        self.tokens += tokens;
+    }
+
+    /// Until when a request counts that begins now.
+    fn counts_until(&self, now: Timestamp) -> Timestamp {
         let slot = SLOT.as_millis() as u64;
         let begins = Timestamp::from_millis(now.as_millis() / slot * slot);
-        let until = match self.fixed {
+        match self.fixed {
             None => begins + SLOT + Duration::from_millis(MINUTE),
             Some(phase) => {
                 let into = (now.as_millis() + MINUTE - phase) % MINUTE;
                 now + Duration::from_millis(MINUTE - into)
             }
-        };
-        match self.slots.back_mut() {
-            // A clock that was set back counts into the last slot.
-            Some(last) if last.until >= until => {
-                last.requests += 1;
-                last.tokens += tokens;
-            }
-            _ => self.slots.push_back(Slot { until, requests: 1, tokens }),
         }
-        self.requests += 1;
-        self.tokens += tokens;
-        self.slots.back().map_or(until, |slot| slot.until)
+    }
+
+    /// Requests and tokens that began after a moment of the last minute.
+    fn since(&self, moment: Timestamp) -> (u64, u64) {
+        let leave = moment + SLOT + Duration::from_millis(MINUTE);
+        let after = self.slots.iter().rev().take_while(|slot| slot.until > leave);
+        after.fold((0, 0), |sum, slot| (sum.0 + slot.requests, sum.1 + slot.tokens))
     }
 
     fn correct(&mut self, at: Timestamp, requests: bool, from: u64, to: u64) {
@@ -210,6 +248,55 @@ impl Meter {
         self.day.requests += 1;
         self.day.tokens += tokens;
         Charge { slot: self.minute.add(tokens, now), day: self.day.ends, tokens }
+    }
+
+    /// Counts a request that has ended well and was not counted when it began.
+    pub(super) fn charge_late(&mut self, tokens: u64, began: Timestamp, now: Timestamp) {
+        self.day.roll(now);
+        self.day.requests += 1;
+        self.day.tokens += tokens;
+        self.minute.add_late(tokens, began, now);
+    }
+
+    /// Whether a request of so many tokens that is sent then shows by its answer that minutes are fixed, and one `began` not
+    /// long before: it is one too many for a minute that slides, by far, and not for one that began there.
+    pub(super) fn tells_minutes(
+        &mut self,
+        tokens: u64,
+        began: Timestamp,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        // Tokens are estimates, and prove nothing.
+        let Some(limit) = self.limits.requests_per_minute.filter(|_| self.minute.fixed.is_none()) else {
+            return false;
+        };
+        self.minute.expire(now);
+        self.day.roll(now);
+        let served = self.minute.requests.saturating_sub(self.under_way);
+        let slides_until = over(served, 1, Some(limit)).map(|over| self.minute.when(over, 0));
+        let (requests, used) = self.minute.since(began);
+        slides_until.is_some_and(|until| until > at + DIFFERENT)
+            && requests < limit
+            && over(used, tokens, self.limits.tokens_per_minute).is_none()
+            && !self.is_day_full(tokens)
+    }
+
+    /// Whether the requests of the minute are certainly used up, for some time yet, however minutes are cut; `around`: where a
+    /// fixed one may begin and end. One that is more than half over may be cut elsewhere.
+    pub(super) fn is_surely_full(&mut self, around: Option<(Timestamp, Timestamp)>, now: Timestamp) -> bool {
+        let Some(limit) = self.limits.requests_per_minute else { return false };
+        self.minute.expire(now);
+        self.day.roll(now);
+        let served = self.minute.requests.saturating_sub(self.under_way);
+        let Some(over) = over(served, 1, Some(limit)) else { return false };
+        let lasts = self.minute.when(over, 0) > now + DIFFERENT;
+        let either_way = self.minute.fixed.is_some()
+            || around.is_none_or(|(began, ends)| {
+                let since = self.minute.since(began).0.saturating_sub(self.under_way);
+                since >= limit && ends > now + DIFFERENT
+            });
+        lasts && either_way && self.day.requests < self.limits.requests_per_day.unwrap_or(u64::MAX)
     }
 
     /// The request had so many tokens in truth.
@@ -352,6 +439,7 @@ impl Meter {
         self.minute.slots = slots.into();
         self.minute.requests += other.minute.requests;
         self.minute.tokens += other.minute.tokens;
+        self.under_way += other.under_way;
         if other.day.ends == self.day.ends {
             self.day.requests += other.day.requests;
             self.day.tokens += other.day.tokens;
@@ -389,10 +477,22 @@ impl Meter {
         self.day.tokens
     }
 
-    /// Requests of the running minute: all, and those that were certainly served.
-    pub(super) fn sent_and_served(&mut self, now: Timestamp) -> (u64, u64) {
+    /// Requests of the minute or day whose quota is free again then by Google's word: those that were certainly served of it,
+    /// and how many it may have been.
+    pub(super) fn served_until(&mut self, until: Timestamp, of_day: bool, now: Timestamp) -> (u64, u64) {
         self.minute.expire(now);
-        (self.minute.requests, self.minute.requests.saturating_sub(self.under_way))
+        self.day.roll(now);
+        if of_day {
+            return (self.day.requests.saturating_sub(self.under_way), self.day.requests);
+        }
+        let near = |slot: &Slot| slot.until.since(until).max(until.since(slot.until)) <= NEAR;
+        let sum = |counts: &dyn Fn(&Slot) -> bool| -> u64 {
+            self.minute.slots.iter().filter(|slot| counts(slot)).map(|slot| slot.requests).sum()
+        };
+        let is_fixed = self.minute.fixed.is_some();
+        let most = sum(&|slot| near(slot) || slot.until > until);
+        let sure = sum(&|slot| if is_fixed { near(slot) } else { !near(slot) && slot.until > until });
+        (sure.saturating_sub(self.under_way), most)
     }
 
     /// Requests and tokens in the running minute, requests and the end of the running day.

@@ -120,7 +120,7 @@ impl Play {
             static NUMBER: Cell<u32> = const { Cell::new(0) };
         }
         let number = NUMBER.replace(NUMBER.get() + 1);
-        if number >= FIRST && number % THEN_EVERY != 0 {
+        if number >= FIRST && !number.is_multiple_of(THEN_EVERY) {
             return;
         }
         let program = env::current_exe().expect("the test's program");
@@ -177,7 +177,10 @@ fn variables(config: &Config) -> Vec<(&'static str, String)> {
         ("LIBRA_DEADLINE", time(config.deadline)),
         ("LIBRA_REPLAY_LIMIT", config.replay_limit.to_string()),
         ("LIBRA_BODY_LIMIT", config.body_limit.to_string()),
-        ("LIBRA_RETRY_BUDGET", config.retry_budget.map_or("off".to_owned(), |share| format!("{share}%"))),
+        (
+            "LIBRA_RETRY_BUDGET",
+            config.retry_budget.map_or_else(|| "off".to_owned(), |share| format!("{share}%")),
+        ),
     ];
     let strategy = match config.strategy {
         Strategy::Headroom => "headroom",
