@@ -269,7 +269,7 @@ async fn clients_come_and_go_while_it_runs() {
             let (_, answer) = admin(&running, Method::GET, path, Value::Null).await;
             if answer["rows"]
                 .as_array()
-                .or(answer["requests"].as_array())
+                .or_else(|| answer["requests"].as_array())
                 .is_some_and(|rows| !rows.is_empty())
             {
                 return answer;
