@@ -26,12 +26,16 @@ use serde_json::Value;
 
 use crate::cli::Options;
 use crate::clock;
-use crate::settings::{Place, Settings};
+use crate::settings::{Mark, Place, Settings};
 use crate::store::{self, Book, Change, Kept, Note, Noted, Opened, StoreError};
 
+#[allow(unused_imports, reason = "for whoever asks for changes")]
 pub(crate) use self::clients::{ClientSettings, ClientView, NewClient};
+#[allow(unused_imports, reason = "for whoever asks for changes")]
 pub(crate) use self::keys::{Added, KeyChange, KeyView, NewKey};
+#[allow(unused_imports, reason = "for whoever asks for changes")]
 pub(crate) use self::projects::{ProjectChange, ProjectView};
+#[allow(unused_imports, reason = "for whoever asks for changes")]
 pub(crate) use self::settings::SettingView;
 pub(crate) use self::watch::watch;
 
@@ -211,8 +215,8 @@ impl Administration {
         self.state().config.clone()
     }
 
-    /// The files that settings come from.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
+    /// The files that settings come from, as they were when they were read.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Mark)> {
         self.state().settings.files.clone()
     }
 
@@ -393,3 +397,6 @@ fn notices(settings: &Settings, config: &Config) -> Vec<String> {
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use libra_core::config::{
     Config, ConfigError, MAX_LIST_BYTES, Notice, VARIABLES, is_secret, list_of, quoted,
@@ -38,8 +39,22 @@ pub(crate) struct Settings {
     pub(crate) store: StoreSettings,
     /// Every setting there is, and where it is set.
     pub(crate) shown: Vec<Shown>,
-    /// The files that settings come from, whether they are there or not.
-    pub(crate) files: Vec<PathBuf>,
+    /// The files that settings come from, whether they are there or not, as they were before they were read.
+    pub(crate) files: Vec<(PathBuf, Mark)>,
+}
+
+/// What tells one state of a file from another: when it was changed, its length and its number. None: it is not there.
+pub(crate) type Mark = Option<(SystemTime, u64, u64)>;
+
+/// A file and its state.
+pub(crate) fn marked(path: PathBuf) -> (PathBuf, Mark) {
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino;
+    #[cfg(not(unix))]
+    let number = |_: &std::fs::Metadata| 0;
+    let mark = std::fs::metadata(&path)
+        .and_then(|metadata| Ok((metadata.modified()?, metadata.len(), number(&metadata))));
+    (path, mark.ok())
 }
 
 /// What a look at all settings has brought.
@@ -206,7 +221,7 @@ impl Settings {
         )
         .map_err(|error| layers.place(error))?;
         let shown = layers.shown();
-        let files = layers.files(options);
+        let files = layers.files.clone().into_iter().chain(layers.list_files()).collect();
         Ok(Self { config, notices, log, demo: options.demo, proxies, store, shown, files })
     }
 }
@@ -355,6 +370,8 @@ struct Layers {
     demo: bool,
     /// Variables that are as if not set.
     left_out: BTreeSet<String>,
+    /// The files of settings, as they were before they were read.
+    files: Vec<(PathBuf, Mark)>,
 }
 
 impl Layers {
@@ -364,6 +381,8 @@ impl Layers {
         stored: &Stored,
         read_file: &dyn Fn(&Path) -> io::Result<String>,
     ) -> Result<Self, SettingsError> {
+        let files = [PathBuf::from(".env"), options.config.clone().unwrap_or_else(|| "libra.toml".into())];
+        let files = files.into_iter().map(marked).collect();
         let layers = vec![
             Layer::command_line(options),
             Layer::new(Origin::Environment, environment),
@@ -371,7 +390,7 @@ impl Layers {
             Layer::file(options.config.as_deref(), read_file)?,
             Layer::new(Origin::Store, stored.clone()),
         ];
-        Ok(Self { layers, demo: options.demo, left_out: BTreeSet::new() })
+        Ok(Self { layers, demo: options.demo, left_out: BTreeSet::new(), files })
     }
 
     /// Every setting there is, and where it is set.
@@ -399,17 +418,18 @@ impl Layers {
     }
 
     fn counts(&self, name: &str) -> bool {
-        !(self.demo && is_left_aside_by_a_demo(name)) && !self.left_out.contains(name)
+        let is_left_aside = self.demo && is_left_aside_by_a_demo(name);
+        !is_left_aside && !self.left_out.contains(name)
     }
 
-    /// The files that settings come from: those of settings, and those that lists are in.
-    fn files(&self, options: &Options) -> Vec<PathBuf> {
-        let own = [PathBuf::from(".env"), options.config.clone().unwrap_or_else(|| "libra.toml".into())];
+    /// The files that lists are in.
+    fn list_files(&self) -> Vec<(PathBuf, Mark)> {
         let names = self.layers.iter().flat_map(|layer| layer.values.keys());
         let named: BTreeSet<&String> =
             names.filter(|name| name.ends_with("_FILE") && list_of(name).is_some()).collect();
-        let lists = named.into_iter().filter_map(|name| self.lookup(name)).map(|path| path.trim().into());
-        own.into_iter().chain(lists).collect()
+        let paths =
+            named.into_iter().filter_map(|name| self.lookup(name)).map(|path| PathBuf::from(path.trim()));
+        paths.map(marked).collect()
     }
 
     fn lookup(&self, name: &str) -> Option<String> {

@@ -390,4 +390,4 @@ fn is_sealed_by(database: &Connection, seal: &Seal) -> Result<Option<bool>, Stor
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -165,7 +165,7 @@ impl Clients {
 
     /// The client whose key this is.
     pub fn by_key(&self, key: &ApiKey) -> Option<&Arc<Client>> {
-        let id = self.by_key.get(&key.id()).copied().unwrap_or(key.id());
+        let id = self.by_key.get(&key.id()).copied().unwrap_or_else(|| key.id());
         let client = self.by_id.get(&id)?;
         let is_its = match &client.key {
             ClientKey::Text(known) => known == key,

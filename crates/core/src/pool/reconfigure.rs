@@ -291,7 +291,7 @@ impl Pool {
         for key in &self.keys {
             // One that was split from the project that the configuration names keeps that one's place.
             if let Some(said) = key.named.and_then(|name| said.get(&name)) {
-                ranks.entry(key.project).or_insert(said.rank());
+                ranks.entry(key.project).or_insert_with(|| said.rank());
             }
         }
         let mut touched = BTreeSet::new();

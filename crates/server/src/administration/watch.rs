@@ -5,13 +5,13 @@
 //! folders above them, an editor puts another file in the place, and of a single file that is mounted into a container,
 //! or lies on a network's disk, many systems tell nothing. What a name leads to is what counts, and that is cheap to see.
 
-use std::fs;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{Administration, Refusal, Reloaded};
+use crate::settings::{Mark, marked};
 
 /// How often files are looked at.
 const LOOKED: Duration = Duration::from_secs(2);
@@ -19,13 +19,11 @@ const LOOKED: Duration = Duration::from_secs(2);
 /// A file that is still being written is waited for: it has to stay the same for so long.
 const SETTLED: Duration = Duration::from_millis(250);
 
-/// What tells one state of a file from another. None: it is not there.
-type Mark = Option<(SystemTime, u64, u64)>;
-
 /// Takes changes in for as long as the process lives.
 pub(crate) async fn watch(administration: Arc<Administration>) {
     let mut hang_up = std::pin::pin!(hang_ups());
-    let mut known = marks(&administration);
+    // As they were when they were read: they may have changed since.
+    let mut known = administration.files();
     loop {
         let asked = tokio::select! {
             () = hang_up.as_mut() => {
@@ -34,13 +32,13 @@ pub(crate) async fn watch(administration: Arc<Administration>) {
             }
             () = tokio::time::sleep(LOOKED) => false,
         };
-        let mut now = marks(&administration);
+        let mut now = now_of(&administration);
         if now == known && !asked {
             continue;
         }
         loop {
             tokio::time::sleep(SETTLED).await;
-            let later = marks(&administration);
+            let later = now_of(&administration);
             if later == now {
                 break;
             }
@@ -51,8 +49,10 @@ pub(crate) async fn watch(administration: Arc<Administration>) {
         if let Ok(reloaded) = reloaded {
             tell(reloaded);
         }
-        // What is read now may name other files.
-        known = marks(&administration);
+        // What is read now may name other files. What was refused is not read again before it changes.
+        let read = administration.files();
+        known =
+            if read.iter().map(|(path, _)| path).eq(now.iter().map(|(path, _)| path)) { now } else { read };
     }
 }
 
@@ -68,17 +68,8 @@ fn tell(reloaded: Result<Reloaded, Refusal>) {
     }
 }
 
-fn marks(administration: &Administration) -> Vec<(PathBuf, Mark)> {
-    let mark = |path: &PathBuf| {
-        let metadata = fs::metadata(path).ok()?;
-        #[cfg(unix)]
-        let number = std::os::unix::fs::MetadataExt::ino(&metadata);
-        #[cfg(not(unix))]
-        let number = 0;
-        Some((metadata.modified().ok()?, metadata.len(), number))
-    };
-    let files = administration.files().into_iter();
-    files.map(|path| (mark(&path), path)).map(|(mark, path)| (path, mark)).collect()
+fn now_of(administration: &Administration) -> Vec<(PathBuf, Mark)> {
+    administration.files().into_iter().map(|(path, _)| marked(path)).collect()
 }
 
 /// Ready at the next SIGHUP.

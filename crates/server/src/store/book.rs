@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use libra_core::clients::{HashKey, KeyHash};
 use libra_core::secret::{ApiKey, KeyId};
+use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -332,6 +333,8 @@ impl Book {
 pub(super) fn seal_anew(database: &mut Connection, old: &Seal, new: &Seal) -> Result<(), StoreError> {
     let path = database.path().unwrap_or_default().to_owned();
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    /// So many rows; an answer has at most 16 MiB.
+    const TOGETHER: usize = 20;
     /// A table, the column that is sealed, what tells rows apart, and what each is about.
     type About = fn(&Row<'_>) -> rusqlite::Result<String>;
     let tables: [(&str, &str, &str, About); 5] = [
@@ -345,28 +348,47 @@ pub(super) fn seal_anew(database: &mut Connection, old: &Seal, new: &Seal) -> Re
         }),
     ];
     for (table, column, names, about) in tables {
-        // A row at a time, as a store may be larger than memory. The row that was just read is changed in its place.
-        let row_of = match table {
+        let place_of = match table {
             "single" | "settings" => "name",
             _ => "rowid",
         };
-        let sql = format!("SELECT {row_of}, {column}, {names} FROM {table} WHERE {column} IS NOT NULL");
-        let mut statement = transaction.prepare(&sql)?;
-        let mut rows = statement.query([])?;
-        let update = format!("UPDATE {table} SET {column} = ?1 WHERE {row_of} = ?2");
+        // Some rows at a time, as a store may be larger than memory; none is changed while rows are read.
+        let sql = format!(
+            "SELECT {place_of}, {column}, {names} FROM {table}
+             WHERE {column} IS NOT NULL AND (?1 IS NULL OR {place_of} > ?1) ORDER BY {place_of} LIMIT {TOGETHER}"
+        );
+        let mut select = transaction.prepare(&sql)?;
+        let update = format!("UPDATE {table} SET {column} = ?1 WHERE {place_of} = ?2");
         let mut put = transaction.prepare(&update)?;
-        while let Some(row) = rows.next()? {
-            let (place, about) = (row.get::<_, rusqlite::types::Value>(0)?, about(row)?);
-            let about = if table == "single" && about == "sealed" { SINGLE.to_owned() } else { about };
-            let Some(open) = old.open(&about, &row.get::<_, Vec<u8>>(1)?).map(Zeroizing::new) else {
-                if ["calls", "answers"].contains(&table) {
+        let mut last = Sql::Null;
+        loop {
+            let mut sealed_anew = Vec::new();
+            let mut count = 0;
+            let mut rows = select.query([&last])?;
+            let mut next = last.clone();
+            while let Some(row) = rows.next()? {
+                count += 1;
+                next = row.get(0)?;
+                let about = about(row)?;
+                let about = if table == "single" && about == "sealed" { SINGLE.to_owned() } else { about };
+                match old.open(&about, &row.get::<_, Vec<u8>>(1)?).map(Zeroizing::new) {
+                    Some(open) => sealed_anew.push((new.seal(&about, &open)?, next.clone())),
                     // It has not been readable before either.
-                    continue;
+                    None if ["calls", "answers"].contains(&table) => {}
+                    None => {
+                        let found = format!("an entry of {table} does not open");
+                        return Err(StoreError::Damaged { path: path.into(), found });
+                    }
                 }
-                let found = format!("an entry of {table} does not open");
-                return Err(StoreError::Damaged { path: path.into(), found });
-            };
-            put.execute(params![new.seal(&about, &open)?, place])?;
+            }
+            drop(rows);
+            for (sealed, place) in sealed_anew {
+                put.execute(params![sealed, place])?;
+            }
+            if count < TOGETHER {
+                break;
+            }
+            last = next;
         }
     }
     transaction.commit()?;
