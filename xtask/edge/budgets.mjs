@@ -75,6 +75,7 @@ const image = json({
 let sent;
 globalThis.fetch = async (_, init) => {
   sent = init.body;
+  if (!init.headers.get("x-goog-api-key")?.startsWith("pool-key-")) throw new Error("a request without a key of the pool");
   return new Response(ANSWER, { headers: { "content-type": "application/json; charset=UTF-8" } });
 };
 // One line a request; what it costs to print it is the platform's.
@@ -82,10 +83,12 @@ console.error = () => {};
 const print = console.log;
 console.log = () => {};
 
+const platform = { peer: "192.0.2.1", variable: (name) => variables[name], isGuarded: true };
+
 /** The least processor time of one request. */
 async function each(answer, path, body, count) {
   const once = async (request) => {
-    const response = await answer(request, "192.0.2.1", undefined, (name) => variables[name], true);
+    const response = await answer(request, platform);
     const said = await response.text();
     if (response.status !== 200 || !said.includes("Hello there.")) throw new Error(`${response.status}: ${said.slice(0, 200)}`);
   };

@@ -123,6 +123,7 @@ async function play({ variables, calls }) {
   const { answer, initSync } = await import(`${pathToFileURL(resolve(folder, "libra.js"))}?${(loaded += 1)}`);
   initSync({ module });
   timers = [];
+  const platform = { peer: "127.0.0.1", variable: (name) => variables[name] || undefined, isGuarded: true };
   for (const [number, call] of calls.entries()) {
     const wrong = [];
     now = call.at;
@@ -134,7 +135,7 @@ async function play({ variables, calls }) {
       headers: [...call.headers, ["content-length", String(body.length)]],
       body: ["GET", "HEAD"].includes(call.method) ? undefined : body,
     });
-    const response = await settled(answer(request, "127.0.0.1", undefined, (name) => variables[name] || undefined, true));
+    const response = await settled(answer(request, platform));
     const pieces = [];
     let reset = false;
     const read = async () => {

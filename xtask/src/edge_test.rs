@@ -21,8 +21,10 @@ use self::report::{Report, Tally};
 use crate::edge;
 use crate::npm::Packages;
 
+type Asking = fn(&Bench) -> Result<Report, String>;
+
 /// What is asked beside the platforms' running programs: the name that it is chosen by, and how.
-const OTHERS: [(&str, fn(&Bench) -> Result<Report, String>); 5] = [
+const OTHERS: [(&str, Asking); 5] = [
     ("budgets", Bench::budgets),
     ("plays", Bench::plays),
     ("wrangler", Bench::dry_run),

@@ -24,6 +24,9 @@ use libra_core::time::Timestamp;
 /// 15 January 2027, 08:00 UTC: midnight in California.
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
+/// What a shell says of a connection, whatever a platform says.
+const FAILED: &str = "the connection to the upstream failed";
+
 pub const CLIENT: &str = "client-key";
 
 /// An answer of the scripted upstream.
@@ -437,9 +440,9 @@ fn outcomes(canned: Canned) -> VecDeque<Outcome> {
     }
     match canned.end {
         End::Complete => outcomes.push_back(Outcome::End),
-        End::Broken => outcomes.push_back(Outcome::Failed { stale: false, message: "broken".to_owned() }),
+        End::Broken => outcomes.push_back(Outcome::Failed { stale: false, message: FAILED.to_owned() }),
         End::Stale => outcomes.push_back(Outcome::Failed { stale: true, message: "closed".to_owned() }),
-        End::Refused => outcomes.push_back(Outcome::Failed { stale: false, message: "refused".to_owned() }),
+        End::Refused => outcomes.push_back(Outcome::Failed { stale: false, message: FAILED.to_owned() }),
         End::Silence => {}
     }
     outcomes
