@@ -11,7 +11,7 @@ const isGuarded = ["DENO_DEPLOY", "DENO_DEPLOYMENT_ID"].some((name) => variable(
 addEventListener("error", (event) => event.preventDefault());
 
 initSync({ module: Deno.readFileSync(new URL("libra_bg.wasm", import.meta.url)) });
-const state = await openState(variable("LIBRA_DENO_KV"));
+const state = await openState(variable("LIBRA_DENO_KV"), isGuarded);
 
 export default {
   fetch: (request, { remoteAddr }) => answer(request, { peer: remoteAddr.hostname, variable, isGuarded, state, sockets }),

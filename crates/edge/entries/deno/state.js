@@ -13,10 +13,10 @@ const PART = 60_000;
 const AT_ONCE = 10;
 
 /** A store, where the runtime has one: on Deno Deploy, or in the file that is named. */
-export async function openState(path) {
+export async function openState(path, isOnDeploy) {
   if (typeof Deno.openKv !== "function" || path === "off") return undefined;
   // On a machine of one's own nothing is written that was not asked for.
-  if (path === undefined && Deno.env.get("DENO_DEPLOYMENT_ID") === undefined) return undefined;
+  if (path === undefined && !isOnDeploy) return undefined;
   try {
     return new State(await Deno.openKv(path));
   } catch (error) {
