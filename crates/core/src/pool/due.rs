@@ -156,6 +156,7 @@ mod tests {
 
     use super::*;
     use crate::config::{ModelLimits, PoolKey, ProjectSettings, Strategy};
+    use crate::event::Usage;
     use crate::pool::{Pick, PoolSettings, Want};
     use crate::secret::ApiKey;
 
@@ -184,8 +185,11 @@ mod tests {
             let all = PoolSettings { projects: &settings, ..PoolSettings::only(Strategy::Headroom) };
             let mut pool = Pool::new(&keys, all, 1);
             // Only models that were served are counted; this is the first request.
-            pool.succeeded(keys[0].key.id(), Some("m"), now);
             let want = Want { model: Some("m"), tokens: 1, ..Want::default() };
+            let Pick::Ready { lease, key } = pool.pick(&want, now) else { panic!("{projects:?}") };
+            pool.succeeded(key.id(), Some("m"), now);
+            pool.used(lease, "m", Usage { prompt: 1, total: 2, ..Usage::default() }, now);
+            pool.release(lease);
             for _ in 0..served {
                 assert!(matches!(pool.pick(&want, now), Pick::Ready { .. }), "{projects:?}");
             }

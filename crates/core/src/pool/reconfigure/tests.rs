@@ -249,11 +249,13 @@ fn limits_and_allowances_follow_the_settings() {
         ..ProjectSettings::new("p")
     };
     let prices: [Price; 0] = [];
+    let usage = crate::event::Usage { prompt: 1, total: 2, ..Default::default() };
     let serve = |pool: &mut Pool| {
         let want = Want { model: MODEL, tokens: 1, ..Want::default() };
         match pool.pick(&want, NOW) {
             Pick::Ready { lease, .. } => {
                 pool.succeeded(id("a"), MODEL, NOW);
+                pool.used(lease, MODEL.unwrap_or_default(), usage, NOW);
                 pool.release(lease);
                 true
             }
