@@ -18,9 +18,22 @@ pub fn simulator(program: &Path, folder: &Path) -> Command {
 /// The gateway in front of `upstream`, with a pool of so many keys.
 pub fn libra(program: &Path, folder: &Path, upstream: &str, pool: usize) -> Command {
     let mut command = libra_at(program, folder, "127.0.0.1:0", upstream);
-    // As long as Gemini's keys are, so that the gateway has nothing to warn of.
-    let keys: Vec<String> = (1..=pool).map(|number| format!("pool-key-{number:030}")).collect();
-    command.env("LIBRA_KEYS", keys.join(",")).env("LIBRA_CLIENTS", CLIENT_KEY);
+    command.env("LIBRA_KEYS", keys(pool)).env("LIBRA_CLIENTS", CLIENT_KEY);
+    command
+}
+
+/// So many keys, as long as Gemini's are, so that the gateway has nothing to warn of.
+fn keys(count: usize) -> String {
+    let keys: Vec<String> = (1..=count).map(|number| format!("pool-key-{number:030}")).collect();
+    keys.join(",")
+}
+
+/// The same with a store in `folder`, metrics, and its clients in the `libra.toml` that is there.
+pub fn libra_with_all(program: &Path, folder: &Path, upstream: &str, pool: usize) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--listen", "127.0.0.1:0", "--upstream", upstream, "--data", "data"]);
+    alone(&mut command, folder);
+    command.env("LIBRA_KEYS", keys(pool)).env("LIBRA_METRICS_TOKEN", "token-of-the-tasks-for-metrics");
     command
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use xtask::command::{self, exists};
-use xtask::gateway;
+use xtask::gateway::{self, CLIENT_KEY};
 use xtask::server::{Server, free_address};
 
 use crate::load::Call;
@@ -38,6 +38,20 @@ impl Programs {
     pub(crate) fn start_libra(&self, upstream: &str) -> Result<Server, String> {
         let mut command = self.pin(&gateway::libra(&self.libra, &self.folder, upstream, POOL));
         Server::start(&mut command, &self.log("libra"))
+    }
+
+    /// With all that a team turns on: a store on disk, metrics, and a client with limits, which are counted and never
+    /// reached.
+    fn start_whole_libra(&self, upstream: &str) -> Result<Server, String> {
+        let folder = self.folder.join("whole");
+        let failed = |error: std::io::Error| format!("cannot write in {}: {error}", folder.display());
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(failed)?;
+        }
+        fs::create_dir_all(&folder).map_err(failed)?;
+        fs::write(folder.join("libra.toml"), whole_settings()).map_err(failed)?;
+        let command = gateway::libra_with_all(&self.libra, &folder, upstream, POOL);
+        Server::start(&mut self.pin(&command), &self.log("whole-libra"))
     }
 
     pub(crate) fn start_bare(&self, upstream: &str) -> Result<Server, String> {
@@ -107,6 +121,7 @@ impl Proxy {
     pub(crate) const DIRECT: &'static str = "direct";
     pub(crate) const BARE: &'static str = "bare hyper";
     pub(crate) const LIBRA: &'static str = "libra";
+    pub(crate) const WHOLE: &'static str = "libra, all on";
 
     /// All of them, the simulator first.
     pub(crate) fn start_all(programs: &Programs) -> Result<Vec<Self>, String> {
@@ -118,6 +133,7 @@ impl Proxy {
             proxy("nginx", programs.start_nginx(address)?),
             proxy(Self::BARE, programs.start_bare(&url)?),
             Self { translates: true, ..proxy(Self::LIBRA, programs.start_libra(&url)?) },
+            Self { translates: true, ..proxy(Self::WHOLE, programs.start_whole_libra(&url)?) },
         ])
     }
 
@@ -134,6 +150,21 @@ impl Proxy {
     pub(crate) fn processor_time(&self) -> Result<Option<std::time::Duration>, String> {
         self.measured.then(|| processor_time(self.server.id())).transpose()
     }
+}
+
+/// One client, with a limit of every kind.
+fn whole_settings() -> String {
+    format!(
+        "[[clients]]
+key = \"{CLIENT_KEY}\"
+name = \"bench\"
+requests_per_minute = 100000000
+requests_per_day = 10000000000
+tokens_per_minute = 1000000000000
+tokens_per_day = 1000000000000
+concurrent_requests = 10000
+"
+    )
 }
 
 fn install_nginx() -> Result<(), String> {

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::proxies::Proxy;
 use crate::scenario::Scenario;
 
+/// What of its throughput libra keeps at least with a store, metrics and limits.
+const WHOLE_THROUGHPUT: f64 = 0.9;
+
 /// The measurements of one proxy in one scenario, over all runs.
 #[derive(Debug, Default)]
 pub(crate) struct Samples {
@@ -39,14 +42,14 @@ impl Table {
 
     pub(crate) fn print(&self) {
         println!(
-            "{:<12} {:>12} {:>15} {:>7} {:>11} {:>12} {:>12}",
+            "{:<14} {:>12} {:>15} {:>7} {:>11} {:>12} {:>12}",
             "", "cpu µs/req", "(min - max)", "ratio", "req/s", "p50 added µs", "p99 added µs"
         );
         for (name, samples) in &self.rows {
             let throughput = median(&samples.throughput).unwrap_or_default();
             match median(&samples.processor) {
                 None => println!(
-                    "{name:<12} {:>12} {:>15} {:>7} {throughput:>11.0} {:>12} {:>12}",
+                    "{name:<14} {:>12} {:>15} {:>7} {throughput:>11.0} {:>12} {:>12}",
                     "",
                     "",
                     "",
@@ -54,7 +57,7 @@ impl Table {
                     format!("({:.0})", percentile(&samples.first_bytes, 0.99)),
                 ),
                 Some(processor) => println!(
-                    "{name:<12} {processor:>12.1} {:>15} {:>7.2} {throughput:>11.0} {:>12.0} {:>12.0}",
+                    "{name:<14} {processor:>12.1} {:>15} {:>7.2} {throughput:>11.0} {:>12.0} {:>12.0}",
                     range(&samples.processor),
                     self.ratio(samples).unwrap_or(f64::NAN),
                     self.added(samples, 0.5),
@@ -67,12 +70,27 @@ impl Table {
             let reached = verdict(ratio <= target);
             println!("target: libra at most {target:.2} times the bare proxy: {ratio:.2}, {reached}");
         }
+        if let Some((throughput, processor)) = self.whole() {
+            let reached = verdict(throughput >= WHOLE_THROUGHPUT);
+            println!(
+                "target: with store, metrics and limits at least {WHOLE_THROUGHPUT:.2} times the throughput: {throughput:.2} \
+                 ({processor:.2} times the processor time), {reached}"
+            );
+        }
     }
 
     /// Libra's ratio.
     fn libra(&self) -> Option<f64> {
         let (_, samples) = self.rows.iter().find(|(name, _)| *name == Proxy::LIBRA)?;
         self.ratio(samples)
+    }
+
+    /// Requests a second and processor time a request with all turned on, against libra with nothing of it.
+    fn whole(&self) -> Option<(f64, f64)> {
+        let samples = |wanted| self.rows.iter().find(|(name, _)| *name == wanted).map(|(_, samples)| samples);
+        let (plain, whole) = (samples(Proxy::LIBRA)?, samples(Proxy::WHOLE)?);
+        let throughput = median(&whole.throughput)? / median(&plain.throughput)?;
+        Some((throughput, median(&whole.processor)? / median(&plain.processor)?))
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -93,7 +111,13 @@ impl Table {
             .collect();
         let target = self.scenario.target();
         let reached = self.libra().map(|ratio| ratio <= target);
-        json!({"scenario": self.scenario.name(), "target": target, "reached": reached, "proxies": rows})
+        json!({
+            "scenario": self.scenario.name(),
+            "target": target,
+            "reached": reached,
+            "whole_throughput": self.whole().map(|(throughput, _)| throughput),
+            "proxies": rows,
+        })
     }
 }
 
