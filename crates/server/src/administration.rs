@@ -276,7 +276,7 @@ impl Administration {
             .map_err(|error| Refusal::Wrong(error.to_string()))?;
         let config = effective(&settings, &state.found, &state.kept, state.hash_key.as_ref());
         let mut told = notices(&settings, &config);
-        let restart: [(&str, bool); 6] = [
+        let restart: [(&str, bool); 7] = [
             ("LIBRA_LOG", settings.log != state.settings.log),
             ("a proxy for all, or LIBRA_CA_FILE", settings.outward != state.settings.outward),
             (
@@ -284,6 +284,10 @@ impl Administration {
                 settings.serving != state.settings.serving,
             ),
             ("LIBRA_DATA", settings.store.place != state.settings.store.place),
+            (
+                "LIBRA_RETENTION_DAYS or LIBRA_RETENTION_SIZE",
+                settings.store.retention != state.settings.store.retention,
+            ),
             ("LIBRA_SECRET", settings.store.secret != state.settings.store.secret),
             ("LIBRA_FETCH_ALLOW", settings.config.fetch_allow != state.settings.config.fetch_allow),
         ];

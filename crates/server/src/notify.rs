@@ -8,6 +8,14 @@ pub(crate) fn ready() {
     tell(&[sd_notify::NotifyState::Ready]);
 }
 
+/// It reads its settings again; [`ready`] says when that is over.
+pub(crate) fn reloading() {
+    #[cfg(target_os = "linux")]
+    if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
+        tell(&[sd_notify::NotifyState::Reloading, now]);
+    }
+}
+
 /// It ends, and takes no new connections.
 pub(crate) fn stopping() {
     #[cfg(target_os = "linux")]

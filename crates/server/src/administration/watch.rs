@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Administration, Refusal, Reloaded};
+use crate::notify;
 use crate::settings::{Mark, marked};
 
 /// How often files are looked at.
@@ -44,8 +45,10 @@ pub(crate) async fn watch(administration: Arc<Administration>) {
             }
             now = later;
         }
+        notify::reloading();
         let reloading = Arc::clone(&administration);
         let reloaded = tokio::task::spawn_blocking(move || reloading.reload()).await;
+        notify::ready();
         if let Ok(reloaded) = reloaded {
             tell(reloaded);
         }
