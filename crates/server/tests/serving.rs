@@ -220,7 +220,7 @@ async fn whoever_knocks_with_the_wrong_protocol_is_told() {
     let running = start(&[]).await;
     let error = secure(&running, "", b"h2").await.expect_err("no TLS here").to_string();
     assert!(error.contains("ProtocolVersion"), "{error}");
-    assert!(running.log().contains("LIBRA_TLS_CERT"), "{}", running.log());
+    wait_for(|| running.log().contains("LIBRA_TLS_CERT")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
