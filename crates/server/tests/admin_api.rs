@@ -308,7 +308,7 @@ async fn what_is_public_has_its_administration_elsewhere() {
     let file = folder.0.join("admin-token");
     let token = std::fs::read_to_string(&file).expect("a token was made");
     let token = token.trim();
-    assert!(running.log().contains(file.to_str().expect("a path")) && !running.log().contains(token));
+    assert!(running.logs(file.to_str().expect("a path")) && !running.log().contains(token));
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -162,6 +162,18 @@ impl Running {
         self.log.lock().expect("the log").clone()
     }
 
+    /// Whether the log says this, now or soon: lines are written behind what they tell of.
+    pub fn logs(&self, text: &str) -> bool {
+        let began = std::time::Instant::now();
+        while !self.log().contains(text) {
+            if began.elapsed() > std::time::Duration::from_secs(10) {
+                return false;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        true
+    }
+
     pub fn process(&self) -> u32 {
         self.child.id()
     }
