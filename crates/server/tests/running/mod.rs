@@ -166,10 +166,10 @@ impl Running {
     pub fn logs(&self, text: &str) -> bool {
         let began = std::time::Instant::now();
         while !self.log().contains(text) {
-            if began.elapsed() > std::time::Duration::from_secs(10) {
+            if began.elapsed() > Duration::from_secs(10) {
                 return false;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         true
     }
