@@ -181,8 +181,9 @@ fn vercel_native(bench: &Bench, place: &Place) -> Result<Server, String> {
     let Some(program) = bench.native.get() else { return Err("there is no program".to_owned()) };
     let mut command = Command::new(program);
     alone(&mut command, &place.folder);
-    // Functions have no folder of their own.
-    command.envs(place.variables()).env("PORT", place.address.port().to_string()).env("LIBRA_DATA", "off");
+    // Functions have no folder of their own, and one port.
+    command.envs(place.variables()).env("PORT", place.address.port().to_string());
+    command.env("LIBRA_DATA", "off").env("LIBRA_ADMIN_LISTEN", "same");
     place.serve(&mut command)
 }
 

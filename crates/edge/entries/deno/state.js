@@ -11,6 +11,10 @@ const APART = 10_000;
 // A value may have 64 KB, and one request for values name ten of them.
 const PART = 60_000;
 const AT_ONCE = 10;
+// What has no end is kept for a year after it was last written: Deno KV takes no end that is far away.
+const LONGEST = 365 * 24 * 3600 * 1000;
+
+const lasting = (milliseconds) => Math.min(Math.max(milliseconds, 1000), LONGEST);
 
 /** A store, where the runtime has one: on Deno Deploy, or in the file that is named. */
 export async function openState(path, isOnDeploy) {
@@ -63,7 +67,7 @@ class State {
       if (value !== null && JSON.parse(value)[1] > record[1]) return;
       const text = JSON.stringify(record);
       changes.check({ key: key(record), versionstamp });
-      changes.set(key(record), text, { expireIn: Math.max(record[2] - now, 1000) });
+      changes.set(key(record), text, { expireIn: lasting(record[2] - now) });
       changes.set([...ROOT, "log", now, crypto.randomUUID()], text, { expireIn: LOGGED });
     });
     return (await changes.commit()).ok;
@@ -88,7 +92,7 @@ class State {
   async keep(contents) {
     const now = Date.now();
     for (const [name, until, value] of JSON.parse(contents)) {
-      const expireIn = Math.max(until - now, 1000);
+      const expireIn = lasting(until - now);
       const parts = Math.ceil(value.length / PART);
       const changes = this.#kv.atomic();
       for (let at = 0; at < parts; at += 1) {
