@@ -39,7 +39,7 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection of HTTP/2 on which nothing was asked for so long is told to end.
 const IDLE_TWO: Duration = Duration::from_secs(300);
 
-/// Bounds of what one client can make the gateway hold or do. Each has a test in `tests/hardening.rs`.
+/// Bounds of what one client can make the gateway hold or do. Most have a test in `tests/hardening.rs`.
 mod bounds {
     use std::time::Duration;
 

@@ -158,8 +158,8 @@ mod tests {
 
     #[test]
     fn keys_are_found_in_what_is_pasted() {
-        const A: &str = "AIzaSy-not-a-real-key-at-all-0000000001";
-        const B: &str = "AIzaSy-not-a-real-key-at-all-0000000002";
+        const A: &str = "fixture-key-not-a-real-one-0000000001";
+        const B: &str = "fixture-key-not-a-real-one-0000000002";
         let check = |text: &str, expected: &[(&str, Option<&str>, Option<&str>)], doubles, refused| {
             let pasted = Pasted::read(text);
             let found: Vec<_> = pasted

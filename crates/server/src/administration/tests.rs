@@ -14,7 +14,7 @@ use super::*;
 use crate::store::tests::Scratch;
 
 /// Nobody's, and found wherever it would be in clear text.
-const CANARY: &str = "AIzaCanary-that-nobody-may-find-in-a-file-4711";
+const CANARY: &str = "canary-that-nobody-may-find-in-a-file-4711";
 const SET: &str = "fixture-key-of-the-settings";
 const OTHER: &str = "fixture-key-of-the-store";
 const CLIENT: &str = "client-key-of-the-tests";
@@ -321,12 +321,9 @@ fn where_the_disk_fails_nothing_changes() {
     assert_eq!(gateway.pool_size(), (2, 2));
 }
 
-/// The process that [`what_was_answered_outlives_a_kill`] kills.
-#[test]
-#[ignore = "it is started by another test"]
-fn killed() {
-    let Some(folder) = std::env::var_os("LIBRA_TEST_FOLDER") else { return };
-    let (administration, _gateway) = begin(Path::new(&folder));
+/// What the process does that [`what_was_answered_outlives_a_kill`] kills.
+fn add_for_ever(folder: &Path) {
+    let (administration, _gateway) = begin(folder);
     let life = std::process::id();
     for number in 0.. {
         let key = format!("{CANARY}-{life}-{number:04}");
@@ -348,12 +345,15 @@ fn told(line: &str) {
 /// `LIBRA_KILLS=200` kills more often.
 #[test]
 fn what_was_answered_outlives_a_kill() {
+    if let Some(folder) = folder_of_child() {
+        return add_for_ever(&folder);
+    }
     let kills = std::env::var("LIBRA_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(4);
     let scratch = Scratch::new();
     let (mut keys, mut clients): (Vec<String>, Vec<String>) = Default::default();
     for kill in 0..kills {
         let so_many = keys.len() + clients.len() + 1 + kill % 7;
-        let mut child = process("killed", scratch.path());
+        let mut child = process("what_was_answered_outlives_a_kill", scratch.path());
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         while let Some(Ok(line)) = lines.next() {
             match line.split_once(' ') {
@@ -381,19 +381,16 @@ fn what_was_answered_outlives_a_kill() {
         let path = file.expect("a file").path();
         let bytes = fs::read(&path).expect("it can be read");
         let secrets = clients.iter().flat_map(|key| [key.as_str(), &key["libra-".len()..]]);
-        for secret in secrets.chain(["AIzaCanary"]) {
+        for secret in secrets.chain(["canary-that"]) {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "a secret in {}", path.display());
         }
     }
 }
 
-/// The process that [`a_rekeying_outlives_a_kill`] kills.
-#[test]
-#[ignore = "it is started by another test"]
-fn rekeying() {
-    let Some(folder) = std::env::var_os("LIBRA_TEST_FOLDER") else { return };
-    let settings = store_settings(Path::new(&folder));
+/// What the process does that [`a_rekeying_outlives_a_kill`] kills.
+fn rekey_for_ever(folder: &Path) {
+    let settings = store_settings(folder);
     loop {
         told("again");
         store::open_existing(&settings).and_then(|opened| opened.rekey(&settings)).expect("a new secret");
@@ -402,6 +399,9 @@ fn rekeying() {
 
 #[test]
 fn a_rekeying_outlives_a_kill() {
+    if let Some(folder) = folder_of_child() {
+        return rekey_for_ever(&folder);
+    }
     let kills = std::env::var("LIBRA_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(6);
     let scratch = Scratch::new();
     let (administration, gateway) = begin(scratch.path());
@@ -409,7 +409,7 @@ fn a_rekeying_outlives_a_kill() {
     administration.add_keys(WHO, keys).expect("they can be added");
     drop((administration, gateway));
     for kill in 0..kills {
-        let mut child = process("rekeying", scratch.path());
+        let mut child = process("a_rekeying_outlives_a_kill", scratch.path());
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         lines.by_ref().map_while(Result::ok).find(|line| line == "again").expect("it begins");
         // Some moments in the midst of it, whatever that is just then.
@@ -421,9 +421,15 @@ fn a_rekeying_outlives_a_kill() {
     }
 }
 
+/// Where this process is the one that its test has started to be killed.
+fn folder_of_child() -> Option<std::path::PathBuf> {
+    std::env::var_os("LIBRA_TEST_FOLDER").map(Into::into)
+}
+
+/// The same test in a process of its own.
 fn process(test: &str, folder: &Path) -> std::process::Child {
     Command::new(std::env::current_exe().expect("this test"))
-        .args([&format!("administration::tests::{test}"), "--exact", "--ignored", "--nocapture"])
+        .args([&format!("administration::tests::{test}"), "--exact", "--nocapture"])
         .env("LIBRA_TEST_FOLDER", folder)
         .stdout(Stdio::piped())
         .spawn()

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
-const A: &str = "AIzaSy-not-a-real-key-at-all-0000000001";
-const B: &str = "AIzaSy-not-a-real-key-at-all-0000000002";
-const C: &str = "AIzaSy-not-a-real-key-at-all-0000000003";
+const A: &str = "fixture-key-not-a-real-one-0000000001";
+const B: &str = "fixture-key-not-a-real-one-0000000002";
+const C: &str = "fixture-key-not-a-real-one-0000000003";
 
 /// A file that goes with the test.
 struct Scratch(PathBuf);
