@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -422,7 +422,7 @@ fn a_rekeying_outlives_a_kill() {
 }
 
 /// Where this process is the one that its test has started to be killed.
-fn folder_of_child() -> Option<std::path::PathBuf> {
+fn folder_of_child() -> Option<PathBuf> {
     std::env::var_os("LIBRA_TEST_FOLDER").map(Into::into)
 }
 
